@@ -1,0 +1,198 @@
+"""The binder SPI: what ties bindings to a broker.
+
+A binder moves bytes. It knows neither payload types nor listeners nor databases; the core knows neither
+topics nor clients. Two contracts cross the line: `Deliver` on the way in, `ProducerBinding.send` on the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from streambind.binding.outcome import Failed, Outcome, Sent, Unknown
+from streambind.configuration.properties import ConsumerProperties, ProducerProperties, Properties
+from streambind.message import Batch, Message
+
+Deliver = Callable[[Batch], Outcome]
+"""Called by the binder with the next batch of a partition; one call at a time per partition, from the binder's
+worker threads. The outcome is the core's decision, carrying it out is the binder's:
+
+- the first `done` messages are finished: the binder reports `boundary(batch, done)` to the broker;
+- `Continue`: the undone rest, if any, is delivered again at once;
+- `RetryAfter(ms)`: the undone rest stays in memory and is delivered again, first, when the time is over;
+  nothing later of that partition before it; other partitions go on;
+- `Seek(offset)`: drop what is in memory of the partition and go on at `offset`;
+- `Stop(error)`: the partition stops, visibly (`ConsumerBinding.partitions()`), until the binding starts again
+  or the partition is assigned anew.
+
+An exception from `Deliver` is a defect: the partition stops as with `Stop`. After `unbind()` has returned,
+`Deliver` is not called.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One partition of one destination."""
+
+    destination: str
+    partition: int
+
+
+class Positions(Protocol):
+    """Where partitions start, when a database is the authority. Both methods may block and may raise; they are
+    called from a binder's worker, never from its poll thread. A raise means: ask again later."""
+
+    def read(self, lanes: Sequence[Lane]) -> Mapping[Lane, int]:
+        """The stored positions; lanes without one are absent."""
+        ...
+
+    def adopt(self, starts: Mapping[Lane, tuple[int, str]]) -> Mapping[Lane, int]:
+        """Store a first position (offset, and where it comes from: `committed`, `earliest`, `latest`) for each
+        lane, unless another instance was faster; returns what is stored now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerTarget:
+    """What a binder needs to bind an input. `group` None: anonymous, a new one per start."""
+
+    binding: str
+    destinations: tuple[str, ...]
+    group: str | None
+    properties: ConsumerProperties
+    extended: Properties
+    positions: Positions | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerTarget:
+    """What a binder needs to bind an output. `timeout_ms` None: sends wait without limit (the relay)."""
+
+    binding: str
+    destination: str
+    properties: ProducerProperties
+    extended: Properties
+    timeout_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """One assigned partition. `stalled` holds the reason once it stopped; `retrying` while it backs off."""
+
+    lane: Lane
+    position: int | None
+    stalled: str | None = None
+    retrying: str | None = None
+
+
+class ConsumerBinding(Protocol):
+    """An input at work. All methods may be called from any thread and are idempotent."""
+
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+
+    def partitions(self) -> Sequence[PartitionState]:
+        """Never blocks on the broker."""
+        ...
+
+    def last_error(self) -> str | None: ...
+
+    def unbind(self, timeout_ms: int) -> None:
+        """Stop polling, let running deliveries end within the time, report offsets, leave the group."""
+        ...
+
+
+class ProducerBinding(Protocol):
+    """An output at work. Thread-safe; messages of one call keep their order, per key and partition."""
+
+    def send(self, messages: Sequence[Message]) -> list[Sent | Failed | Unknown]:
+        """One result per message, when all are known, or the target's time is over (`Unknown` for the rest)."""
+        ...
+
+    def max_payload_bytes(self) -> int | None:
+        """The largest payload that the destination accepts; None if unknown."""
+        ...
+
+    def purge(self) -> None:
+        """Make running sends return at once; what is not reported by then is `Unknown`. Sends after it
+        raise LifecycleError."""
+        ...
+
+    def unbind(self, timeout_ms: int) -> None:
+        """Wait for running sends within the time, then purge and close."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a broker can do. Nothing asks for a broker by name.
+
+    positions: a partition can be started at any offset; partitions: several lanes per destination, kept apart
+    by key; admin: destinations can be created and described; groups: committed offsets are kept by the broker.
+    """
+
+    positions: bool = True
+    partitions: bool = True
+    admin: bool = True
+    groups: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationInfo:
+    """What a broker says of a destination: for `check`, `tail` and tests. `ends` are high watermarks."""
+
+    name: str
+    partitions: int
+    starts: Mapping[int, int] = field(default_factory=dict)
+    ends: Mapping[int, int] = field(default_factory=dict)
+
+
+class Binder(Protocol):
+    """One broker. Connects lazily: constructing it opens nothing.
+
+    Methods raise BrokerUnavailableError when the broker is away (the binding service tries again later) and
+    another BrokerError or ConfigurationError when trying again is pointless.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def bind_consumer(self, target: ConsumerTarget, deliver: Deliver) -> ConsumerBinding: ...
+    def bind_producer(self, target: ProducerTarget) -> ProducerBinding: ...
+
+    def describe(self, destination: str, timeout_ms: int) -> DestinationInfo | None:
+        """None if the destination does not exist."""
+        ...
+
+    def committed(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, int]:
+        """What the group has reported done, by partition; partitions without a report are absent."""
+        ...
+
+    def read(self, destination: str, starts: Mapping[int, int], timeout_ms: int) -> Sequence[Message]:
+        """Messages from the given offsets to the current ends, without a group: for `tail` and tests. Returns
+        what came within the time, at most some thousand messages; call again from the next offsets."""
+        ...
+
+    def close(self, timeout_ms: int) -> None:
+        """Unbind what is still bound and release everything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BinderType:
+    """What an entry point of the group `streambind.binders` refers to: a broker's name (the key segment under
+    `spring.cloud.stream`), the models of its properties, and how to make a binder from them.
+
+    `dead_letter_destination(destination, group, consumer_properties)` names where dead letters go, None if the
+    consumer's properties do not ask for any. `dead_letter_partition(source_partition, consumer_properties)`
+    picks the partition there (None: by key).
+    """
+
+    name: str
+    binder_properties: type[Properties]
+    consumer_properties: type[Properties]
+    producer_properties: type[Properties]
+    create: Callable[[Any], Binder]
+    dead_letter_destination: Callable[[str, str | None, Any], str | None]
+    dead_letter_partition: Callable[[int, Any], int | None]

@@ -1,0 +1,63 @@
+"""What crosses the line between core and binder: outcomes of deliveries, results of sends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """Go on with what follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAfter:
+    """Deliver the undone rest again after this time. `reason` is for people."""
+
+    delay_ms: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seek:
+    """Another owner moved the position: forget what is in memory and go on at `offset`."""
+
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop the partition, visibly."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`done` messages from the front of the batch are finished; `then` says what happens next."""
+
+    done: int
+    then: Continue | RetryAfter | Seek | Stop = Continue()
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The broker has the message, as durably as it was asked to."""
+
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The broker does not have the message. `permanent`: trying again is pointless."""
+
+    error: Exception
+    permanent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nobody knows: the message may have arrived, or may still arrive."""
+
+    reason: str

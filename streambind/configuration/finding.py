@@ -1,0 +1,39 @@
+"""What is wrong, or worth knowing, in a configuration: a text with a place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value comes from: a file with line and column (1-based), or a named source such as
+    `environment variable SPRING_CLOUD_STREAM_...`, `command line`, `default` or `code`."""
+
+    source: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        if self.line is None:
+            return self.source
+        return f"{self.source}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One mistake or remark; `text` says what is wrong and what to do."""
+
+    severity: Severity
+    text: str
+    origin: Origin | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.origin}  " if self.origin else ""
+        return f"{place}{self.severity}  {self.text}"

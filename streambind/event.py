@@ -1,0 +1,94 @@
+"""The payload convention for entity changes: an event names its type, its time, the job and the fields."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, tzinfo
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializationInfo,
+    ValidationInfo,
+)
+from pydantic.alias_generators import to_camel
+
+TIME_ZONE = "time_zone"
+"""Name of the entry in pydantic's validation and serialization context that holds a `tzinfo`."""
+
+_WRITTEN = "%Y-%m-%d-%H:%M:%S"
+
+
+class JobType(StrEnum):
+    """What happened to the entity."""
+
+    INSERT = "INSERT"
+    UPDATE = "UPDATE"
+    DELETE = "DELETE"
+
+
+def _zone(context: Any) -> tzinfo:
+    zone = context.get(TIME_ZONE) if isinstance(context, dict) else None
+    return zone if isinstance(zone, tzinfo) else UTC
+
+
+def _read_timestamp(value: object, info: ValidationInfo) -> object:
+    if isinstance(value, str):
+        # 2022-08-08-12:12:37 and 2022-08-08 12:12:37 differ in one character only.
+        if len(value) == 19 and value[10] in "- ":
+            value = f"{value[:10]}T{value[11:]}"
+        try:
+            parsed = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"timestamp {value!r} is not of the form 2022-08-08-12:12:37") from None
+        return parsed if parsed.tzinfo else parsed.replace(tzinfo=_zone(info.context))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return datetime.fromtimestamp(value / 1000, UTC)
+        except (OverflowError, OSError, ValueError):
+            raise ValueError(f"timestamp {value!r} is not a time in epoch milliseconds") from None
+    if isinstance(value, datetime) and value.tzinfo is None:
+        return value.replace(tzinfo=_zone(info.context))
+    return value
+
+
+def _write_timestamp(value: datetime, info: SerializationInfo) -> str:
+    return value.astimezone(_zone(info.context)).strftime(_WRITTEN)
+
+
+Timestamp = Annotated[
+    datetime,
+    BeforeValidator(_read_timestamp),
+    PlainSerializer(_write_timestamp, return_type=str, when_used="json"),
+]
+
+
+class EntityEvent(BaseModel):
+    """An entity changed: `eventType`, `timestamp`, `jobType`, then the subclass's fields, in that order.
+
+    Fields are snake_case in Python and camelCase on the wire; both spellings validate, and fields that a newer
+    producer adds are ignored. `event_type` defaults to the class's name; `class X(EntityEvent,
+    event_type="Y")` sets another. `timestamp` is an aware datetime; on the wire it is text in whole seconds
+    (`2022-08-08-12:12:37`) in the configured time zone, UTC by default; read are that form, a blank in place
+    of the last dash, ISO 8601 and epoch milliseconds.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+
+    wire_type: ClassVar[str] = "EntityEvent"
+
+    event_type: str = ""
+    timestamp: Timestamp = Field(default_factory=lambda: datetime.now(UTC))
+    job_type: JobType
+
+    def __init_subclass__(cls, *, event_type: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.wire_type = event_type or cls.__name__
+
+    def model_post_init(self, context: Any, /) -> None:
+        if not self.event_type:
+            object.__setattr__(self, "event_type", type(self).wire_type)

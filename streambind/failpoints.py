@@ -1,0 +1,55 @@
+"""Named places where a test can make the process die or fail; nothing happens unless the environment asks for it.
+
+`STREAMBIND_FAILPOINTS="relay.after_ack=kill@3,delivery.before_commit=raise"` kills the process (SIGKILL) when
+the named point is passed for the third time, and raises at each passing of the second. Read once, at import:
+without the variable `failpoint` is a function that does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+
+class FailpointError(Exception):
+    """Raised by a failpoint set to `raise`."""
+
+
+def _parse(text: str) -> dict[str, tuple[str, int | None]]:
+    points: dict[str, tuple[str, int | None]] = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        name, _, action = part.partition("=")
+        action, _, nth = action.partition("@")
+        if action not in ("kill", "raise") or (nth and not nth.isdigit()):
+            raise ValueError(f"STREAMBIND_FAILPOINTS: {part!r} is not of the form name=kill|raise[@nth]")
+        points[name] = (action, int(nth) if nth else None)
+    return points
+
+
+def _armed(points: dict[str, tuple[str, int | None]]) -> Callable[[str], None]:
+    passed: dict[str, int] = {}
+    lock = threading.Lock()
+
+    def hit(name: str) -> None:
+        if name not in points:
+            return
+        action, nth = points[name]
+        with lock:
+            passed[name] = passed.get(name, 0) + 1
+            if nth is not None and passed[name] != nth:
+                return
+        if action == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise FailpointError(name)
+
+    return hit
+
+
+def _unarmed(name: str) -> None:
+    """Nothing to do: no failpoint is set."""
+
+
+_TEXT = os.environ.get("STREAMBIND_FAILPOINTS", "")
+failpoint: Callable[[str], None] = _armed(_parse(_TEXT)) if _TEXT else _unarmed

@@ -1,0 +1,40 @@
+"""The `sb-origin` header: which database an event comes from, and its number among the events of its key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_FORMAT = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """`1/<source-id>/<epoch>/<destination>/<seq>`; the first 1 is the format's version.
+
+    `seq` counts the events of one key to one destination, dense from 1. `epoch` starts at 1 and is raised
+    after a restore of the source's database.
+    """
+
+    source_id: str
+    epoch: int
+    destination: str
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{_FORMAT}/{self.source_id}/{self.epoch}/{self.destination}/{self.seq}"
+
+    @staticmethod
+    def parse(text: str) -> Origin | None:
+        """The origin in a header's text; None for anything that is not one (a record may carry any bytes)."""
+        parts = text.split("/")
+        if len(parts) != 5 or parts[0] != _FORMAT or not parts[1] or not parts[3]:
+            return None
+        epoch, seq = parts[2], parts[4]
+        if not (_is_count(epoch) and _is_count(seq)):
+            return None
+        return Origin(parts[1], int(epoch), parts[3], int(seq))
+
+
+def _is_count(text: str) -> bool:
+    """A positive number that fits a 64-bit column."""
+    return text.isascii() and text.isdigit() and len(text) <= 18 and text[0] != "0"
