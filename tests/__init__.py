@@ -1,0 +1,1 @@
+"""The tests of streambind: unit, conformance, integration, faults and acceptance."""

@@ -1,0 +1,131 @@
+"""Fixtures that every test may ask for: real servers, fresh databases, unique topic names."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import uuid
+from collections.abc import Iterator
+from types import FrameType
+
+import pytest
+from sqlalchemy import make_url
+
+from tests.services import FreshDatabases, KafkaBroker, PostgresServer, ServiceUnavailable
+from tests.services.__main__ import running_kafka, running_postgres
+
+NEEDS_KAFKA = {"kafka", "own_kafka"}
+NEEDS_POSTGRES = {"postgres", "postgres_url", "own_postgres"}
+
+
+def pytest_configure() -> None:
+    """Let a termination signal end the session in order, so that no server outlives it."""
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        raise KeyboardInterrupt(f"ended by {signal.Signals(number).name}")
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, interrupt)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the servers they ask for: `pytest -m "not kafka"`."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & NEEDS_KAFKA:
+            item.add_marker(pytest.mark.kafka)
+        if fixtures & NEEDS_POSTGRES:
+            item.add_marker(pytest.mark.postgres)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """The bootstrap address of a real broker, shared by the session: use topics and groups of your own.
+
+    It is that of STREAMBIND_TEST_KAFKA, else of `make kafka-up`, else of a broker started for the session.
+    """
+    if named := os.environ.get("STREAMBIND_TEST_KAFKA"):
+        _require_listening("STREAMBIND_TEST_KAFKA", *_host_and_port(named.split(",")[0]))
+        yield named
+    elif running := running_kafka():
+        yield running
+    else:
+        broker = KafkaBroker()
+        yield _start(broker)
+        broker.discard()
+
+
+@pytest.fixture(scope="module")
+def own_kafka() -> Iterator[KafkaBroker]:
+    """A broker for the tests of one module that kill, pause or restart it; such a test leaves it running."""
+    broker = KafkaBroker()
+    _start(broker)
+    yield broker
+    broker.discard()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[FreshDatabases]:
+    """Fresh databases on a real server, shared by the session.
+
+    It is that of STREAMBIND_TEST_POSTGRES (a URL of a role that may create databases), else of
+    `make postgres-up`, else one started for the session.
+    """
+    if named := os.environ.get("STREAMBIND_TEST_POSTGRES"):
+        url = make_url(named)
+        _require_listening("STREAMBIND_TEST_POSTGRES", url.host or "127.0.0.1", url.port or 5432)
+        yield FreshDatabases(named)
+    elif running := running_postgres():
+        yield FreshDatabases(running)
+    else:
+        server = PostgresServer()
+        yield FreshDatabases(_start(server))
+        server.discard()
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[PostgresServer]:
+    """A server for the tests of one module that crash or restart it; such a test leaves it running."""
+    server = PostgresServer()
+    _start(server)
+    yield server
+    server.discard()
+
+
+@pytest.fixture
+def postgres_url(postgres: FreshDatabases) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database, `postgresql+psycopg://...`, dropped after the test."""
+    url = postgres.new_database()
+    yield url
+    postgres.drop_database(url)
+
+
+@pytest.fixture
+def topic(request: pytest.FixtureRequest) -> str:
+    """A topic name that no other test uses. The topic itself is not created."""
+    test = request.node.name.partition("[")[0].removeprefix("test_")[:60]
+    return f"{test}-{uuid.uuid4().hex[:8]}"
+
+
+def _start(server: KafkaBroker | PostgresServer) -> str:
+    """Start `server`; where this machine cannot have it, skip here and fail in CI."""
+    try:
+        return server.start()
+    except ServiceUnavailable as reason:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(reason), pytrace=False)
+        pytest.skip(str(reason))
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.strip().rpartition(":")
+    return host, int(port)
+
+
+def _require_listening(variable: str, host: str, port: int) -> None:
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError as error:
+        pytest.fail(f"{variable} names {host}:{port}, where nothing answers: {error}", pytrace=False)

