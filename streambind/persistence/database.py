@@ -1,0 +1,130 @@
+"""A service's database: one door for work that streambind does in it, on synchronous and asynchronous engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.orm import Session, sessionmaker
+
+from streambind.errors import ConfigurationError
+from streambind.event_loop import EventLoop, await_result
+from streambind.persistence import sqlite
+from streambind.persistence.dialect import Dialect, dialect_of
+from streambind.persistence.tables import Tables
+
+T = TypeVar("T")
+
+AnySessions = sessionmaker[Any] | async_sessionmaker[Any]
+
+
+class Database:
+    """The database that a sessionmaker writes to.
+
+    Constructing it connects to nothing. `run` and `run_session` may be called from any thread, and, where the
+    engine is asynchronous, from work that `EventLoop.call` runs; they block until the transaction has ended.
+
+    Raises:
+        ConfigurationError: the sessionmaker has no engine, or the kind of database is not supported.
+    """
+
+    def __init__(
+        self,
+        sessions: AnySessions,
+        *,
+        loop: EventLoop,
+        schema: str | None = None,
+        engine: Engine | AsyncEngine | None = None,
+    ) -> None:
+        bound = engine if engine is not None else sessions.kw.get("bind")
+        if not isinstance(bound, Engine | AsyncEngine):
+            raise ConfigurationError(
+                "the sessionmaker given as database= has no engine; write sessionmaker(bind=engine) "
+                "or call Sessions.configure(bind=engine) before building the application"
+            )
+        self.sessions = sessions
+        self.loop = loop
+        self.is_async = isinstance(bound, AsyncEngine)
+        self._async_engine = bound if isinstance(bound, AsyncEngine) else None
+        self.engine = bound.sync_engine if isinstance(bound, AsyncEngine) else bound
+        self.dialect: Dialect = dialect_of(self.engine.dialect.name)
+        self.tables = Tables(schema)
+        if self.dialect.name == "sqlite":
+            sqlite.prepare(self.engine)
+
+    @staticmethod
+    def from_url(url: str, *, loop: EventLoop, schema: str | None = None) -> Database:
+        """A database of `streambind.datasource.url`; statements' parameters never show up in errors.
+
+        Raises:
+            ConfigurationError: not a SQLAlchemy URL, or its driver is not installed.
+        """
+        try:
+            parsed = make_url(url)
+            if parsed.get_dialect().is_async:
+                return Database(
+                    async_sessionmaker(create_async_engine(parsed, hide_parameters=True)), loop=loop, schema=schema
+                )
+            return Database(sessionmaker(create_engine(parsed, hide_parameters=True)), loop=loop, schema=schema)
+        except (ArgumentError, NoSuchModuleError) as error:
+            raise ConfigurationError(
+                "streambind.datasource.url is not a SQLAlchemy URL such as postgresql+psycopg://user@host/name"
+            ) from error
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"streambind.datasource.url needs the module {error.name!r}; "
+                "install the driver, for PostgreSQL: pip install 'streambind[postgres]'"
+            ) from error
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction of its own: commits when it returns, rolls back when it raises."""
+        if self._async_engine is None:
+            with self.engine.begin() as connection:
+                return work(connection)
+        engine = self._async_engine
+
+        def on_loop() -> T:
+            connection: AsyncConnection = await_result(engine.connect().start())
+            try:
+                with connection.sync_connection.begin():  # type: ignore[union-attr]
+                    return work(connection.sync_connection)  # type: ignore[arg-type]
+            finally:
+                await_result(connection.close())
+
+        return self.loop.call(on_loop)
+
+    def run_session(self, work: Callable[[Session, AsyncSession | None], T]) -> T:
+        """Run `work` in a transaction of a session of the service's own sessionmaker. On an asynchronous engine
+        it runs on the loop and gets the AsyncSession too; the Session is then the one inside it."""
+        if isinstance(self.sessions, async_sessionmaker):
+            sessions = self.sessions
+
+            def on_loop() -> T:
+                asynchronous: AsyncSession = sessions()
+                try:
+                    with asynchronous.sync_session.begin():
+                        return work(asynchronous.sync_session, asynchronous)
+                finally:
+                    await_result(asynchronous.close())
+
+            return self.loop.call(on_loop)
+        with self.sessions() as session, session.begin():
+            return work(session, None)
+
+    def dispose(self) -> None:
+        """Close the pool's idle connections; the database opens new ones when it is used again."""
+        if self._async_engine is None:
+            self.engine.dispose()
+        else:
+            engine = self._async_engine
+            self.loop.call(lambda: await_result(engine.dispose()))

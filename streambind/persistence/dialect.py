@@ -1,0 +1,95 @@
+"""What differs between databases: their clock, and how a row is inserted that may exist.
+
+The seam for further databases: one `Dialect` each, found by SQLAlchemy's dialect name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Table, literal_column
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.elements import ColumnElement
+
+from streambind.errors import ConfigurationError
+
+Row = Mapping[str, Any]
+
+_INSERTS: dict[str, Callable[[Table], Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+
+_CLOCKS: dict[str, ColumnElement[int]] = {
+    # clock_timestamp(), not now(): now() stands still for the length of a transaction.
+    "postgresql": literal_column("CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"),
+    "sqlite": literal_column("CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"),
+}
+
+
+_PARAMETERS = 30_000
+"""Values per statement: SQLite takes 32 766, PostgreSQL's protocol 65 535."""
+
+
+def _chunks(table: Table, rows: Sequence[Row]) -> Iterator[list[Row]]:
+    size = _PARAMETERS // len(table.c)
+    for start in range(0, len(rows), size):
+        yield list(rows[start : start + size])
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """The statements of one kind of database."""
+
+    name: str
+    now_ms: ColumnElement[int]
+
+    @property
+    def row_locks(self) -> bool:
+        """Whether `FOR UPDATE` exists. SQLite locks the whole database with BEGIN IMMEDIATE instead."""
+        return self.name != "sqlite"
+
+    def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Row]) -> list[Any]:
+        """Insert the rows whose primary key is not there yet; returns the rows inserted, whole."""
+        inserted: list[Any] = []
+        for chunk in _chunks(table, rows):
+            statement = _INSERTS[self.name](table).values(chunk).on_conflict_do_nothing()
+            inserted.extend(connection.execute(statement.returning(*table.c)))
+        return inserted
+
+    def upsert(self, connection: Connection, table: Table, rows: Sequence[Row], update: Sequence[str]) -> None:
+        """Insert the rows; where the primary key exists, set the columns of `update` from the new row."""
+        for chunk in _chunks(table, rows):
+            statement = _INSERTS[self.name](table).values(chunk)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=list(table.primary_key.columns),
+                    set_={name: statement.excluded[name] for name in update},
+                )
+            )
+
+    def add(self, connection: Connection, table: Table, rows: Sequence[Row], column: str) -> list[Any]:
+        """Insert the rows; where the primary key exists, add the new row's `column` to the stored one.
+        Returns the rows as they are stored now, locked until the transaction ends. Rows must be sorted by
+        primary key: then two transactions cannot deadlock."""
+        stored: list[Any] = []
+        for chunk in _chunks(table, rows):
+            statement = _INSERTS[self.name](table).values(chunk)
+            statement = statement.on_conflict_do_update(
+                index_elements=list(table.primary_key.columns),
+                set_={column: table.c[column] + statement.excluded[column]},
+            )
+            stored.extend(connection.execute(statement.returning(*table.c)))
+        return stored
+
+
+def dialect_of(connectable_name: str) -> Dialect:
+    """The dialect for SQLAlchemy's dialect name.
+
+    Raises:
+        ConfigurationError: streambind does not know the database.
+    """
+    clock = _CLOCKS.get(connectable_name)
+    if clock is None:
+        known = " and ".join(sorted(_CLOCKS))
+        raise ConfigurationError(f"streambind keeps its tables in {known}, not yet in {connectable_name}")
+    return Dialect(connectable_name, clock)

@@ -1,0 +1,49 @@
+"""Makes Python's SQLite driver keep transactions and savepoints.
+
+By default the driver begins transactions late and leaves savepoints outside them: a rolled-back savepoint keeps
+its rows, and two read-then-write transactions lose updates. Here the driver's own handling is switched off and
+SQLAlchemy's "begin" sends BEGIN IMMEDIATE, so that a writer never finds the database changed under it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.pool import SingletonThreadPool
+
+from streambind.errors import ConfigurationError
+
+BUSY_TIMEOUT_MS = 30_000
+_LEGACY_TRANSACTIONS = -1
+
+
+def prepare(engine: Engine) -> None:
+    """Install the handlers on an engine for SQLite, once; connections already in the pool are covered too.
+
+    Raises:
+        ConfigurationError: the database lives in the memory of one thread.
+    """
+    if isinstance(engine.pool, SingletonThreadPool):
+        raise ConfigurationError(
+            f"{engine.url!r} is private to each thread, but streambind works in several: use a file, or "
+            "create_engine('sqlite://', poolclass=StaticPool, connect_args={'check_same_thread': False})"
+        )
+    if not event.contains(engine, "begin", _begin_immediate):
+        event.listen(engine, "connect", _wait_for_locks)
+        event.listen(engine, "begin", _begin_immediate)
+
+
+def _wait_for_locks(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    driver = connection.connection.dbapi_connection
+    if getattr(driver, "autocommit", _LEGACY_TRANSACTIONS) is False:
+        return  # The engine was made with autocommit=False: the driver has begun already.
+    if getattr(driver, "isolation_level", None) is not None:
+        driver.isolation_level = None  # type: ignore[union-attr]
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

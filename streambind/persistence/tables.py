@@ -1,0 +1,111 @@
+"""The tables that streambind keeps in a service's database, beside the service's own.
+
+All times are the database's, in milliseconds since the epoch. Keys are bytes: a record's key as it travels.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    Uuid,
+)
+
+SCHEMA_VERSION = 1
+"""Raised with every change of the tables below; kept in `sb_schema`."""
+
+SHARDS = 16
+"""Virtual shards of the outbox: crc32(key) % 16. Fixed for the life of the tables: order is kept per shard."""
+
+PREFIX = "sb_"
+
+_Id = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only in a column declared INTEGER."""
+
+
+class Tables:
+    """Table objects, in `schema` where one is given."""
+
+    def __init__(self, schema: str | None = None) -> None:
+        self.metadata = MetaData(schema=schema)
+        self.schema_version = Table(
+            f"{PREFIX}schema",
+            self.metadata,
+            Column("version", Integer, primary_key=True, autoincrement=False),
+        )
+        self.source = Table(
+            f"{PREFIX}source",
+            self.metadata,
+            Column("source_id", String(36), primary_key=True),
+            Column("epoch", Integer, nullable=False),
+        )
+        self.key = Table(
+            f"{PREFIX}key",
+            self.metadata,
+            Column("destination", String(249), primary_key=True),
+            Column("key", LargeBinary(512), primary_key=True),
+            Column("seq", BigInteger, nullable=False),
+        )
+        self.outbox = Table(
+            f"{PREFIX}outbox",
+            self.metadata,
+            Column("id", _Id, primary_key=True),
+            Column("shard", SmallInteger, nullable=False),
+            Column("binding", String(255), nullable=False),
+            Column("destination", String(249), nullable=False),
+            Column("key", LargeBinary),
+            Column("seq", BigInteger),
+            Column("event_id", Uuid, nullable=False),
+            Column("payload", LargeBinary),
+            Column("headers", Text, nullable=False),
+            Column("created_ms", BigInteger, nullable=False),
+            Index(f"{PREFIX}outbox_shard", "shard", "id"),
+            sqlite_autoincrement=True,
+        )
+        self.blocked = Table(
+            f"{PREFIX}blocked",
+            self.metadata,
+            Column("destination", String(249), primary_key=True),
+            Column("key", LargeBinary(512), primary_key=True),
+            Column("reason", Text, nullable=False),
+            Column("since_ms", BigInteger, nullable=False),
+        )
+        self.lease = Table(
+            f"{PREFIX}lease",
+            self.metadata,
+            Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+            Column("owner", String(64)),
+            Column("expires_ms", BigInteger, nullable=False),
+        )
+        self.position = Table(
+            f"{PREFIX}position",
+            self.metadata,
+            Column("group_name", String(255), primary_key=True),
+            Column("destination", String(249), primary_key=True),
+            Column("partition", Integer, primary_key=True, autoincrement=False),
+            Column("next_offset", BigInteger, nullable=False),
+            Column("start", String(16), nullable=False),
+            Column("cluster_id", String(64)),
+            Column("topic_id", String(64)),
+            Column("updated_ms", BigInteger, nullable=False),
+        )
+        self.guard = Table(
+            f"{PREFIX}guard",
+            self.metadata,
+            Column("group_name", String(255), primary_key=True),
+            Column("destination", String(249), primary_key=True),
+            Column("source_id", String(36), primary_key=True),
+            Column("key", LargeBinary(512), primary_key=True),
+            Column("epoch", Integer, nullable=False),
+            Column("seq", BigInteger, nullable=False),
+            Column("event_id", Uuid),
+            Column("updated_ms", BigInteger, nullable=False),
+        )
