@@ -104,6 +104,7 @@ class KafkaBroker:
         if self._directory is None:
             self._directory = run_directory(ROOT)
         else:
+            ServerProcess(self._directory).kill()
             make_directory(self._directory)
         if self._belongs_to_this_process:
             at_exit_of_this_process(self.discard)

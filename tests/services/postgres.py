@@ -103,6 +103,7 @@ class PostgresServer:
         if self._directory is None:
             self._directory = run_directory(root, self._user)
         else:
+            ServerProcess(self._directory).kill()
             make_directory(self._directory, self._user)
         if self._belongs_to_this_process:
             at_exit_of_this_process(self.discard)

@@ -101,7 +101,12 @@ class ServerProcess:
         Raises:
             RuntimeError: the server ended, or is not ready in time; with the end of its log.
         """
-        if wait_for(lambda: ready() or not self.is_running(), seconds) and self.is_running():
+        try:
+            came = wait_for(lambda: ready() or not self.is_running(), seconds)
+        except BaseException:
+            self.kill()
+            raise
+        if came and self.is_running():
             return
         reason = f"is not ready after {seconds:g} s" if self.is_running() else "ended while starting"
         tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
