@@ -1,0 +1,210 @@
+"""Payloads to bytes and back, by content type.
+
+A converter is found by the entry point group `streambind.converters`; streambind brings JSON, text and plain
+bytes. Which one: the message's `contentType` header, else the binding's. A listener that asks for `str` or
+`bytes` gets the text or the bytes whatever the content type; `Message` is never converted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import tzinfo
+from functools import lru_cache
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, SchemaValidator, to_json
+
+from streambind.errors import ConfigurationError, DecodeError, EncodeError
+from streambind.event import TIME_ZONE
+
+Encoder = Callable[[object], bytes]
+Decoder = Callable[[bytes], Any]
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Converter(Protocol):
+    """One family of content types. Implementations hold no state and are called from any thread."""
+
+    @property
+    def content_types(self) -> tuple[str, ...]:
+        """In lower case without parameters; `application/*+json` covers the structured suffix."""
+        ...
+
+    def encoder(self, time_zone: tzinfo) -> Encoder:
+        """A function from payload to bytes; it raises EncodeError."""
+        ...
+
+    def decoder(self, annotation: Any, time_zone: tzinfo) -> Decoder:
+        """A function from bytes to what the annotation asks for; it raises DecodeError. Called once per
+        listener, when bindings are planned: a type that cannot be decoded raises ConfigurationError here."""
+        ...
+
+
+class JsonConverter:
+    """JSON through pydantic: models, dataclasses, unions, dicts and plain values, UTF-8 unescaped.
+
+    `str` and `bytes` payloads are sent as they are (they are taken for JSON already), as Spring does.
+    """
+
+    content_types = ("application/json", "application/*+json", "text/json")
+
+    def encoder(self, time_zone: tzinfo) -> Encoder:
+        context = {TIME_ZONE: time_zone}
+
+        def encode(payload: object) -> bytes:
+            try:
+                match payload:
+                    case BaseModel():
+                        return payload.__pydantic_serializer__.to_json(payload, by_alias=True, context=context)
+                    case bytes():
+                        return payload
+                    case str():
+                        return payload.encode()
+                    case dict() | list() | int() | float() | None:
+                        return to_json(payload, by_alias=True, context=context)
+                    case _:
+                        model: Any = type(payload)
+                        adapter = _adapter(model)
+                        return adapter.dump_json(payload, by_alias=True, context=context)
+            except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
+                raise EncodeError(f"a {type(payload).__name__} has no JSON form: {error}") from error
+
+        return encode
+
+    def decoder(self, annotation: Any, time_zone: tzinfo) -> Decoder:
+        context = {TIME_ZONE: time_zone}
+        validate = _validator(annotation).validate_json
+        name = getattr(annotation, "__name__", None) or str(annotation)
+
+        def decode(data: bytes) -> Any:
+            try:
+                return validate(data, context=context)
+            except ValidationError as error:
+                if data.startswith(_BYTE_ORDER_MARK):
+                    return decode(data[len(_BYTE_ORDER_MARK) :])
+                raise DecodeError(f"the payload is not a {name}: {_reasons(error)}") from error
+
+        return decode
+
+
+class TextConverter:
+    """UTF-8 text."""
+
+    content_types = ("text/plain",)
+
+    def encoder(self, time_zone: tzinfo) -> Encoder:
+        def encode(payload: object) -> bytes:
+            if isinstance(payload, bytes):
+                return payload
+            if isinstance(payload, str):
+                return payload.encode()
+            raise EncodeError(
+                f"text/plain carries str, not {type(payload).__name__}; set the binding's contentType"
+            )
+
+        return encode
+
+    def decoder(self, annotation: Any, time_zone: tzinfo) -> Decoder:
+        if annotation in (str, Any, object):
+            return decode_text
+        # Text that is asked for as a model is taken for JSON: services that forget the content type exist.
+        return JsonConverter().decoder(annotation, time_zone)
+
+
+class BytesConverter:
+    """Bytes as they are."""
+
+    content_types = ("application/octet-stream",)
+
+    def encoder(self, time_zone: tzinfo) -> Encoder:
+        def encode(payload: object) -> bytes:
+            if isinstance(payload, bytes | bytearray | memoryview):
+                return bytes(payload)
+            raise EncodeError(
+                f"application/octet-stream carries bytes, not {type(payload).__name__}; "
+                "set the binding's contentType"
+            )
+
+        return encode
+
+    def decoder(self, annotation: Any, time_zone: tzinfo) -> Decoder:
+        if annotation in (bytes, Any, object):
+            return bytes
+        return JsonConverter().decoder(annotation, time_zone)
+
+
+JSON = JsonConverter()
+TEXT = TextConverter()
+BYTES = BytesConverter()
+
+
+def decode_text(data: bytes) -> str:
+    """
+    Raises:
+        DecodeError: the bytes are not UTF-8.
+    """
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise DecodeError(f"the payload is not UTF-8 text: {error.reason} at byte {error.start}") from error
+
+
+@lru_cache(maxsize=1)
+def converters() -> Mapping[str, Converter]:
+    """All installed converters by content type, streambind's own first; a later one cannot replace them."""
+    found: dict[str, Converter] = {}
+    for converter in (JSON, TEXT, BYTES):
+        found.update(dict.fromkeys(converter.content_types, converter))
+    for point in entry_points(group="streambind.converters"):
+        installed: Converter = point.load()
+        for content_type in installed.content_types:
+            found.setdefault(content_type, installed)
+    return found
+
+
+def converter_for(content_type: str) -> Converter:
+    """The converter for a content type, parameters and quotes ignored.
+
+    Raises:
+        ConfigurationError: no installed converter knows it.
+    """
+    known = converters()
+    name = content_type.strip().strip('"').partition(";")[0].strip().lower()
+    family, _, subtype = name.partition("/")
+    found = known.get(name)
+    if found is None and "+" in subtype:
+        found = known.get(f"{family}/*+{subtype.rpartition('+')[2]}")
+    if found is None:
+        raise ConfigurationError(
+            f"no converter for contentType {content_type!r}; known are {', '.join(sorted(known))}. "
+            "A package can bring one by an entry point of the group streambind.converters"
+        )
+    return found
+
+
+@lru_cache(maxsize=512)
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(annotation)
+
+
+def _validator(annotation: Any) -> SchemaValidator | TypeAdapter[Any]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        validator = annotation.__pydantic_validator__
+        if isinstance(validator, SchemaValidator):
+            return validator
+    try:
+        return _adapter(annotation)
+    except Exception as error:
+        raise ConfigurationError(f"a payload cannot be read as {annotation!r}: {error}") from error
+
+
+def _reasons(error: ValidationError) -> str:
+    """The first reasons, field by field, without the values: they may be anyone's data."""
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    shown = [f"{'.'.join(map(str, d['loc'])) or 'document'}: {d['msg']}" for d in details[:3]]
+    if len(details) > 3:
+        shown.append(f"and {len(details) - 3} more")
+    return "; ".join(shown)
