@@ -78,7 +78,9 @@ class ProducerTarget:
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """One assigned partition. `stalled` holds the reason once it stopped; `retrying` while it backs off."""
+    """One assigned partition. `position` is the next offset to be done, None until it is known where to start.
+    `stalled` holds the reason once it stopped; `retrying` while it backs off, or while the positions cannot be
+    read."""
 
     lane: Lane
     position: int | None
@@ -89,17 +91,24 @@ class PartitionState:
 class ConsumerBinding(Protocol):
     """An input at work. All methods may be called from any thread and are idempotent."""
 
-    def pause(self) -> None: ...
+    def pause(self) -> None:
+        """After it has returned no delivery begins until `resume`; a running one ends. The binding stays in its
+        group and keeps its partitions."""
+        ...
+
     def resume(self) -> None: ...
 
     def partitions(self) -> Sequence[PartitionState]:
-        """Never blocks on the broker."""
+        """What is assigned now; nothing after `unbind`. Never blocks on the broker."""
         ...
 
-    def last_error(self) -> str | None: ...
+    def last_error(self) -> str | None:
+        """What went wrong last, for people; None if nothing has."""
+        ...
 
     def unbind(self, timeout_ms: int) -> None:
-        """Stop polling, let running deliveries end within the time, report offsets, leave the group."""
+        """Stop polling, let running deliveries end within the time, report offsets, leave the group. What is
+        not done then is delivered again to whoever owns the partition next."""
         ...
 
 
@@ -116,11 +125,11 @@ class ProducerBinding(Protocol):
 
     def purge(self) -> None:
         """Make running sends return at once; what is not reported by then is `Unknown`. Sends after it
-        raise LifecycleError."""
+        raise LifecycleError. Idempotent."""
         ...
 
     def unbind(self, timeout_ms: int) -> None:
-        """Wait for running sends within the time, then purge and close."""
+        """Wait for running sends within the time, then purge and close. Idempotent."""
         ...
 
 

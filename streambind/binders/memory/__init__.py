@@ -1,0 +1,24 @@
+"""An in-process broker with Kafka's semantics, and the binder for it: for tests and for trying things out."""
+
+from streambind.binders.memory.binder import MemoryBinder
+from streambind.binders.memory.broker import MemoryBroker
+from streambind.binders.memory.properties import (
+    MemoryBinderProperties,
+    MemoryConsumerProperties,
+    MemoryProducerProperties,
+    dead_letter_destination,
+    dead_letter_partition,
+)
+from streambind.binding.binder import BinderType
+
+MEMORY = BinderType(
+    name="memory",
+    binder_properties=MemoryBinderProperties,
+    consumer_properties=MemoryConsumerProperties,
+    producer_properties=MemoryProducerProperties,
+    create=MemoryBinder,
+    dead_letter_destination=dead_letter_destination,
+    dead_letter_partition=dead_letter_partition,
+)
+
+__all__ = ["MEMORY", "MemoryBinder", "MemoryBroker"]
