@@ -82,7 +82,7 @@ build: $(DEVELOPMENT) ## build the wheel and the source archive into dist/
 
 .PHONY: clean
 clean: ## stop the servers and remove everything that these commands made
-	@if [ -x $(BIN)/python ]; then $(SERVICES) down; fi
+	@if [ -x $(BIN)/python ]; then $(SERVICES) clean; fi
 	@rm -rf .services $(VENV) $(LOWEST) dist build .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 

@@ -113,10 +113,11 @@ def _start(server: KafkaBroker | PostgresServer) -> str:
     """Start `server`; where this machine cannot have it, skip here and fail in CI."""
     try:
         return server.start()
-    except ServiceUnavailable as reason:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(reason), pytrace=False)
-        pytest.skip(str(reason))
+    except ServiceUnavailable as missing:
+        reason = str(missing)
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
@@ -126,6 +127,7 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 def _require_listening(variable: str, host: str, port: int) -> None:
     try:
-        socket.create_connection((host, port), timeout=5).close()
+        return socket.create_connection((host, port), timeout=5).close()
     except OSError as error:
-        pytest.fail(f"{variable} names {host}:{port}, where nothing answers: {error}", pytrace=False)
+        reason = str(error)
+    pytest.fail(f"{variable} names {host}:{port}, where nothing answers: {reason}", pytrace=False)

