@@ -1,0 +1,1 @@
+"""The category service: owns the categories, publishes their changes."""

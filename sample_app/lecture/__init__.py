@@ -1,0 +1,1 @@
+"""The lecture service: keeps a read model of the categories."""
