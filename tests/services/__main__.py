@@ -8,6 +8,7 @@ leave it up.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -101,6 +102,8 @@ def _do(verb: str, service: Service) -> str:
     service.down()
     if verb == "clean":
         shutil.rmtree(service.root(), ignore_errors=True)
+        with contextlib.suppress(OSError):  # the other service is still installed there
+            service.root().parent.rmdir()
     return "down"
 
 
