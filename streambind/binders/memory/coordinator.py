@@ -40,8 +40,8 @@ class Coordinator:
         with self._lock:
             state = self._groups[group]
             state.members.pop(member, None)
-            state.release(member, state.owned(member))
             state.balance(self._lanes(state))
+            state.release(member, state.owned(member))
             members = list(state.members.values())
         _notify(members)
 

@@ -1,0 +1,158 @@
+"""Looking from outside: destinations, committed offsets, messages without a group; and a broker that is away."""
+
+from __future__ import annotations
+
+import pytest
+
+from streambind.binding.outcome import Outcome
+from streambind.errors import BrokerError, BrokerUnavailableError
+from streambind.message import Message
+from streambind.testing.binder_suite.bench import TIMEOUT_MS, Bench
+
+
+class TestDescribe:
+    def test_it_tells_partitions_starts_and_ends(self, bench: Bench) -> None:
+        bench.needs("admin")
+        destination = bench.destination(partitions=3)
+        bench.send(destination, b"1", b"2", partition=1)
+        info = bench.main.describe(destination, TIMEOUT_MS)
+        assert info is not None
+        assert (info.name, info.partitions) == (destination, 3)
+        assert dict(info.starts) == {0: 0, 1: 0, 2: 0}
+        assert dict(info.ends) == {0: 0, 1: 2, 2: 0}
+
+    def test_it_knows_retention(self, bench: Bench) -> None:
+        bench.needs("admin", "retention")
+        destination = bench.destination()
+        bench.send(destination, b"0", b"1", b"2")
+        bench.harness.delete_records(destination, 0, 2)
+        info = bench.main.describe(destination, TIMEOUT_MS)
+        assert info is not None
+        assert (dict(info.starts), dict(info.ends)) == ({0: 2}, {0: 3})
+
+    def test_a_destination_that_does_not_exist_is_none_and_stays_away(self, bench: Bench) -> None:
+        bench.needs("admin")
+        name = bench.harness.fresh_name("missing")
+        assert bench.main.describe(name, TIMEOUT_MS) is None
+        assert bench.main.describe(name, TIMEOUT_MS) is None
+
+
+class TestCommitted:
+    def test_partitions_without_a_report_are_absent(self, bench: Bench) -> None:
+        bench.needs("groups")
+        destination = bench.destination(partitions=2)
+        group = bench.group()
+        assert dict(bench.main.committed(group, destination, TIMEOUT_MS)) == {}
+        it = bench.input(destination, group=group)
+        bench.send(destination, b"1", b"2", partition=1)
+        bench.handled(it, [b"1", b"2"])
+        bench.committed(group, destination, {1: 2})
+
+    def test_only_what_is_done_is_reported(self, bench: Bench) -> None:
+        destination = bench.destination()
+        group = bench.group()
+        gate = bench.gate()
+        it = bench.input(destination, lambda batch: (gate.wait(), Outcome(len(batch)))[1], group=group)
+        bench.send(destination, b"1")
+        bench.eventually(lambda: it.active, "nothing is delivered")
+        bench.time_passes()
+        bench.committed(group, destination, {})
+        gate.set()
+        bench.committed(group, destination, {0: 1})
+
+
+class TestRead:
+    def test_it_reads_from_the_given_offsets_to_the_ends(self, bench: Bench) -> None:
+        destination = bench.destination(partitions=3)
+        for partition in range(3):
+            bench.send(destination, b"0", b"1", b"2", partition=partition)
+        messages = bench.main.read(destination, {0: 0, 2: 2}, TIMEOUT_MS)
+        found = sorted((m.partition, m.offset, m.payload) for m in messages)
+        assert found == [(0, 0, b"0"), (0, 1, b"1"), (0, 2, b"2"), (2, 2, b"2")]
+
+    def test_messages_are_whole_and_in_order(self, bench: Bench) -> None:
+        destination = bench.destination()
+        bench.send(destination, Message(None, b"k", raw_headers=[("h", b"1"), ("h", None)]), b"2", b"3")
+        messages = bench.main.read(destination, {0: 0}, TIMEOUT_MS)
+        assert [m.payload for m in messages] == [None, b"2", b"3"]
+        first = messages[0]
+        assert (first.destination, first.partition, first.key) == (destination, 0, b"k")
+        assert list(first.raw_headers) == [("h", b"1"), ("h", None)]
+        assert first.timestamp_ms is not None
+
+    def test_at_the_end_there_is_nothing_to_wait_for(self, bench: Bench) -> None:
+        destination = bench.destination()
+        bench.send(destination, b"1")
+        assert list(bench.main.read(destination, {0: 1}, TIMEOUT_MS)) == []
+
+    def test_calling_again_reads_on(self, bench: Bench) -> None:
+        destination = bench.destination()
+        payloads = [b"%d" % n for n in range(12_000)]
+        for at in range(0, len(payloads), 2000):
+            bench.send(destination, *payloads[at : at + 2000])
+        found: list[bytes | None] = []
+        while messages := bench.main.read(destination, {0: len(found)}, TIMEOUT_MS):
+            found += [m.payload for m in messages]
+        assert found == payloads
+
+    def test_it_leaves_groups_alone(self, bench: Bench) -> None:
+        destination = bench.destination()
+        it = bench.input(destination)
+        bench.ready(it, destination)
+        bench.send(destination, b"1")
+        assert len(bench.main.read(destination, {0: 0}, TIMEOUT_MS)) == 1
+        bench.handled(it, [b"1"])
+
+    def test_a_destination_that_does_not_exist_is_an_error(self, bench: Bench) -> None:
+        with pytest.raises(BrokerError):
+            bench.main.read(bench.harness.fresh_name("missing"), {0: 0}, 2000)
+
+
+class TestBrokerAway:
+    def test_an_input_goes_on_when_it_is_back(self, bench: Bench) -> None:
+        destination = bench.destination()
+        group = bench.group()
+        it = bench.input(destination, group=group)
+        bench.send(destination, b"1")
+        bench.handled(it, [b"1"])
+        bench.break_broker()
+        bench.heal_broker()
+        bench.send(destination, b"2")
+        bench.handled(it, [b"1", b"2"])
+        bench.committed(group, destination, {0: 2})
+
+    def test_what_was_done_meanwhile_is_reported_later(self, bench: Bench) -> None:
+        destination = bench.destination()
+        group = bench.group()
+        gate = bench.gate()
+        it = bench.input(destination, lambda batch: (gate.wait(), Outcome(len(batch)))[1], group=group)
+        bench.send(destination, b"1")
+        bench.eventually(lambda: it.active, "nothing is delivered")
+        bench.break_broker()
+        gate.set()
+        bench.eventually(lambda: it.done, "the delivery does not end")
+        bench.heal_broker()
+        bench.committed(group, destination, {0: 1})
+
+    def test_questions_raise_within_their_time(self, bench: Bench) -> None:
+        destination = bench.destination()
+        bench.break_broker()
+        with pytest.raises(BrokerUnavailableError):
+            bench.main.describe(destination, 500)
+        with pytest.raises(BrokerUnavailableError):
+            bench.main.committed(bench.group(), destination, 500)
+        with pytest.raises(BrokerUnavailableError):
+            bench.main.read(destination, {0: 0}, 500)
+
+    def test_making_and_closing_a_binder_needs_no_broker(self, bench: Bench) -> None:
+        bench.break_broker()
+        bench.binder().close(1000)
+
+    def test_an_input_can_be_unbound(self, bench: Bench) -> None:
+        destination = bench.destination()
+        it = bench.input(destination)
+        bench.send(destination, b"1")
+        bench.handled(it, [b"1"])
+        bench.break_broker()
+        it.unbind(timeout_ms=1000)
+        assert list(it.binding.partitions()) == []
