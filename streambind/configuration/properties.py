@@ -133,10 +133,20 @@ class EventsProperties(Properties):
     time_zone: str = "UTC"
 
 
+class BinderConfigurationProperties(Properties):
+    """`binders.<name>.*`: one of several clusters; its `environment` is laid over the binder's properties."""
+
+    type: str | None = None
+    inherit_environment: bool = True
+    default_candidate: bool = True
+
+
 class StreamProperties(Properties):
     """Everything under `spring.cloud.stream` and `streambind` that no binder owns."""
 
     bindings: dict[str, BindingProperties] = Field(default_factory=dict)
+    default: BindingProperties = Field(default_factory=BindingProperties)
+    binders: dict[str, BinderConfigurationProperties] = Field(default_factory=dict)
     default_binder: str | None = None
     binding_retry_interval_s: Seconds = Field(30, alias="bindingRetryInterval")
     instance_count: int = Field(1, ge=1)

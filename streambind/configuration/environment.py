@@ -1,0 +1,154 @@
+"""Environment variables in Spring's spelling, and arguments `--key=value`, as sources of configuration.
+
+A variable overrides what the schema knows or what is declared elsewhere; alone it cannot introduce the name of a
+binding, because `IN_CATEGORYCHANGED` does not tell how the name is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from streambind.configuration.finding import Finding, Origin, Severity
+from streambind.configuration.flat import Flat, Value
+from streambind.configuration.names import (
+    Name,
+    dotted,
+    environment_variables,
+    identity,
+    parse_name,
+    unbracketed,
+    uniform,
+)
+from streambind.configuration.shape import Group, Leaf, Listing, Shape, Table
+
+ROOTS = ("SPRING_CLOUD_STREAM_", "STREAMBIND_")
+_NOT_CONFIGURATION = {"STREAMBIND_FAILPOINTS"}
+_COMMAND_LINE = Origin("command line")
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What other sources declare: the keys of tables of groups by kind, and the names below a path."""
+
+    keys: Mapping[str, Iterable[str]]
+    below: Callable[[Name], Iterable[Name]]
+
+
+def read_arguments(arguments: Sequence[str]) -> Flat:
+    """`--key=value` of a command line; `--key` is the empty value, everything else is not configuration."""
+    flat = Flat()
+    for argument in arguments:
+        if argument.startswith("--") and len(argument) > 2:
+            key, _, text = argument[2:].partition("=")
+            name = parse_name(key)
+            for i in range(1, len(name) + 1):
+                flat.mark(name[:i], _COMMAND_LINE)
+            flat.values[identity(name)] = Value(name, text, _COMMAND_LINE, _COMMAND_LINE)
+    return flat
+
+
+def read_environment(
+    environ: Mapping[str, str], root: Group, declared: Declared, *, inactive: Declared
+) -> tuple[Flat, list[Finding]]:
+    """The variables that name something in the schema, and findings for those below our roots that do not.
+
+    `inactive`: what inactive documents declare; a variable for it is no mistake.
+    """
+    flat, findings = Flat(), list[Finding]()
+    rank: dict[Name, int] = {}
+    for variable, text in sorted(environ.items()):
+        names = _meant(variable, root, declared)
+        origin = Origin(f"environment variable {variable}")
+        if len(names) > 1:
+            ways = " or ".join(f"'{dotted(n)}'" for n in names)
+            findings.append(Finding(Severity.ERROR, f"ambiguous: it can mean {ways}", origin))
+        elif names:
+            key = identity(names[0])
+            spelling = _spellings(names[0])
+            position = spelling.index(variable) if variable in spelling else len(spelling)
+            if position < rank.get(key, len(spelling) + 1):
+                rank[key] = position
+                flat.values[key] = Value(names[0], text, origin, origin)
+        elif _is_ours(variable) and not _meant(variable, root, inactive):
+            findings.append(Finding(Severity.WARNING, _unmatched(variable, root, declared), origin))
+    return flat, findings
+
+
+def _is_ours(variable: str) -> bool:
+    return variable.upper().startswith(ROOTS) and variable not in _NOT_CONFIGURATION
+
+
+def _meant(variable: str, root: Group, declared: Declared) -> list[Name]:
+    tokens = variable.split("_")
+    if tokens[0].lower() not in root.members:
+        return []
+    names = {identity(name): name for name in _Matcher(declared).match(tokens, root, ())}
+    if len(names) > 1:
+        exact = {k: n for k, n in names.items() if variable in _spellings(n)}
+        names = exact or names
+    return list(names.values())
+
+
+def _spellings(name: Name) -> tuple[str, ...]:
+    return environment_variables(name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Matcher:
+    declared: Declared
+
+    def match(self, tokens: list[str], shape: Shape, path: Name) -> Iterator[Name]:
+        """The names that the tokens can mean."""
+        if isinstance(shape, Group):
+            for size in range(1, len(tokens) + 1):
+                member = shape.members.get("".join(tokens[:size]).lower())
+                if member is not None:
+                    yield from self.match(tokens[size:], member.shape, (*path, member.name))
+        elif isinstance(shape, Table) and isinstance(shape.value, Group | Table):
+            for key in self.declared.keys.get(shape.kind, ()):
+                for size in range(1, len(tokens) + 1):
+                    if "".join(tokens[:size]).lower() == uniform(unbracketed(key).replace(".", "")):
+                        segment = parse_name(f"[{key}]")
+                        yield from self.match(tokens[size:], shape.value, (*path, *segment))
+        elif isinstance(shape, Table) or (isinstance(shape, Leaf) and shape.takes_any and tokens):
+            if tokens:
+                yield (*path, *self._entry(tokens, path))
+        elif isinstance(shape, Listing) and len(tokens) == 1 and tokens[0].isdigit():
+            yield (*path, f"[{int(tokens[0])}]")
+        elif not tokens:
+            yield path
+
+    def _entry(self, tokens: list[str], path: Name) -> Name:
+        """The key of a map of values: as it is declared, or else with dots."""
+        wanted = "".join(tokens).lower()
+        for name in self.declared.below(path):
+            if "".join(uniform(unbracketed(s)) for s in name) == wanted:
+                return name
+        return tuple(token.lower() for token in tokens)
+
+
+def _unmatched(variable: str, root: Group, declared: Declared) -> str:
+    known = {
+        spelling
+        for name in _names(root, (), declared)
+        for spelling in _spellings(name)[:2]
+        if spelling.startswith(ROOTS)
+    }
+    near = get_close_matches(variable.upper(), sorted(known), n=1, cutoff=0.85)
+    hint = f"; did you mean '{near[0]}'?" if near else "; a variable can only override a name declared elsewhere"
+    return f"names no property{hint}"
+
+
+def _names(shape: Shape, path: Name, declared: Declared) -> Iterator[Name]:
+    """Every name that the schema and the declared keys make."""
+    if isinstance(shape, Group):
+        for member in shape.members.values():
+            if member.name != "environment":
+                yield from _names(member.shape, (*path, member.name), declared)
+    elif isinstance(shape, Table) and isinstance(shape.value, Group | Table):
+        for key in declared.keys.get(shape.kind, ()):
+            yield from _names(shape.value, (*path, key), declared)
+    else:
+        yield path

@@ -1,0 +1,57 @@
+"""Names that have no place in the schema, source by source, so that an overridden mistake is found too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from streambind.configuration.finding import Finding, Severity
+from streambind.configuration.flat import Flat, Value
+from streambind.configuration.names import OWN_ROOT, Name, dotted, identity, is_rooted, uniform
+from streambind.configuration.placement import Misfit, find_slot, near_root
+from streambind.configuration.shape import Group
+
+
+def unknown_keys(source: Flat, root: Group, *, prefer: str, active: bool = True) -> list[Finding]:
+    """One finding per wrong name; a wrong beginning counts once for all that stands below it.
+
+    In a document that is not active (`active` false) they are warnings: nothing depends on it now.
+    """
+    severity = Severity.ERROR if active else Severity.WARNING
+    reported: dict[Name, Finding] = {}
+    for value in source.values.values():
+        misfit = find_slot(value.name, root, prefer=prefer)
+        if misfit is None:
+            misfit = near_root(value.name)
+        if isinstance(misfit, Misfit):
+            wrong = value.name[: misfit.size]
+            place = source.places.get(identity(wrong))
+            reported.setdefault(
+                identity(wrong), Finding(severity, misfit.text, place.origin if place else value.origin)
+            )
+    return list(reported.values())
+
+
+def keys_under_both_roots(sources: Sequence[Flat]) -> list[Finding]:
+    """`streambind.x` here and `spring.cloud.stream.x` there, in sources of the same rank: which one holds?"""
+    first: dict[Name, Value] = {}
+    findings: list[Finding] = []
+    for source in sources:
+        for key, value in source.values.items():
+            other = first.setdefault(key, value)
+            if is_rooted(value.name) and _root(other.name) != _root(value.name):
+                text = (
+                    f"'{dotted(value.name)}' is set as '{dotted(other.name)}' too, at {other.origin}; the two are"
+                    " the same, keep one"
+                )
+                findings.append(Finding(Severity.ERROR, text, value.origin))
+    return findings
+
+
+def _root(name: Name) -> str:
+    return uniform(name[0])
+
+
+def binders_in(sources: Iterable[Flat], binders: Iterable[str]) -> list[str]:
+    """The binders that sources configure, in the order of `binders`."""
+    beginnings = {key[:2] for source in sources for key in source.places}
+    return [name for name in binders if (*OWN_ROOT, uniform(name)) in beginnings]
