@@ -1,0 +1,113 @@
+"""One destination's way to the broker: sends may wait without limit, so each destination has a thread for them
+and the relay goes on renewing its leases and serving the others."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from streambind.binding.binder import ProducerBinding
+from streambind.binding.outcome import Failed, Sent, Unknown
+from streambind.outbound.back_off import BackOff
+from streambind.outbound.relay_message import OutboxRow, Source, message_of
+
+Producers = Callable[[str], ProducerBinding | None]
+"""The producer for a destination now; None if this application has no output to it. May raise BrokerError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Rows to send now, of one destination, while the lease is good (monotonic seconds)."""
+
+    rows: tuple[OutboxRow, ...]
+    source: Source
+    valid_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a job ended: with results, with an error, or without having been tried, because the destination has
+    no producer here (`foreign`) or the lease ran out before the send (`late`)."""
+
+    destination: str
+    rows: tuple[OutboxRow, ...]
+    results: Sequence[Sent | Failed | Unknown] = ()
+    error: Exception | None = None
+    foreign: bool = False
+    late: bool = False
+
+
+@dataclass(slots=True)
+class LaneState:
+    """What the relay knows of a destination; only its own thread writes here. Times are monotonic seconds:
+    `since` of the job in flight, `not_before` of the next try. `trouble` is the reason for the last failure."""
+
+    back_off: BackOff = field(default_factory=BackOff)
+    in_flight: Job | None = None
+    since: float = 0.0
+    not_before: float = 0.0
+    trouble: str | None = None
+    foreign: bool = False
+
+
+class Lane:
+    """Sends one job at a time on a thread of its own and hands in a report for each."""
+
+    def __init__(
+        self,
+        destination: str,
+        producers: Producers,
+        report: Callable[[Report], None],
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self.destination = destination
+        self.state = LaneState()
+        self._producers = producers
+        self._report = report
+        self._clock = clock
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._producer: ProducerBinding | None = None
+        self._thread = threading.Thread(target=self._run, name=f"streambind-relay {destination}", daemon=True)
+        self._thread.start()
+
+    def dispatch(self, job: Job) -> None:
+        """Send the job's rows; at most one at a time."""
+        self.state.in_flight, self.state.since = job, self._clock()
+        self._jobs.put(job)
+
+    def purge(self) -> None:
+        """Make a send that waits return; the producer is of no use afterwards."""
+        producer = self._producer
+        if producer is not None:
+            producer.purge()
+
+    def end(self) -> None:
+        """End the thread once its job is done."""
+        self._jobs.put(None)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until the thread has ended, at most that long."""
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            self._report(self._send(job))
+
+    def _send(self, job: Job) -> Report:
+        try:
+            producer = self._producers(self.destination)
+            if producer is None:
+                return Report(self.destination, job.rows, foreign=True)
+            messages = [message_of(row, job.source) for row in job.rows]
+            self._producer = producer
+            # This process may have been stopped since the rows were read, and another relay be at work by now.
+            if self._clock() >= job.valid_until:
+                return Report(self.destination, job.rows, late=True)
+            return Report(self.destination, job.rows, producer.send(messages))
+        except Exception as error:  # noqa: BLE001 - whatever happens here is the relay's to report
+            return Report(self.destination, job.rows, error=error)
+        finally:
+            self._producer = None

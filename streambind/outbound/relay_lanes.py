@@ -1,0 +1,161 @@
+"""All lanes of a relay: which destinations are busy, held back or not ours, and what their reports mean."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from streambind.outbound.relay_lane import Job, Lane, Producers, Report
+from streambind.outbound.relay_message import OutboxRow, Source
+from streambind.outbound.relay_outcome import RelayOutcome, decide
+from streambind.persistence.failures import describe
+
+log = logging.getLogger("streambind.relay")
+
+_FOREIGN_AGAIN_S = 30.0
+_SILENT_AFTER_S = 5.0
+
+
+class Lanes:
+    """Used by the relay's thread; only `troubles` and `purge` may be called from others. `notify` is called
+    when a report has come in, on the lane's thread."""
+
+    def __init__(self, producers: Producers, notify: Callable[[], None], *, clock: Callable[[], float]) -> None:
+        self._producers = producers
+        self._notify = notify
+        self._clock = clock
+        self._lanes: dict[str, Lane] = {}
+        self._reports: deque[Report] = deque()
+
+    def dispatch(self, rows: Sequence[OutboxRow], source: Source, valid_until: float) -> None:
+        """Send the rows, each destination's on its own lane; none of the destinations may be busy."""
+        by_destination: dict[str, list[OutboxRow]] = {}
+        for row in rows:
+            by_destination.setdefault(row.destination, []).append(row)
+        for destination, chosen in by_destination.items():
+            lane = self._lanes.get(destination)
+            if lane is None:
+                lane = Lane(destination, self._producers, self._hand_in, clock=self._clock)
+                self._lanes[destination] = lane
+            lane.dispatch(Job(tuple(chosen), source, valid_until))
+
+    def collect(self) -> tuple[int, list[RelayOutcome]]:
+        """How many lanes have reported since the last call, and the outcomes among that."""
+        count, outcomes = 0, []
+        while self._reports:
+            report, count = self._reports.popleft(), count + 1
+            lane = self._lanes[report.destination]
+            lane.state.in_flight = None
+            if report.foreign:
+                self._leave_alone(lane, report)
+            elif report.error is not None:
+                self._hold_back(lane, describe(report.error), report.error)
+            elif not report.late:
+                outcome = decide(report.rows, report.results)
+                outcomes.append(outcome)
+                if outcome.trouble is None:
+                    self._recover(lane)
+                else:
+                    self._hold_back(lane, outcome.trouble)
+        return count, outcomes
+
+    def forget_trouble(self, seen: frozenset[str]) -> None:
+        """A read that left nothing out found no rows of these held-back destinations: nothing to try again."""
+        for name in seen:
+            if self._lanes[name].state.in_flight is None:
+                self._lanes[name].state.trouble = None
+
+    def is_busy(self) -> bool:
+        """Whether anything is in flight."""
+        return any(lane.state.in_flight is not None for lane in self._lanes.values())
+
+    def busy_shards(self) -> set[int]:
+        """The shards that rows in flight belong to."""
+        jobs = [lane.state.in_flight for lane in self._lanes.values()]
+        return {row.shard for job in jobs if job is not None for row in job.rows}
+
+    def idle(self) -> frozenset[str]:
+        """Known destinations whose rows may be read now."""
+        now = self._clock()
+        return frozenset(
+            name
+            for name, lane in self._lanes.items()
+            if lane.state.in_flight is None and now >= lane.state.not_before
+        )
+
+    def excluded(self) -> frozenset[str]:
+        """Destinations whose rows may not be read now: busy, held back, or without a producer here."""
+        return frozenset(self._lanes) - self.idle()
+
+    def held_back(self) -> dict[str, float]:
+        """Destinations that wait after a failure, and until when."""
+        return {
+            name: lane.state.not_before
+            for name, lane in self._lanes.items()
+            if lane.state.trouble is not None and lane.state.in_flight is None
+        }
+
+    def troubles(self) -> dict[str, str]:
+        """What is wrong with destinations that are not served now, for people."""
+        troubles: dict[str, str] = {}
+        for name, lane in list(self._lanes.items()):
+            state, waited_s = lane.state, self._clock() - lane.state.since
+            if state.trouble is not None:
+                troubles[name] = state.trouble
+            elif state.in_flight is not None and waited_s > _SILENT_AFTER_S:
+                troubles[name] = f"the broker has not confirmed anything for {waited_s:.0f} s"
+            elif state.foreign:
+                troubles[name] = "no output binding of this application leads there"
+        return troubles
+
+    def purge(self) -> None:
+        """Make the sends in flight return; their producers are of no use afterwards."""
+        for lane in list(self._lanes.values()):
+            if lane.state.in_flight is not None:
+                lane.purge()
+
+    def end(self) -> None:
+        """End the lanes' threads as soon as their sends have returned."""
+        for lane in self._lanes.values():
+            lane.end()
+
+    def join(self, until: float) -> None:
+        """Wait for the lanes' threads, at most until then."""
+        for lane in self._lanes.values():
+            lane.join(max(0.0, until - self._clock()))
+
+    def _hand_in(self, report: Report) -> None:
+        self._reports.append(report)
+        self._notify()
+
+    def _recover(self, lane: Lane) -> None:
+        if lane.state.trouble is not None:
+            log.info("relay: destination %s: sending again", lane.destination)
+        lane.state.trouble, lane.state.foreign = None, False
+        lane.state.back_off.succeed()
+
+    def _hold_back(self, lane: Lane, trouble: str, error: Exception | None = None) -> None:
+        state = lane.state
+        if state.trouble is None:
+            log.warning(
+                "relay: destination %s: not sent; its rows stay in the outbox and are tried again: %s",
+                lane.destination,
+                trouble,
+            )
+            log.debug("relay: destination %s", lane.destination, exc_info=error)
+        state.trouble = trouble
+        state.not_before = self._clock() + state.back_off.fail()
+
+    def _leave_alone(self, lane: Lane, report: Report) -> None:
+        state = lane.state
+        if not state.foreign:
+            log.error(
+                "relay: rows for destination %s (written for binding %s) stay in the outbox: no output binding of "
+                "this application leads there. Bind it again under that destination; if the rows are another "
+                "service's, give each service tables of its own (streambind.datasource.schema)",
+                lane.destination,
+                report.rows[0].binding,
+            )
+        state.foreign, state.trouble = True, None
+        state.not_before = self._clock() + _FOREIGN_AGAIN_S

@@ -1,0 +1,234 @@
+"""What the relay's thread does, turn by turn."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection
+
+from streambind.configuration.properties import OutboxProperties
+from streambind.failpoints import failpoint
+from streambind.outbound.back_off import BackOff
+from streambind.outbound.lease import Leases
+from streambind.outbound.relay_lane import Producers
+from streambind.outbound.relay_lanes import Lanes
+from streambind.outbound.relay_message import OutboxRow, Source
+from streambind.outbound.relay_outcome import Blocked, RelayOutcome
+from streambind.outbound.relay_pace import Pace
+from streambind.outbound.relay_rows import OutboxRows
+from streambind.outbound.relay_state import RelayStatus
+from streambind.persistence.database import Database
+from streambind.persistence.failures import describe, is_database_trouble
+
+log = logging.getLogger("streambind.relay")
+
+
+class RelayLoop:
+    """Renews leases, reads rows, hands them to lanes and deletes what the broker has.
+
+    A destination has at most one job in flight, and its rows are not read again until the outcome is in the
+    database. All database work happens here, in one thread, one short transaction at a time.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        producers: Producers,
+        properties: OutboxProperties,
+        owner: str,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self.status = RelayStatus.RUNNING
+        self.last_error: str | None = None
+        self.backlog = 0
+        self.blocked = 0
+        self.leases = Leases(database, owner, lease_ms=properties.lease_ms, clock=clock)
+        self.lanes = Lanes(producers, self._notify, clock=clock)
+        self._database = database
+        self._clock = clock
+        self._rows = OutboxRows(
+            database, owner, batch_size=properties.batch_size, idle_limit_ms=properties.lease_ms
+        )
+        self._pace = Pace(longest_poll_s=properties.poll_interval_ms / 1000)
+        self._back_off = BackOff()
+        self._retry_at = 0.0
+        self._source: Source | None = None
+        self._signal = threading.Event()
+        self._outcomes: list[RelayOutcome] = []
+        self._purge_at: float | None = None
+        self._finish_by = 0.0
+        self._drained = False
+
+    def wake(self) -> None:
+        """Read soon. Any thread; many calls are one."""
+        self._pace.woken = True
+        self._notify()
+
+    def finish(self, timeout_s: float) -> None:
+        """End when all that can be sent is sent; purge what is in flight a little before the time is over."""
+        now = self._clock()
+        self._finish_by = now + timeout_s
+        self._purge_at = now + timeout_s - min(1.0, timeout_s / 5)
+        self._notify()
+
+    def run(self) -> None:
+        """Turn after turn until `finish`."""
+        while True:
+            pause = self._guarded_turn()
+            if self._is_over():
+                break
+            self._signal.wait(pause)
+            self._signal.clear()
+        self._close()
+
+    def _notify(self) -> None:
+        if not self._signal.is_set():
+            self._signal.set()
+
+    def _guarded_turn(self) -> float:
+        now = self._clock()
+        if now < self._retry_at:
+            return self._retry_at - now
+        try:
+            pause = self._turn()
+        except Exception as error:  # noqa: BLE001 - the relay never dies silently: it says so and tries again
+            return self._troubled(error)
+        if self.status is not RelayStatus.RUNNING:
+            log.info("relay: goes on")
+            self.status, self.last_error = RelayStatus.RUNNING, None
+        self._back_off.succeed()
+        return pause
+
+    def _turn(self) -> float:
+        finishing = self._purge_at is not None
+        freed = self._collect()
+        retiring = self.leases.retiring
+        if self._clock() >= self.leases.due_at or (retiring and not retiring & self.lanes.busy_shards()):
+            self._renew()
+        read = self._pace.should_read(self._clock(), self.lanes, freed=freed) or (finishing and not self._drained)
+        rows = self._exchange(read=read)
+        if finishing and read:
+            self._drained = not rows
+        if rows and self._source is not None:
+            failpoint("relay.after_select")
+            self.lanes.dispatch(rows, self._source, self.leases.valid_until)
+        return self._pause()
+
+    def _collect(self) -> bool:
+        """Take in what the lanes report; whether there was anything."""
+        freed, outcomes = self.lanes.collect()
+        self._outcomes.extend(outcomes)
+        if any(outcome.delivered for outcome in outcomes):
+            failpoint("relay.after_ack")
+        return freed > 0
+
+    def _renew(self) -> None:
+        if 0 < self.leases.valid_until <= self._clock():
+            log.warning("relay: the leases ran out: this process stood still, or the database was away")
+        gained = self.leases.round(self.lanes.busy_shards())
+
+        def survey(connection: Connection) -> tuple[Source, tuple[int, int]]:
+            return self._rows.source(connection), self._rows.backlog(connection)
+
+        self._source, (self.backlog, self.blocked) = self._database.run(survey)
+        if gained:
+            log.debug("relay: shards %s", sorted(self.leases.held))
+            self._pace.woken = True
+
+    def _exchange(self, *, read: bool) -> list[OutboxRow]:
+        """Put outcomes into the database and read what comes next, in one transaction."""
+        outcomes = list(self._outcomes)
+        if not read and not outcomes:
+            return []
+        delivered = [row for outcome in outcomes for row in outcome.delivered]
+        blocked = [entry for outcome in outcomes for entry in outcome.blocked]
+        shards = self.leases.held if read else frozenset[int]()
+        excluded, idle, limit = self.lanes.excluded(), self.lanes.idle(), self._rows.limit
+        if read:
+            self._pace.woken = False  # before the read: who wakes from now on wants another one
+
+        def work(connection: Connection) -> tuple[bool, list[Blocked], list[OutboxRow]]:
+            if self._rows.delete(connection, delivered) < len(delivered):
+                return True, [], []
+            newly_blocked = self._rows.block(connection, blocked)
+            return False, newly_blocked, self._rows.read(connection, shards, excluded)
+
+        began = self._clock()
+        dispossessed, newly_blocked, rows = self._database.run(work)
+        now = self._clock()
+        del self._outcomes[: len(outcomes)]
+        if delivered:
+            failpoint("relay.after_delete")
+        if dispossessed:
+            # Not all of them were there, or ours, any more: ask for the leases before reading on.
+            self.leases.due_at = 0.0
+            self._pace.woken = True
+            return []
+        _report_blocked(newly_blocked)
+        if read:
+            full = len(rows) >= limit
+            self._pace.has_read(now, self.lanes, rows=len(rows), full=full, took_s=now - began)
+            if not full:
+                self.lanes.forget_trouble(idle - {row.destination for row in rows})
+        return rows
+
+    def _pause(self) -> float:
+        now = self._clock()
+        times = [self.leases.due_at, self._pace.next_at(now, self.lanes)]
+        if self._purge_at is not None:
+            times.append(self._purge_at)
+        return max(0.0, min(times) - now)
+
+    def _troubled(self, error: Exception) -> float:
+        pause = self._back_off.fail()
+        self._retry_at = self._clock() + pause
+        self.last_error = describe(error)
+        if not is_database_trouble(error):
+            self.status = RelayStatus.FAILED
+            log.exception("relay: a defect; it tries again in %.1f s", pause)
+        elif self.status is not RelayStatus.DEGRADED:
+            self.status = RelayStatus.DEGRADED
+            log.warning("relay: the database is away; it tries again until it is back: %s", self.last_error)
+        return pause
+
+    def _is_over(self) -> bool:
+        if self._purge_at is None:
+            return False
+        if self._clock() >= self._purge_at:
+            return True
+        if self.lanes.is_busy() or self._outcomes:
+            return False
+        return self._drained or self.status is not RelayStatus.RUNNING
+
+    def _close(self) -> None:
+        """Purge what is in flight, delete what is known to be delivered, let the leases go."""
+        self.lanes.purge()
+        while self.lanes.is_busy() and self._clock() < self._finish_by - 0.1:
+            self._signal.wait(0.05)
+            self._signal.clear()
+            self._outcomes.extend(self.lanes.collect()[1])
+        self.lanes.end()
+        try:
+            self._exchange(read=False)
+            self.leases.release()
+        except Exception as error:  # noqa: BLE001 - what is not deleted is sent again, leases expire
+            log.warning(
+                "relay: the database is away at the end; the leases expire by themselves: %s", describe(error)
+            )
+        self.lanes.join(self._finish_by)
+
+
+def _report_blocked(blocked: Sequence[Blocked]) -> None:
+    for row, reason in blocked:
+        log.error(
+            "relay: destination %s (binding %s), key %r: event %s can never be sent; it stays in the outbox, "
+            "later ones of its key wait. Mend the cause, then run `streambind outbox unblock`. Cause: %s",
+            row.destination,
+            row.binding,
+            row.key,
+            row.event_id,
+            reason,
+        )

@@ -1,0 +1,55 @@
+"""What becomes of outbox rows once the broker has answered (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from streambind.binding.outcome import Failed, Sent, Unknown
+from streambind.outbound.relay_message import OutboxRow
+from streambind.persistence.failures import describe
+
+NO_KEY = b""
+"""Rows without a key stand in `sb_blocked` under this key: one entry for all of a destination."""
+
+
+class Blocked(NamedTuple):
+    """A row that can never be sent; later rows of its key wait behind it."""
+
+    row: OutboxRow
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RelayOutcome:
+    """`delivered` may be deleted; `blocked` stay until somebody mends the cause; everything else is sent again.
+    `trouble` says why, None if nothing is."""
+
+    delivered: tuple[OutboxRow, ...]
+    blocked: tuple[Blocked, ...]
+    trouble: str | None
+
+
+def decide(rows: Sequence[OutboxRow], results: Sequence[Sent | Failed | Unknown]) -> RelayOutcome:
+    """A row is delivered if it was sent and no earlier row of its key failed: deleting one behind a failed one
+    would make the failed one, sent again, come last. A row is blocked if it failed for good and no earlier row
+    of its key is to be sent again. Rows without a key have no order."""
+    delivered: list[OutboxRow] = []
+    blocked: list[Blocked] = []
+    failed_keys: set[bytes] = set()
+    trouble: str | None = None
+    for i, row in enumerate(rows):
+        result = results[i] if i < len(results) else Unknown("the binder gave no result for it")
+        if row.key is not None and row.key in failed_keys:
+            continue
+        if isinstance(result, Sent):
+            delivered.append(row)
+            continue
+        if row.key is not None:
+            failed_keys.add(row.key)
+        if isinstance(result, Failed) and result.permanent:
+            blocked.append(Blocked(row, describe(result.error)))
+        elif trouble is None:
+            trouble = describe(result.error) if isinstance(result, Failed) else result.reason
+    return RelayOutcome(tuple(delivered), tuple(blocked), trouble)

@@ -1,0 +1,130 @@
+"""The relay's statements on the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    any_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    union_all,
+)
+
+from streambind.outbound.lease import bound_idle_time
+from streambind.outbound.relay_message import OutboxRow, Source
+from streambind.outbound.relay_outcome import NO_KEY, Blocked
+from streambind.persistence.database import Database
+from streambind.persistence.tables import SHARDS
+
+_BYTES_PER_READ = 16 * 1024 * 1024
+_COUNTED = 100_000
+
+
+class OutboxRows:
+    """Reads and deletes for one owner of leases. Every method works inside the caller's transaction; used by
+    the relay's thread only."""
+
+    def __init__(self, database: Database, owner: str, *, batch_size: int, idle_limit_ms: int) -> None:
+        self._dialect = database.dialect
+        self._outbox = database.tables.outbox
+        self._blocked = database.tables.blocked
+        self._lease = database.tables.lease
+        self._source = database.tables.source
+        self._owner = owner
+        self._batch_size = batch_size
+        self._idle_limit_ms = idle_limit_ms
+        self.limit = batch_size
+
+    def read(self, connection: Connection, shards: Collection[int], excluded: Collection[str]) -> list[OutboxRow]:
+        """The oldest rows of `shards` in the order of their ids, at most `limit`, without blocked keys and
+        without the destinations of `excluded`. `limit` follows the size of what was read, so that rows of a
+        megabyte do not fill the memory."""
+        if not shards:
+            return []
+        rows = [OutboxRow(*row) for row in connection.execute(self._selection(shards, excluded))]
+        size = sum(len(row.payload or b"") for row in rows)
+        self.limit = self._batch_size
+        if size > _BYTES_PER_READ:
+            self.limit = min(self._batch_size, max(1, _BYTES_PER_READ * len(rows) // size))
+        return rows
+
+    def delete(self, connection: Connection, rows: Sequence[OutboxRow]) -> int:
+        """Delete delivered rows of shards that this owner holds at this moment; returns how many."""
+        if not rows:
+            return 0
+        bound_idle_time(connection, self._idle_limit_ms)
+        columns = self._outbox.c
+        ids = [row.id for row in rows]
+        chosen: ColumnElement[bool] = columns.id.in_(ids)
+        if self._dialect.name == "postgresql":
+            # One parameter instead of hundreds: the statement is parsed and planned much faster.
+            chosen = columns.id == any_(bindparam("ids", ids, type_=ARRAY(BigInteger)))
+        owned = columns.shard.in_(self._shards_owned())
+        return connection.execute(delete(self._outbox).where(chosen, owned)).rowcount
+
+    def block(self, connection: Connection, blocked: Sequence[Blocked]) -> list[Blocked]:
+        """Mark keys whose first unsent row can never be sent; returns those that are new. Rows of a lost lease
+        are left to the new owner, who finds out for itself."""
+        if not blocked:
+            return []
+        owned = set(connection.scalars(self._shards_owned()))
+        since_ms = connection.scalar(select(self._dialect.now_ms))
+        entries: dict[tuple[str, bytes], Blocked] = {}
+        for entry in blocked:
+            if entry.row.shard in owned:
+                entries.setdefault((entry.row.destination, entry.row.key or NO_KEY), entry)
+        if not entries:
+            return []
+        values = [
+            {"destination": destination, "key": key, "reason": entry.reason, "since_ms": since_ms}
+            for (destination, key), entry in entries.items()
+        ]
+        inserted = self._dialect.insert_missing(connection, self._blocked, values)
+        return [entries[row.destination, row.key] for row in inserted]
+
+    def source(self, connection: Connection) -> Source:
+        """Where the events come from."""
+        row = connection.execute(select(self._source.c.source_id, self._source.c.epoch)).one()
+        return Source(*row)
+
+    def backlog(self, connection: Connection) -> tuple[int, int]:
+        """Rows in the outbox, counted up to 100 000, and blocked keys."""
+        some = select(self._outbox.c.id).limit(_COUNTED).subquery()
+        rows = connection.scalar(select(func.count()).select_from(some))
+        blocked = connection.scalar(select(func.count()).select_from(self._blocked))
+        return int(rows or 0), int(blocked or 0)
+
+    def _selection(self, shards: Collection[int], excluded: Collection[str]) -> Select[Any]:
+        o = self._outbox.c
+        columns = (o.id, o.shard, o.binding, o.destination, o.key, o.seq, o.event_id, o.payload, o.headers)
+        unblocked = ~exists().where(
+            self._blocked.c.destination == o.destination,
+            self._blocked.c.key == func.coalesce(o.key, literal(NO_KEY)),
+        )
+        every = select(*columns).where(unblocked)
+        if excluded:
+            every = every.where(o.destination.not_in(sorted(excluded)))
+        if len(shards) == SHARDS:
+            return every.order_by(o.id).limit(self.limit)
+        # By shard, each with its own limit: a plain IN would walk over the rows of the other relays, which may
+        # be far behind.
+        parts = [
+            every.where(o.shard == shard).order_by(o.id).limit(self.limit).subquery() for shard in sorted(shards)
+        ]
+        merged = union_all(*(select(part) for part in parts)).subquery()
+        return select(merged).order_by(merged.c.id).limit(self.limit)
+
+    def _shards_owned(self) -> Select[Any]:
+        lease = self._lease.c
+        return select(lease.shard).where(lease.owner == self._owner, lease.expires_ms >= self._dialect.now_ms)
