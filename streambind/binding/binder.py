@@ -26,7 +26,8 @@ worker threads. The outcome is the core's decision, carrying it out is the binde
 - `Stop(error)`: the partition stops, visibly (`ConsumerBinding.partitions()`), until the binding starts again
   or the partition is assigned anew.
 
-An exception from `Deliver` is a defect: the partition stops as with `Stop`. After `unbind()` has returned,
+An exception from `Deliver`, or an outcome that does not fit the batch, is a defect: the partition stops as with
+`Stop`, and nothing of the batch counts as done. After `unbind()` has returned,
 `Deliver` is not called.
 """
 

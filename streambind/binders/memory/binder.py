@@ -56,8 +56,6 @@ class MemoryBinder:
                     dead_letters, properties.dlq_partitions or self._partitions(destination), strict=False
                 )
         group = target.group or f"anonymous.{uuid4()}"
-        if properties.reset_offsets:
-            broker.groups.forget(group, target.destinations)
         binding = MemoryConsumerBinding(broker, target, properties, group, deliver)
         self._keep(binding)
         return binding

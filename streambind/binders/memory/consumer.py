@@ -212,14 +212,15 @@ class MemoryConsumerBinding:
 
     def _find_start(self, progress: Progress) -> None:
         try:
-            position = self._start.reset(progress.lane) if progress.lost else self._start.position(progress.lane)
+            find = self._start.reset if progress.lost else self._start.position
+            position, source = find(progress.lane)
         except Exception as error:  # noqa: BLE001 - whatever the store raises: ask again later
             with self._finished(progress):
                 self._last_error = describe(error)
                 progress.start_later(describe(error), time.monotonic())
         else:
             with self._finished(progress):
-                progress.start_at(position)
+                progress.start_at(position, report=source == "latest")
 
     def _hand_over(self, progress: Progress, batch: MemoryBatch) -> None:
         try:

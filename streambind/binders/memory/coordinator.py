@@ -75,18 +75,11 @@ class Coordinator:
             offsets = self._groups[group].committed if group in self._groups else {}
             return {lane.partition: o for lane, o in offsets.items() if lane.destination == destination}
 
-    def forget(self, group: str, destinations: Iterable[str] | None = None) -> None:
-        """Drop what the group has committed for these destinations (None: the group itself), unless it has
-        members."""
+    def forget(self, group: str) -> None:
+        """Drop the group and what it has committed, unless it has members."""
         with self._lock:
-            state = self._groups.get(group)
-            if state is None or state.members:
-                return
-            if destinations is None:
+            if group in self._groups and not self._groups[group].members:
                 del self._groups[group]
-                return
-            names = set(destinations)
-            state.committed = {lane: o for lane, o in state.committed.items() if lane.destination not in names}
 
     def look_again(self, *, balance: bool = False) -> None:
         """Call every member back: the broker is up again, or (`balance`) partitions were added."""

@@ -36,8 +36,10 @@ class Progress:
         """Whether a worker may take it; there may still be nothing to deliver."""
         return not self.revoked and self.stalled is None and self.ready_at_s <= now_s
 
-    def start_at(self, position: int) -> None:
-        self.position = self.reported = position
+    def start_at(self, position: int, *, report: bool) -> None:
+        """`report`: the group must remember it, for another start would lead elsewhere."""
+        self.position = position
+        self.reported = None if report else position
         self.tries = 0
         self.lost = False
         self.retrying = None
@@ -65,14 +67,14 @@ class Progress:
         self.rest = batch.after(outcome.done)
         self.retrying = None
         match outcome.then:
-            case Continue() | Stop():  # what stops is the caller's to stall: it has the error to tell
-                pass
-            case RetryAfter(delay_ms, reason):
+            case RetryAfter(delay_ms, reason) if self.rest is not None:
                 self.ready_at_s = now_s + delay_ms / 1000
                 self.retrying = reason or "delivered again later"
             case Seek(offset):
                 self.rest = None
                 self.position = offset
+            case Continue() | RetryAfter() | Stop():  # what stops is the caller's to stall: it tells the error
+                pass
 
 
 def describe(error: BaseException) -> str:

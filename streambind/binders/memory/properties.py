@@ -1,16 +1,19 @@
-"""The memory binder's properties: the names of Kafka's, so that a test changes the root key and nothing else."""
+"""The memory binder's properties.
+
+Every name of the Kafka binder is accepted, so that a test changes the root key and nothing else; what has no
+meaning in memory says so.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
 from streambind.configuration.properties import NoEffect, Properties
 
-_IN_MEMORY = NoEffect("the memory broker has neither connections nor files")
-_DECIDED = NoEffect("streambind reports offsets itself")
-_HERE = NoEffect("the memory broker creates destinations without settings")
+Ignored: TypeAlias = Annotated[Any, NoEffect("the memory broker has nothing to set here")]
+IgnoredMap: TypeAlias = Annotated[dict[str, Any] | None, NoEffect("the memory broker has nothing to set here")]
 
 
 class MemoryBinderProperties(Properties):
@@ -20,29 +23,60 @@ class MemoryBinderProperties(Properties):
     min_partition_count: int = Field(1, ge=1)
     auto_create_topics: bool = True
     auto_add_partitions: bool = False
-    brokers: Annotated[Any, _IN_MEMORY] = None
-    configuration: Annotated[dict[str, Any] | None, _IN_MEMORY] = None
-    consumer_properties: Annotated[dict[str, Any] | None, _IN_MEMORY] = None
-    producer_properties: Annotated[dict[str, Any] | None, _IN_MEMORY] = None
-    required_acks: Annotated[Any, _IN_MEMORY] = None
-    replication_factor: Annotated[Any, _IN_MEMORY] = None
+    brokers: Ignored = None
+    default_broker_port: Ignored = None
+    configuration: IgnoredMap = None
+    consumer_properties: IgnoredMap = None
+    producer_properties: IgnoredMap = None
+    required_acks: Ignored = None
+    replication_factor: Ignored = None
+    auto_alter_topics: Ignored = None
+    jaas: IgnoredMap = None
+    headers: Ignored = None
+    header_mapper_bean_name: Ignored = None
+    health_timeout: Ignored = None
+    health_indicator_consumer_group: Ignored = None
+    consider_down_when_any_partition_has_no_leader: Ignored = None
+    transaction: IgnoredMap = None
+    authorization_exception_retry_interval: Ignored = None
+    certificate_store_directory: Ignored = None
+    metrics: IgnoredMap = None
+    enable_observation: Ignored = None
 
 
 class MemoryConsumerProperties(Properties):
-    """`spring.cloud.stream.memory.bindings.<name>.consumer.*`.
+    """`spring.cloud.stream.memory.bindings.<name>.consumer.*`
 
-    Of `configuration` only `max.poll.records` counts: the size of a batch.
+    Of `configuration` only `max.poll.records` counts: the most messages of a batch.
     """
 
     start_offset: Literal["earliest", "latest"] | None = None
-    reset_offsets: bool = False
     enable_dlq: bool = False
     dlq_name: str | None = None
     dlq_partitions: int | None = Field(None, ge=1)
     configuration: dict[str, Any] = Field(default_factory=dict)
-    auto_rebalance_enabled: Annotated[bool, NoEffect("groups always share partitions here")] = True
-    ack_mode: Annotated[str | None, _DECIDED] = None
-    topic: Annotated[dict[str, Any] | None, _HERE] = None
+    topic: IgnoredMap = None
+    group_protocol: Ignored = None
+    group_instance_id: Ignored = None
+    destination_is_pattern: Ignored = None
+    poll_timeout: Ignored = None
+    auto_rebalance_enabled: Ignored = None
+    ack_mode: Ignored = None
+    auto_commit_on_error: Ignored = None
+    auto_commit_offset: Ignored = None
+    ack_each_record: Ignored = None
+    recovery_interval: Ignored = None
+    reset_offsets: Ignored = None
+    dlq_producer_properties: IgnoredMap = None
+    trusted_packages: Ignored = None
+    standard_headers: Ignored = None
+    converter_bean_name: Ignored = None
+    idle_event_interval: Ignored = None
+    transaction_manager: Ignored = None
+    tx_commit_recovered: Ignored = None
+    common_error_handler_bean_name: Ignored = None
+    reactive_auto_commit: Ignored = None
+    reactive_at_most_once: Ignored = None
 
     @property
     def max_batch(self) -> int:
@@ -52,12 +86,20 @@ class MemoryConsumerProperties(Properties):
 class MemoryProducerProperties(Properties):
     """`spring.cloud.stream.memory.bindings.<name>.producer.*`"""
 
-    sync: Annotated[bool, NoEffect("every send is confirmed")] = False
-    compression_type: Annotated[str | None, _IN_MEMORY] = None
-    buffer_size: Annotated[Any, _IN_MEMORY] = None
-    batch_timeout: Annotated[Any, _IN_MEMORY] = None
-    configuration: Annotated[dict[str, Any] | None, _IN_MEMORY] = None
-    topic: Annotated[dict[str, Any] | None, _HERE] = None
+    message_key_expression: str | None = None
+    sync: Ignored = None
+    compression_type: Ignored = None
+    buffer_size: Ignored = None
+    batch_timeout: Ignored = None
+    configuration: IgnoredMap = None
+    topic: IgnoredMap = None
+    send_timeout_expression: Ignored = None
+    header_patterns: Ignored = None
+    use_topic_header: Ignored = None
+    record_metadata_channel: Ignored = None
+    transaction_manager: Ignored = None
+    close_timeout: Ignored = None
+    allow_non_transactional: Ignored = None
 
 
 def dead_letter_destination(

@@ -26,18 +26,19 @@ class Start:
         )
         self._known = {name: self._info(name)[0] for name in target.destinations}
 
-    def position(self, lane: Lane) -> int:
-        """May block on the position store and raise whatever it raises; the lane asks again later."""
+    def position(self, lane: Lane) -> tuple[int, str]:
+        """The offset and where it comes from. May block on the position store and raise whatever it raises; the
+        lane asks again later."""
         if self._positions is None:
-            return self._from_broker(lane)[0]
+            return self._from_broker(lane)
         stored = self._positions.read([lane]).get(lane)
         if stored is None:
             stored = self._positions.adopt({lane: self._from_broker(lane)})[lane]
-        return stored
+        return stored, "stored"
 
-    def reset(self, lane: Lane) -> int:
+    def reset(self, lane: Lane) -> tuple[int, str]:
         """Where to go on when the position is no longer in the log."""
-        return self._by_policy(lane)[0]
+        return self._by_policy(lane)
 
     def _from_broker(self, lane: Lane) -> tuple[int, str]:
         committed = self._broker.groups.committed(self._group, lane.destination).get(lane.partition)

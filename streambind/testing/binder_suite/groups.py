@@ -78,7 +78,7 @@ class TestGroups:
             lambda: f"missing: {sorted(set(sent) - {m.payload for it in inputs for m in it.done})[:10]}",
         )
         for partition in range(4):
-            _assert_first_times_in_order([m for it in inputs for m in it.done if m.partition == partition])
+            _assert_first_times_in_order(inputs, Lane(destination, partition))
 
 
 class TestRestart:
@@ -123,6 +123,17 @@ class TestStartOffset:
         bench.ready(it, destination)
         bench.send(destination, b"new")
         bench.handled(it, [b"new"])
+
+    def test_latest_is_decided_once_and_remembered(self, bench: Bench) -> None:
+        destination = bench.destination()
+        group = bench.group()
+        bench.send(destination, b"old")
+        it = bench.input(destination, group=group, startOffset="latest")
+        bench.ready(it, destination)
+        it.unbind()
+        bench.send(destination, b"while it was away")
+        again = bench.input(destination, group=group, startOffset="latest")
+        bench.handled(again, [b"while it was away"])
 
     def test_a_committed_offset_counts_more(self, bench: Bench) -> None:
         destination = bench.destination()
@@ -199,10 +210,12 @@ def _shared(bench: Bench, destination: str, members: list[Input]) -> None:
     )
 
 
-def _assert_first_times_in_order(messages: list[Message]) -> None:
-    """Whatever came twice: no message may be done for the first time before an earlier one."""
-    highest = -1
-    for message in messages:
-        offset = message.offset if message.offset is not None else -1
-        assert offset <= highest + 1, f"{message} came when {highest} was the last"
-        highest = max(highest, offset)
+def _assert_first_times_in_order(inputs: list[Input], lane: Lane) -> None:
+    """Whatever came twice: no message of the lane may be done for the first time before an earlier one."""
+    deliveries = sorted((d for it in inputs for d in it.deliveries if d.lane == lane), key=lambda d: d.ended_s)
+    following = 0
+    for delivery in deliveries:
+        for message in delivery.messages:
+            offset = message.offset if message.offset is not None else -1
+            assert offset <= following, f"{message} was done when {following} was to come"
+            following = max(following, offset + 1)
