@@ -1,16 +1,15 @@
 """Configuration: YAML documents, environment, arguments and code become validated properties with places."""
 
+from streambind.configuration.durations import Milliseconds, Seconds
 from streambind.configuration.finding import Finding, Origin, Severity
 from streambind.configuration.loaded import BinderSettings, Configuration, Entry
 from streambind.configuration.loader import load
 from streambind.configuration.properties import (
     BindingProperties,
     ConsumerProperties,
-    Milliseconds,
     NoEffect,
     ProducerProperties,
     Properties,
-    Seconds,
     StreamProperties,
 )
 from streambind.configuration.shape import BinderModels

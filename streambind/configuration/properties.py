@@ -7,13 +7,32 @@ setting it is a warning with the reason.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
+
+from streambind.configuration.durations import Milliseconds, Seconds
+
+__all__ = [
+    "BinderConfigurationProperties",
+    "BindingProperties",
+    "ConsumerProperties",
+    "DatasourceProperties",
+    "EventsProperties",
+    "Milliseconds",
+    "NoEffect",
+    "OnError",
+    "OutboxProperties",
+    "PollerProperties",
+    "ProducerProperties",
+    "Properties",
+    "Publish",
+    "Seconds",
+    "StreamProperties",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +50,15 @@ class Properties(BaseModel):
     )
 
 
-_UNITS = {"ns": 1e-6, "us": 1e-3, "ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_SIMPLE = re.compile(r"^([+-]?\d+)\s*([a-zA-Z]{0,2})$")
-_ISO = re.compile(r"^P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$", re.IGNORECASE)
-
-
-def parse_duration(value: Any, unit: str) -> Any:
-    """A duration as Spring writes it (`500`, `10s`, `PT10S`) in `unit`, the unit of a bare number."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    if match := _SIMPLE.match(text):
-        number, suffix = match.groups()
-        factor = _UNITS.get(suffix.lower() or unit)
-        if factor is None:
-            raise ValueError(f"{value!r} has no known unit; write ns, us, ms, s, m, h or d")
-        return round(int(number) * factor / _UNITS[unit])
-    if (match := _ISO.match(text)) and any(match.groups()):
-        days, hours, minutes, seconds = (float(g or 0) for g in match.groups())
-        return round((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000 / _UNITS[unit])
-    raise ValueError(f"{value!r} is not a duration; write 500 or 10s or PT10S")
-
-
-Milliseconds = Annotated[int, BeforeValidator(lambda v: parse_duration(v, "ms")), Field(ge=0)]
-Seconds = Annotated[int, BeforeValidator(lambda v: parse_duration(v, "s")), Field(ge=0)]
+_PAYLOADS = NoEffect("payloads are decoded and encoded by content type")
+_PARTITIONS = NoEffect("the group assigns partitions to instances")
+_BEANS = NoEffect("there are no beans here")
+_BY_KEY = NoEffect("the key decides the partition, as in the Java client")
+_FUNCTIONS = NoEffect("there are no function beans; listeners and publishers name their binding")
+_CHANNELS = NoEffect("bindings are declared under `bindings`, and the code decides their direction")
+_HEADERS = NoEffect("headers travel as headers of the record")
+_UNLIMITED = NoEffect("a binding is made once and kept")
+_REGISTRY = NoEffect("there is no schema registry")
 
 
 class OnError(StrEnum):
@@ -76,82 +80,157 @@ class Publish(StrEnum):
 class ConsumerProperties(Properties):
     """`bindings.<name>.consumer.*`"""
 
-    auto_startup: bool = True
-    concurrency: int = Field(1, ge=1)
-    max_attempts: int = Field(3, ge=1)
-    back_off_initial_interval_ms: Milliseconds = Field(1000, alias="backOffInitialInterval")
-    back_off_max_interval_ms: Milliseconds = Field(10_000, alias="backOffMaxInterval")
-    back_off_multiplier: float = Field(2.0, ge=1.0)
-    default_retryable: bool = True
-    retryable_exceptions: dict[str, bool] = Field(default_factory=dict)
-    batch_mode: bool = False
-    instance_count: int = -1
-    on_error: OnError | None = None
-    sequence: Literal["trust", "ignore"] = "trust"
+    auto_startup: bool = Field(True, description="bind at start; else by a command")
+    concurrency: int = Field(1, ge=1, description="workers; each has its own partitions")
+    max_attempts: int = Field(3, ge=1, description="tries of a message, the first included")
+    back_off_initial_interval_ms: Milliseconds = Field(
+        1000, alias="backOffInitialInterval", description="pause before the second try"
+    )
+    back_off_max_interval_ms: Milliseconds = Field(
+        10_000, alias="backOffMaxInterval", description="longest pause between tries"
+    )
+    back_off_multiplier: float = Field(2.0, ge=1.0, description="growth of the pause")
+    default_retryable: bool = Field(True, description="whether other errors are tried again")
+    retryable_exceptions: dict[str, bool] = Field(
+        default_factory=dict, description="by class of the error: whether it is tried again"
+    )
+    batch_mode: bool = Field(False, description="listeners take lists")
+    instance_count: int = Field(-1, description="instances of the service; -1: as configured for all")
+    on_error: OnError | None = Field(
+        None, description="when the tries are used up; unset: `dlq` if the binder's `enableDlq` is set"
+    )
+    sequence: Literal["trust", "ignore"] = Field(
+        "trust", description="whether the sequence numbers of a streambind producer are checked"
+    )
+    partitioned: Annotated[bool, _PARTITIONS] = False
+    instance_index: Annotated[int, _PARTITIONS] = -1
+    instance_index_list: Annotated[list[int], _PARTITIONS] = Field(default_factory=list)
+    retry_template_name: Annotated[str | None, _BEANS] = None
+    header_mode: Annotated[Literal["headers", "none", "embeddedHeaders"], _HEADERS] = "headers"
+    use_native_decoding: Annotated[bool, _PAYLOADS] = False
+    multiplex: Annotated[bool, NoEffect("several destinations share one consumer anyway")] = False
+
+
+class PollerProperties(Properties):
+    """`bindings.<name>.producer.poller.*`"""
+
+    fixed_delay: str = "1s"
+    max_messages_per_poll: int = 1
+    cron: str | None = None
+    initial_delay: str = "0"
 
 
 class ProducerProperties(Properties):
     """`bindings.<name>.producer.*`"""
 
-    auto_startup: bool = True
-    partition_count: int = Field(1, ge=1)
-    publish: Publish = Publish.OUTBOX
-    deletes: Literal["event", "tombstone", "event-and-tombstone"] = "event"
-    send_timeout_ms: Milliseconds = Field(10_000, alias="sendTimeout")
+    auto_startup: bool = Field(True, description="bind at start; else by a command")
+    partition_count: int = Field(1, ge=1, description="partitions that the destination needs")
+    publish: Publish = Field(Publish.OUTBOX, description="how captured events leave")
+    deletes: Literal["event", "tombstone", "event-and-tombstone"] = Field(
+        "event", description="how the removal of an entity is published"
+    )
+    send_timeout_ms: Milliseconds = Field(
+        10_000, alias="sendTimeout", description="how long a direct send waits for its confirmation"
+    )
+    partition_key_expression: Annotated[str | None, _BY_KEY] = None
+    partition_key_extractor_name: Annotated[str | None, _BEANS] = None
+    partition_selector_expression: Annotated[str | None, _BY_KEY] = None
+    partition_selector_name: Annotated[str | None, _BEANS] = None
+    required_groups: Annotated[
+        list[str], NoEffect("a group begins at the earliest message, so none is lost before it exists")
+    ] = Field(default_factory=list)
+    header_mode: Annotated[Literal["headers", "none", "embeddedHeaders"], _HEADERS] = "headers"
+    use_native_encoding: Annotated[bool, _PAYLOADS] = False
+    error_channel_enabled: Annotated[
+        bool, NoEffect("a failed send raises, or stays in the outbox and is tried again")
+    ] = False
+    poller: Annotated[PollerProperties, _FUNCTIONS] = Field(default_factory=PollerProperties)
+    dynamic_partition_updates_enabled: Annotated[bool, NoEffect("the client sees new partitions")] = False
 
 
 class BindingProperties(Properties):
     """`bindings.<name>.*`"""
 
-    destination: str | None = None
-    group: str | None = None
-    content_type: str = "application/json"
-    binder: str | None = None
+    destination: str | None = Field(
+        None, description="topic; several with commas for an input; unset: the binding's name"
+    )
+    group: str | None = Field(None, description="consumer group; unset: anonymous, new at each start")
+    content_type: str = Field("application/json", description="of payloads without such a header")
+    binder: str | None = Field(None, description="which binder, if there are several")
     consumer: ConsumerProperties = Field(default_factory=ConsumerProperties)
     producer: ProducerProperties = Field(default_factory=ProducerProperties)
+    error_handler_definition: Annotated[
+        str | None, NoEffect("`consumer.onError` says what becomes of a failed message")
+    ] = None
 
 
 class DatasourceProperties(Properties):
     """`streambind.datasource.*`: the database of a service that passes none in code."""
 
-    url: SecretStr | None = None
-    table_schema: str | None = Field(None, alias="schema")
+    url: SecretStr | None = Field(None, description="a SQLAlchemy URL")
+    table_schema: str | None = Field(None, alias="schema", description="schema of streambind's tables")
 
 
 class OutboxProperties(Properties):
     """`streambind.outbox.*`"""
 
-    batch_size: int = Field(500, ge=1)
-    poll_interval_ms: Milliseconds = Field(1000, alias="pollInterval")
-    lease_ms: Milliseconds = Field(10_000, alias="lease", ge=1000)
-    relay: bool = True
+    batch_size: int = Field(500, ge=1, description="rows that the relay reads at once")
+    poll_interval_ms: Milliseconds = Field(
+        1000, alias="pollInterval", description="how often the relay looks without being woken"
+    )
+    lease_ms: Milliseconds = Field(
+        10_000, alias="lease", ge=1000, description="after which another instance takes over from a silent one"
+    )
+    relay: bool = Field(True, description="whether this process sends what is in the outbox")
 
 
 class EventsProperties(Properties):
     """`streambind.events.*`"""
 
-    time_zone: str = "UTC"
+    time_zone: str = Field("UTC", description="of `timestamp` in events")
 
 
 class BinderConfigurationProperties(Properties):
     """`binders.<name>.*`: one of several clusters; its `environment` is laid over the binder's properties."""
 
-    type: str | None = None
-    inherit_environment: bool = True
-    default_candidate: bool = True
+    type: str | None = Field(None, description="the binder's type, such as `kafka`; unset: the name")
+    inherit_environment: bool = Field(True, description="whether the type's own `binder.*` holds here too")
+    default_candidate: bool = Field(True, description="whether bindings without a binder may go here")
 
 
 class StreamProperties(Properties):
     """Everything under `spring.cloud.stream` and `streambind` that no binder owns."""
 
     bindings: dict[str, BindingProperties] = Field(default_factory=dict)
-    default: BindingProperties = Field(default_factory=BindingProperties)
+    default: BindingProperties = Field(default_factory=BindingProperties, description="of all bindings")
     binders: dict[str, BinderConfigurationProperties] = Field(default_factory=dict)
-    default_binder: str | None = None
-    binding_retry_interval_s: Seconds = Field(30, alias="bindingRetryInterval")
-    instance_count: int = Field(1, ge=1)
-    instance_index: int = Field(0, ge=0)
+    default_binder: str | None = Field(None, description="of bindings that name none")
+    binding_retry_interval_s: Seconds = Field(
+        30,
+        alias="bindingRetryInterval",
+        description="until a failed binding is tried again; 0: fail at start",
+    )
+    instance_count: int = Field(1, ge=1, description="instances of the service")
+    instance_index: int = Field(0, ge=0, description="of this instance")
     datasource: DatasourceProperties = Field(default_factory=DatasourceProperties)
     outbox: OutboxProperties = Field(default_factory=OutboxProperties)
     events: EventsProperties = Field(default_factory=EventsProperties)
-    shutdown_timeout_ms: Milliseconds = Field(30_000, alias="shutdownTimeout")
+    shutdown_timeout_ms: Milliseconds = Field(
+        30_000, alias="shutdownTimeout", description="for what is under way when the application stops"
+    )
+    instance_index_list: Annotated[list[int], _PARTITIONS] = Field(default_factory=list)
+    input_bindings: Annotated[str | None, _CHANNELS] = None
+    output_bindings: Annotated[str | None, _CHANNELS] = None
+    pollable_source: Annotated[str | None, _CHANNELS] = None
+    source: Annotated[str | None, _CHANNELS] = None
+    dynamic_destinations: Annotated[list[str], _CHANNELS] = Field(default_factory=list)
+    dynamic_destination_cache_size: Annotated[int, _UNLIMITED] = 10
+    function: Annotated[dict[str, Any], _FUNCTIONS] = Field(default_factory=dict)
+    integration: Annotated[dict[str, Any], NoEffect("a sent message has the headers that it was given")] = Field(
+        default_factory=dict
+    )
+    metrics: Annotated[dict[str, Any], NoEffect("metrics are read from the management endpoint")] = Field(
+        default_factory=dict
+    )
+    schema_registry: Annotated[dict[str, Any], _REGISTRY] = Field(default_factory=dict, alias="schema")
+    schema_registry_client: Annotated[dict[str, Any], _REGISTRY] = Field(default_factory=dict)
