@@ -1,0 +1,23 @@
+"""The Kafka binder, on confluent-kafka; and a small broker for tests that lives inside this process."""
+
+from streambind.binders.kafka.binder import KafkaBinder
+from streambind.binders.kafka.embedded import EmbeddedBroker
+from streambind.binders.kafka.properties import (
+    KafkaBinderProperties,
+    KafkaConsumerProperties,
+    KafkaProducerProperties,
+)
+from streambind.binders.kafka.provisioning import dead_letter_partition, dead_letter_topic
+from streambind.binding.binder import BinderType
+
+KAFKA = BinderType(
+    name="kafka",
+    binder_properties=KafkaBinderProperties,
+    consumer_properties=KafkaConsumerProperties,
+    producer_properties=KafkaProducerProperties,
+    create=KafkaBinder,
+    dead_letter_destination=dead_letter_topic,
+    dead_letter_partition=dead_letter_partition,
+)
+
+__all__ = ["KAFKA", "EmbeddedBroker", "KafkaBinder"]

@@ -1,0 +1,181 @@
+"""What is asked of a broker outside the data path: topics, ends, group offsets. Every wait is bounded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType  # type: ignore[attr-defined]
+from confluent_kafka.cimpl import NewPartitions, NewTopic
+
+from streambind.binders.kafka.error_mapping import broker_error, kafka_error, unsupported
+from streambind.binding.binder import Lane
+from streambind.errors import BrokerError, LifecycleError
+
+T = TypeVar("T")
+
+_GRACE_S = 5.0
+"""The request's own time-out answers first; this only bounds a client that does not answer at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as the broker describes it. `id` changes when it is deleted and made again."""
+
+    name: str
+    partitions: int
+    id: str
+
+
+class KafkaAdmin:
+    """One administrative client, made when it is first needed. Thread-safe.
+
+    Methods raise BrokerUnavailableError when there is no answer in time, and what `error_mapping` says
+    otherwise.
+    """
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self._settings = {"log_level": "0", **settings}
+        self._lock = threading.Lock()
+        self._client: AdminClient | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._client = None
+
+    def _connected(self) -> AdminClient:
+        with self._lock:
+            if self._closed:
+                raise LifecycleError("the Kafka binder is closed")
+            if self._client is None:
+                try:
+                    self._client = AdminClient(dict(self._settings))
+                except Exception as exc:
+                    raise broker_error(exc, "connecting to Kafka") from exc
+            return self._client
+
+    def topic(self, name: str, timeout_s: float) -> Topic | None:
+        """None if there is no such topic. Asking does not create it."""
+        doing = f"describing topic {name}"
+        try:
+            answer = self._connected().describe_topics(TopicCollection([name]), request_timeout=timeout_s)
+            described = _result(answer[name], timeout_s)
+        except Exception as exc:
+            error = kafka_error(exc)
+            if error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                return None
+            raise broker_error(exc, doing) from exc
+        return Topic(name, len(described.partitions), str(described.topic_id))
+
+    def reachable(self, timeout_s: float) -> None:
+        """Raises:
+        BrokerUnavailableError: no broker answered in time.
+        """
+        self._ask("reaching the broker", lambda c: c.describe_cluster(request_timeout=timeout_s), timeout_s)
+
+    def create_topic(self, topic: NewTopic, timeout_s: float) -> bool:
+        """False if the broker has no such request; it may then make the topic when it is first used.
+        A topic that somebody else made meanwhile counts as created."""
+        name = topic.topic
+        try:
+            answer = self._connected().create_topics(
+                [topic], request_timeout=timeout_s, operation_timeout=timeout_s
+            )
+            _result(answer[name], timeout_s)
+        except Exception as exc:
+            error = kafka_error(exc)
+            if error is not None and error.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                return True
+            if unsupported(exc):
+                return False
+            raise broker_error(exc, f"creating topic {name}") from exc
+        return True
+
+    def touch_topic(self, name: str, timeout_s: float) -> bool:
+        """Ask for a topic in the way that makes some brokers create it; whether it is there now."""
+        try:
+            found = self._connected().list_topics(name, timeout=timeout_s).topics[name]
+        except Exception as exc:
+            raise broker_error(exc, f"asking for topic {name}") from exc
+        return found.error is None and len(found.partitions) > 0
+
+    def add_partitions(self, name: str, total: int, timeout_s: float) -> bool:
+        """False if the broker has no such request."""
+        try:
+            answer = self._connected().create_partitions(
+                [NewPartitions(name, total)], request_timeout=timeout_s, operation_timeout=timeout_s
+            )
+            _result(answer[name], timeout_s)
+        except Exception as exc:
+            if unsupported(exc):
+                return False
+            raise broker_error(exc, f"adding partitions to topic {name}") from exc
+        return True
+
+    def max_message_bytes(self, name: str, timeout_s: float) -> int | None:
+        """The largest batch that the topic accepts; None if the broker does not tell."""
+        resource = ConfigResource(ResourceType.TOPIC, name)
+        try:
+            answer = self._connected().describe_configs([resource], request_timeout=timeout_s)
+            entry = _result(answer[resource], timeout_s).get("max.message.bytes")
+        except Exception as exc:
+            error = kafka_error(exc)
+            if unsupported(exc) or (error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED):
+                return None
+            raise broker_error(exc, f"describing the settings of topic {name}") from exc
+        return None if entry is None or entry.value is None else int(entry.value)
+
+    def starts(self, lanes: Collection[Lane], timeout_s: float) -> dict[Lane, int]:
+        """The first offsets that the broker still holds."""
+        return self._offsets(lanes, OffsetSpec.earliest(), timeout_s)  # type: ignore[no-untyped-call]
+
+    def ends(self, lanes: Collection[Lane], timeout_s: float) -> dict[Lane, int]:
+        """The high watermarks."""
+        return self._offsets(lanes, OffsetSpec.latest(), timeout_s)  # type: ignore[no-untyped-call]
+
+    def committed(self, group: str, lanes: Collection[Lane], timeout_s: float) -> dict[Lane, int]:
+        """What the group has reported; lanes without a report are absent."""
+        if not lanes:
+            return {}
+        request = ConsumerGroupTopicPartitions(group, _partitions(lanes))
+        answer = self._ask(
+            f"reading the offsets of group {group}",
+            lambda c: c.list_consumer_group_offsets([request], request_timeout=timeout_s)[group],
+            timeout_s,
+        )
+        found = answer.topic_partitions or []
+        for partition in found:
+            if partition.error is not None:
+                raise BrokerError(f"reading the offsets of group {group}: {partition.error}")
+        return {Lane(p.topic, p.partition): p.offset for p in found if p.offset >= 0}
+
+    def _offsets(self, lanes: Collection[Lane], which: OffsetSpec, timeout_s: float) -> dict[Lane, int]:
+        if not lanes:
+            return {}
+        names = ", ".join(sorted({lane.destination for lane in lanes}))
+        try:
+            wanted: dict[TopicPartition, OffsetSpec] = dict.fromkeys(_partitions(lanes), which)
+            answer = self._connected().list_offsets(wanted, request_timeout=timeout_s)
+            return {Lane(p.topic, p.partition): _result(f, timeout_s).offset for p, f in answer.items()}
+        except Exception as exc:
+            raise broker_error(exc, f"reading the ends of {names}") from exc
+
+    def _ask(self, doing: str, request: Callable[[AdminClient], Future[T]], timeout_s: float) -> T:
+        try:
+            return request(self._connected()).result(timeout=timeout_s + _GRACE_S)
+        except Exception as exc:
+            raise broker_error(exc, doing) from exc
+
+
+def _result(future: Any, timeout_s: float) -> Any:
+    return future.result(timeout=timeout_s + _GRACE_S)
+
+
+def _partitions(lanes: Iterable[Lane]) -> list[TopicPartition]:
+    return [TopicPartition(lane.destination, lane.partition) for lane in lanes]

@@ -1,0 +1,220 @@
+"""The partitions that the group gave to this consumer; everything here happens on the poll thread.
+
+The recipe: a callback of the client never waits for a database and never raises (the client would then assign
+at its own offsets). It takes nothing (`incremental_assign([])`), asks for the positions elsewhere, and the poll
+loop assigns at explicit offsets when they are known.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from confluent_kafka import Consumer, TopicPartition
+
+from streambind.binders.kafka.inquiries import Inquiries, Start
+from streambind.binders.kafka.lanes import KafkaLane, QueueLimits
+from streambind.binders.kafka.reports import OffsetReports
+from streambind.binders.kafka.workers import Workers
+from streambind.binding.binder import Lane, PartitionState
+
+LOG = logging.getLogger("streambind.binders.kafka")
+
+REVOKE_WAIT_S = 10.0
+"""How long a revoked partition waits for its running delivery, so that what it does is still reported."""
+
+
+class Troubles(Protocol):
+    """Where what goes wrong is shown."""
+
+    def show(self, text: str) -> None: ...
+    def broken(self, text: str) -> None:
+        """The client is beyond repair: the poll loop must make another one."""
+        ...
+
+
+class Assignment:
+    """Lanes by partition, and partitions that wait for their start. `state` guards both."""
+
+    def __init__(
+        self,
+        binding: str,
+        *,
+        state: threading.Condition,
+        limits: QueueLimits,
+        workers: Workers,
+        inquiries: Inquiries,
+        reports: OffsetReports,
+        troubles: Troubles,
+    ) -> None:
+        self._binding = binding
+        self._state = state
+        self._limits = limits
+        self._workers = workers
+        self._inquiries = inquiries
+        self._reports = reports
+        self._troubles = troubles
+        self.lanes: dict[tuple[str, int], KafkaLane] = {}
+        self.starting: dict[Lane, str | None] = {}
+        self._resetting: dict[Lane, KafkaLane] = {}
+        self.was_assigned = False
+        self.wait_until: float | None = None
+
+    # Callbacks of the client
+
+    def assigned(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        try:
+            client.incremental_assign([])
+            self.was_assigned = True
+            lanes = [Lane(p.topic, p.partition) for p in partitions]
+            with self._state:
+                self.starting.update(dict.fromkeys(lanes))
+            if lanes:
+                LOG.info("binding %s: assigned %s", self._binding, _names(lanes))
+                self._inquiries.ask(lanes)
+        except Exception as exc:  # noqa: BLE001 - a callback that raises is assigned at the broker's offsets
+            self._troubles.broken(f"partitions could not be taken: {exc}")
+
+    def revoked(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        self._give_back(client, partitions, lost=False)
+
+    def lost(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        self._give_back(client, partitions, lost=True)
+
+    def _give_back(self, client: Consumer, partitions: list[TopicPartition], *, lost: bool) -> None:
+        try:
+            names = [Lane(p.topic, p.partition) for p in partitions]
+            LOG.info("binding %s: %s %s", self._binding, "lost" if lost else "gave back", _names(names))
+            gone = self._drop(names, abandon=lost)
+            if not lost:
+                self._let_end(gone)
+                self._reports.send(client, gone)
+            taken = [TopicPartition(x.lane.destination, x.lane.partition) for x in gone]
+            client.incremental_unassign(taken)
+        except Exception as exc:  # noqa: BLE001 - nobody above could do anything about it
+            self._troubles.broken(f"partitions could not be given back: {exc}")
+
+    def _drop(self, names: Collection[Lane], *, abandon: bool) -> list[KafkaLane]:
+        self._inquiries.forget(names)
+        gone = []
+        with self._state:
+            for name in names:
+                self.starting.pop(name, None)
+                self._resetting.pop(name, None)
+                lane = self.lanes.pop((name.destination, name.partition), None)
+                if lane is not None:
+                    lane.drop(abandon=abandon)
+                    gone.append(lane)
+        return gone
+
+    def _let_end(self, lanes: Collection[KafkaLane]) -> None:
+        bound = time.monotonic() + REVOKE_WAIT_S
+        deadline = bound if self.wait_until is None else min(bound, self.wait_until)
+        with self._state:
+            self._state.wait_for(
+                lambda: not any(lane.running for lane in lanes), timeout=max(0.0, deadline - time.monotonic())
+            )
+            for lane in lanes:
+                if lane.running:
+                    lane.abandoned = True
+                    LOG.warning(
+                        "binding %s: %s[%d] is given back while a delivery still runs; its messages come again "
+                        "elsewhere",
+                        *(self._binding, lane.lane.destination, lane.lane.partition),
+                    )
+
+    # Called by the poll loop
+
+    def begin(self, client: Consumer, starts: Mapping[Lane, Start]) -> None:
+        """Take partitions at the offsets that were found, as far as they are still ours."""
+        for name in starts.keys() & self._resetting.keys():
+            self._go_on(client, self._resetting.pop(name), starts[name])
+        with self._state:
+            ours = {lane: start for lane, start in starts.items() if lane in self.starting}
+        good = {lane: start for lane, start in ours.items() if start.lost is None}
+        if good:
+            client.incremental_assign(
+                [TopicPartition(x.destination, x.partition, s.offset) for x, s in good.items()]
+            )
+        with self._state:
+            for lane, start in ours.items():
+                del self.starting[lane]
+                self.lanes[lane.destination, lane.partition] = self._lane(lane, start)
+        for start in ours.values():
+            if start.lost is not None:
+                LOG.error("%s", start.lost)
+                self._troubles.show(str(start.lost))
+
+    def _go_on(self, client: Consumer, lane: KafkaLane, start: Start) -> None:
+        name = f"{lane.lane.destination}[{lane.lane.partition}]"
+        if start.lost is not None:
+            with self._state:
+                lane.stop(f"PositionLostError: {start.lost}")
+            self._troubles.show(str(start.lost))
+            return
+        LOG.warning(
+            "binding %s: %s has lost the messages from %d on to the broker's retention; it goes on at %d (%s)",
+            *(self._binding, name, lane.expected, start.offset, start.source),
+        )
+        where = TopicPartition(lane.lane.destination, lane.lane.partition, start.offset)
+        client.incremental_unassign([where])
+        client.incremental_assign([where])
+        with self._state:
+            lane.expected = start.offset
+
+    def _lane(self, lane: Lane, start: Start) -> KafkaLane:
+        worker = self._workers.least_loaded([*self.lanes.values()])
+        made = KafkaLane(lane, start.offset, worker=worker, limits=self._limits)
+        if start.source != "latest":  # which must be on record, or a restart would skip what comes until then
+            made.reported = start.offset
+        if start.lost is not None:
+            made.stop(f"PositionLostError: {start.lost}")
+        return made
+
+    def move(self, client: Consumer, lane: KafkaLane) -> None:
+        """Bring the client to where the lane seeks."""
+        with self._state:
+            if lane.dropped or lane.seeking is None:
+                return
+            offset = lane.seeking
+        where = TopicPartition(lane.lane.destination, lane.lane.partition, offset)
+        client.incremental_unassign([where])
+        client.incremental_assign([where])
+        with self._state:
+            lane.sought()
+            lane.paused = False
+        LOG.info(
+            "binding %s: %s[%d] goes on at %d", self._binding, lane.lane.destination, lane.lane.partition, offset
+        )
+
+    def reset(self, lane: KafkaLane) -> None:
+        """The broker no longer holds what comes next of the lane: ask the start policy where to go on. What is
+        in memory is still delivered."""
+        self._resetting[lane.lane] = lane
+        self._inquiries.ask([lane.lane], anew=True)
+
+    def is_expectant(self) -> bool:
+        """Whether a start or a resumption may be due any moment."""
+        with self._state:
+            return any(why is None for why in self.starting.values()) or any(
+                lane.paused and lane.slow and lane.stalled is None for lane in self.lanes.values()
+            )
+
+    def abandon(self) -> None:
+        """The client is gone: nothing is assigned any more, and what runs no longer counts."""
+        with self._state:
+            names = [lane.lane for lane in self.lanes.values()] + [*self.starting]
+        self._drop(names, abandon=True)
+
+    def states(self) -> list[PartitionState]:
+        with self._state:
+            states = [lane.state() for lane in self.lanes.values()]
+            states += [PartitionState(lane, None, retrying=why) for lane, why in self.starting.items()]
+        return sorted(states, key=lambda s: (s.lane.destination, s.lane.partition))
+
+
+def _names(lanes: Collection[Lane]) -> str:
+    return ", ".join(f"{lane.destination}[{lane.partition}]" for lane in lanes) or "nothing"

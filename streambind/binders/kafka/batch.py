@@ -1,0 +1,86 @@
+"""A batch as the client hands it over: nothing is read or copied before somebody asks."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from confluent_kafka import Message as ClientMessage
+
+from streambind.message import Message, RawHeaders
+
+KafkaMessage: TypeAlias = "ClientMessage[bytes, bytes]"
+_value = ClientMessage.value
+
+
+class KafkaBatch:
+    """Consecutive messages of one partition, none of them an error. Immutable, readable from any thread.
+
+    A client's message is false when its value is empty or absent, so nothing here asks for its truth.
+    """
+
+    __slots__ = ("_messages", "destination", "next_offset", "partition", "position")
+
+    def __init__(self, destination: str, partition: int, position: int, messages: list[KafkaMessage]) -> None:
+        self.destination = destination
+        self.partition = partition
+        self.position = position
+        self.next_offset = _offset(messages[-1]) + 1
+        self._messages = messages
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def offset(self, i: int) -> int:
+        return _offset(self._messages[i])
+
+    def key(self, i: int) -> bytes | None:
+        return self._messages[i].key()
+
+    def payload(self, i: int) -> bytes | None:
+        return self._messages[i].value()
+
+    def payloads(self) -> list[bytes | None]:
+        return [*map(_value, self._messages)]
+
+    def raw_headers(self, i: int) -> RawHeaders:
+        return _headers(self._messages[i])
+
+    def timestamp_ms(self, i: int) -> int:
+        return self._messages[i].timestamp()[1]
+
+    def message(self, i: int) -> Message:
+        return message_of(self._messages[i], self.destination)
+
+    def rest(self, done: int) -> list[KafkaMessage]:
+        """The client's messages after the first `done`."""
+        return self._messages[done:]
+
+    def __repr__(self) -> str:
+        return f"<KafkaBatch {self.destination}[{self.partition}]@{self.position}..{self.next_offset}>"
+
+
+def message_of(message: KafkaMessage, destination: str) -> Message:
+    """Every field of a client's message, read."""
+    return Message(
+        message.value(),
+        message.key(),
+        raw_headers=_headers(message),
+        destination=destination,
+        partition=message.partition(),
+        offset=message.offset(),
+        timestamp_ms=message.timestamp()[1],
+    )
+
+
+def _offset(message: KafkaMessage) -> int:
+    offset = message.offset()
+    assert offset is not None, "a message without error has an offset"
+    return offset
+
+
+def _headers(message: KafkaMessage) -> RawHeaders:
+    headers = message.headers()
+    if headers is None:
+        return ()
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    return [(name, value.encode() if isinstance(value, str) else value) for name, value in pairs]

@@ -1,0 +1,236 @@
+"""An input at work on Kafka."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from streambind.binders.kafka.admin import KafkaAdmin
+from streambind.binders.kafka.assignment import Assignment
+from streambind.binders.kafka.client_settings import ConsumerSettings
+from streambind.binders.kafka.error_mapping import broker_error, describe, is_outage
+from streambind.binders.kafka.inquiries import Inquiries, Start
+from streambind.binders.kafka.lanes import KafkaLane, QueueLimits
+from streambind.binders.kafka.poll_loop import ClientBroken, PollLoop
+from streambind.binders.kafka.reports import OffsetReports
+from streambind.binders.kafka.workers import Workers
+from streambind.binding.binder import ConsumerTarget, Deliver, Lane, PartitionState
+from streambind.errors import PositionLostError
+
+LOG = logging.getLogger("streambind.binders.kafka")
+
+_CHUNK = 1000
+_FIRST_BACK_OFF_S = 1.0
+_MAX_BACK_OFF_S = 30.0
+
+
+class KafkaConsumerBinding:
+    """A `ConsumerBinding`: one poll thread, `concurrency` workers, one thread that asks where to start.
+
+    The poll thread makes every call of the client; other threads set flags. A client that breaks is replaced,
+    with back-off, until `unbind`.
+    """
+
+    def __init__(
+        self, target: ConsumerTarget, settings: ConsumerSettings, admin: KafkaAdmin, deliver: Deliver
+    ) -> None:
+        self._target = target
+        self._settings = settings
+        self._state = threading.Condition()
+        self._last_error: str | None = None
+        self._outage: str | None = None
+        self._stop = threading.Event()
+        self._deadline = 0.0
+        binding = target.binding
+        self._workers = Workers(
+            binding,
+            deliver,
+            count=target.properties.concurrency,
+            batch=settings.max_poll_records,
+            state=self._state,
+            finished=self._finished,
+        )
+        self._inquiries = Inquiries(
+            binding,
+            admin,
+            group=settings.group,
+            policy=settings.start,
+            positions=target.positions,
+            found=self._found,
+            failed=self._not_found,
+            reached=self._reached,
+        )
+        self._reports = OffsetReports(
+            binding, state=self._state, courtesy=target.positions is not None, failed=self.show
+        )
+        self._assignment = Assignment(
+            binding,
+            state=self._state,
+            limits=QueueLimits.around(settings.max_poll_records),
+            workers=self._workers,
+            inquiries=self._inquiries,
+            reports=self._reports,
+            troubles=self,
+        )
+        self._loop = self._new_loop()
+        self._thread = threading.Thread(target=self._run, name=f"streambind-{binding}-poll", daemon=True)
+
+    def start(self) -> None:
+        self._workers.start()
+        self._inquiries.start()
+        self._thread.start()
+
+    @property
+    def is_bound(self) -> bool:
+        return not self._stop.is_set()
+
+    # ConsumerBinding
+
+    def pause(self) -> None:
+        with self._state:
+            self._workers.held = True
+
+    def resume(self) -> None:
+        with self._state:
+            self._workers.held = False
+
+    def partitions(self) -> Sequence[PartitionState]:
+        return [] if self._stop.is_set() else self._assignment.states()
+
+    def last_error(self) -> str | None:
+        return self._outage or self._last_error
+
+    def unbind(self, timeout_ms: int) -> None:
+        deadline = time.monotonic() + timeout_ms / 1000
+        with self._state:
+            if not self._stop.is_set():
+                self._deadline = deadline
+                self._workers.stop()
+                self._inquiries.stop()
+                self._stop.set()
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        self._inquiries.join(deadline)
+        if not self._workers.join(deadline):
+            LOG.warning(
+                "binding %s: a delivery still runs after the %d ms that it had; what it does no longer counts",
+                *(self._target.binding, timeout_ms),
+            )
+
+    # Troubles
+
+    def show(self, text: str | None) -> None:
+        self._last_error = text
+
+    def broken(self, text: str) -> None:
+        self._loop.break_off(text)
+
+    # Called by other threads of this binding
+
+    def _finished(self, lane: KafkaLane) -> None:
+        if lane.stalled is not None:
+            self.show(f"{lane.lane.destination}[{lane.lane.partition}] stopped: {lane.stalled}")
+        self._loop.calls_for(lane)
+
+    def _found(self, starts: Mapping[Lane, Start]) -> None:
+        self._loop.found(starts)
+
+    def _not_found(self, lanes: Collection[Lane], text: str) -> None:
+        LOG.warning("binding %s: where to start is not known yet: %s", self._target.binding, text)
+        self.show(text)
+        with self._state:
+            for lane in lanes:
+                if lane in self._assignment.starting:
+                    self._assignment.starting[lane] = text
+
+    def _reached(self) -> None:
+        self._outage = None
+
+    # The poll thread
+
+    def _run(self) -> None:
+        back_off_s = _FIRST_BACK_OFF_S
+        while not self._stop.is_set():
+            began = time.monotonic()
+            try:
+                self._loop.subscribe()
+                while not self._stop.is_set():
+                    self._loop.turn()
+            except (KafkaException, ClientBroken, RuntimeError) as exc:
+                self._loop.close()
+                if time.monotonic() - began > _MAX_BACK_OFF_S:
+                    back_off_s = _FIRST_BACK_OFF_S
+                self._replace(exc, back_off_s)
+                back_off_s = min(_MAX_BACK_OFF_S, back_off_s * 2)
+        try:
+            self._loop.drain(self._deadline)
+            self._loop.leave(self._deadline)
+        except (KafkaException, RuntimeError) as exc:
+            LOG.warning("binding %s: leaving the group: %s", self._target.binding, exc)
+            self._loop.close()
+
+    def _replace(self, exc: Exception, back_off_s: float) -> None:
+        text = f"the Kafka client broke ({exc}); a new one follows in {back_off_s:g} s"
+        LOG.error("binding %s: %s", self._target.binding, text)
+        self.show(text)
+        while not self._stop.wait(back_off_s):
+            try:
+                self._loop = self._new_loop()
+            except Exception as again:  # noqa: BLE001 - shown, and tried again
+                self.show(f"no new Kafka client: {again}")
+                continue
+            return
+        self._loop = self._new_loop()
+
+    def _new_loop(self) -> PollLoop:
+        target = self._target
+        try:
+            client = Consumer(
+                {**self._settings.client, "error_cb": self._on_error, "on_commit": self._on_commit},
+                logger=logging.getLogger("streambind.binders.kafka.client"),
+            )
+        except (KafkaException, ValueError, TypeError) as exc:
+            raise broker_error(exc, f"binding {target.binding}: the consumer's settings are refused") from exc
+        return PollLoop(
+            target.binding,
+            client,
+            topics=list(target.destinations),
+            chunk=max(_CHUNK, self._settings.max_poll_records),
+            state=self._state,
+            assignment=self._assignment,
+            workers=self._workers,
+            reports=self._reports,
+            show=self.show,
+            out_of_range=self._out_of_range,
+        )
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._loop.break_off(describe(error))
+        elif is_outage(error):
+            self._outage = f"the broker is away: {describe(error)}"
+            self._inquiries.watch()
+        else:
+            LOG.warning("binding %s: %s", self._target.binding, describe(error))
+            self.show(describe(error))
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        self._reports.acknowledged(error, partitions)
+
+    def _out_of_range(self, lane: KafkaLane, text: str) -> None:
+        if self._target.positions is None:
+            self._assignment.reset(lane)
+            return
+        name = f"{lane.lane.destination}[{lane.lane.partition}]"
+        lost = PositionLostError(
+            f"binding {self._target.binding}: {name} is to go on at {lane.expected}, which the broker does not "
+            f"hold ({text}): messages were lost to retention, or the topic was made anew; check what is missing, "
+            f"then reset the position of group {self._settings.group}"
+        )
+        LOG.error("%s", lost)
+        with self._state:
+            lane.stop(f"PositionLostError: {lost}")
+        self.show(str(lost))

@@ -1,0 +1,192 @@
+"""What must be asked before a partition can start, on a thread that may wait: the poll thread never does."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from streambind.binders.kafka.admin import KafkaAdmin
+from streambind.binders.kafka.client_settings import StartPolicy
+from streambind.binding.binder import Lane, Positions
+from streambind.errors import PositionLostError, StreambindError
+
+LOG = logging.getLogger("streambind.binders.kafka")
+
+REQUEST_TIMEOUT_S = 5.0
+_FIRST_BACK_OFF_S = 0.05
+_MAX_BACK_OFF_S = 2.0
+_LOOK_TIMEOUT_S = 1.0
+
+Source = Literal["stored", "committed", "earliest", "latest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a partition starts, and who said so; or why it cannot."""
+
+    offset: int
+    source: Source
+    lost: PositionLostError | None = None
+
+
+class Inquiries:
+    """Finds out where partitions start: the stored position, else the group's committed offset, else the policy.
+
+    `found` and `failed` are called from this object's thread; what fails is asked again, with back-off, until it
+    is answered or forgotten.
+    """
+
+    def __init__(
+        self,
+        binding: str,
+        admin: KafkaAdmin,
+        *,
+        group: str,
+        policy: StartPolicy,
+        positions: Positions | None,
+        found: Callable[[Mapping[Lane, Start]], None],
+        failed: Callable[[Collection[Lane], str], None],
+        reached: Callable[[], None],
+    ) -> None:
+        self._binding = binding
+        self._admin = admin
+        self._group = group
+        self._policy = policy
+        self._positions = positions
+        self._found = found
+        self._failed = failed
+        self._reached = reached
+        self._watching = False
+        self._known: dict[str, int] = {}
+        self._asked = threading.Condition()
+        self._waiting: dict[Lane, bool] = {}
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=f"streambind-{binding}-starts", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ask(self, lanes: Collection[Lane], *, anew: bool = False) -> None:
+        """Find out where these start. `anew`: what was committed is no longer there, the policy decides."""
+        with self._asked:
+            self._waiting.update(dict.fromkeys(lanes, anew))
+            self._asked.notify()
+
+    def forget(self, lanes: Collection[Lane]) -> None:
+        with self._asked:
+            for lane in lanes:
+                self._waiting.pop(lane, None)
+
+    def watch(self) -> None:
+        """The broker seems to be away: say when it can be reached again."""
+        with self._asked:
+            self._watching = True
+            self._asked.notify()
+
+    def stop(self) -> None:
+        with self._asked:
+            self._stopping = True
+            self._waiting.clear()
+            self._asked.notify()
+
+    def join(self, deadline: float) -> None:
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _run(self) -> None:
+        back_off_s = _FIRST_BACK_OFF_S
+        while True:
+            with self._asked:
+                self._asked.wait_for(lambda: self._waiting or self._watching or self._stopping)
+                if self._stopping:
+                    return
+                asked = dict(self._waiting)
+            if self._answer(asked) and self._look():
+                back_off_s = _FIRST_BACK_OFF_S
+                continue
+            with self._asked:
+                self._asked.wait_for(lambda: self._stopping, timeout=back_off_s)
+            back_off_s = min(_MAX_BACK_OFF_S, back_off_s * 2)
+
+    def _answer(self, asked: Mapping[Lane, bool]) -> bool:
+        if not asked:
+            return True
+        try:
+            starts = self._starts(asked)
+        except Exception as exc:  # noqa: BLE001 - a database's or a broker's trouble: ask again later
+            self._failed(asked, describe_failure(exc))
+            return False
+        with self._asked:
+            starts = {lane: start for lane, start in starts.items() if lane in self._waiting}
+            for lane in starts:
+                del self._waiting[lane]
+        self._log(starts)
+        self._found(starts)
+        return True
+
+    def _look(self) -> bool:
+        if not self._watching:
+            return True
+        try:
+            self._admin.reachable(_LOOK_TIMEOUT_S)
+        except StreambindError:
+            return False
+        self._watching = False
+        self._reached()
+        return True
+
+    def _starts(self, asked: Mapping[Lane, bool]) -> dict[Lane, Start]:
+        lanes = sorted(asked, key=lambda lane: (lane.destination, lane.partition))
+        stored = {} if self._positions is None else self._positions.read(lanes)
+        starts = {lane: Start(stored[lane], "stored") for lane in lanes if lane in stored}
+        unknown = [lane for lane in lanes if lane not in starts]
+        fresh = self._from_the_broker([lane for lane in unknown if not asked[lane]])
+        fresh.update(self._by_policy([lane for lane in unknown if lane not in fresh]))
+        if self._positions is not None and (offered := {k: s for k, s in fresh.items() if s.lost is None}):
+            adopted = self._positions.adopt({lane: (s.offset, s.source) for lane, s in offered.items()})
+            fresh.update({lane: Start(adopted[lane], s.source) for lane, s in offered.items()})
+        return {**starts, **fresh}
+
+    def _from_the_broker(self, lanes: Collection[Lane]) -> dict[Lane, Start]:
+        committed = self._admin.committed(self._group, lanes, REQUEST_TIMEOUT_S)
+        return {lane: Start(offset, "committed") for lane, offset in committed.items()}
+
+    def _by_policy(self, lanes: Collection[Lane]) -> dict[Lane, Start]:
+        if not lanes:
+            return {}
+        if self._policy == "none":
+            lost = PositionLostError(
+                f"binding {self._binding}: group {self._group} has no offset that the broker still holds, and "
+                f"auto.offset.reset is none; set startOffset, or reset the group's offsets"
+            )
+            return {lane: Start(-1, "earliest", lost) for lane in lanes}
+        latest = {lane for lane in lanes if self._policy == "latest" and not self._is_new(lane)}
+        starts = self._admin.starts([lane for lane in lanes if lane not in latest], REQUEST_TIMEOUT_S)
+        ends = self._admin.ends(latest, REQUEST_TIMEOUT_S)
+        return {
+            **{lane: Start(offset, "earliest") for lane, offset in starts.items()},
+            **{lane: Start(offset, "latest") for lane, offset in ends.items()},
+        }
+
+    def _is_new(self, lane: Lane) -> bool:
+        """Whether the partition was added while the binding runs: what it holds by now came after the start."""
+        if lane.destination not in self._known:
+            topic = self._admin.topic(lane.destination, REQUEST_TIMEOUT_S)
+            self._known[lane.destination] = 0 if topic is None else topic.partitions
+        return lane.partition >= self._known[lane.destination]
+
+    def _log(self, starts: Mapping[Lane, Start]) -> None:
+        for lane, start in starts.items():
+            if start.lost is None:
+                LOG.info(
+                    "binding %s: %s[%d] starts at %d (%s)",
+                    *(self._binding, lane.destination, lane.partition, start.offset, start.source),
+                )
+
+
+def describe_failure(exc: BaseException) -> str:
+    """One line for people."""
+    return str(exc) if isinstance(exc, StreambindError) else f"{type(exc).__name__}: {exc}"

@@ -1,0 +1,184 @@
+"""What is known of one assigned partition: polled, running, backing off, stalled (pure: no client, no thread)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streambind.binders.kafka.batch import KafkaBatch, KafkaMessage
+from streambind.binding.binder import Lane, PartitionState
+from streambind.binding.outcome import Continue, Outcome, RetryAfter, Seek, Stop
+from streambind.message import boundary
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """How much of a partition may wait in memory: above `high` it is paused, from `low` on it is resumed.
+
+    Far apart, since pausing throws away what the client has fetched ahead.
+    """
+
+    high: int
+    low: int
+    high_bytes: int = 16 * 1024 * 1024
+    low_bytes: int = 4 * 1024 * 1024
+
+    @classmethod
+    def around(cls, batch: int) -> QueueLimits:
+        high = max(4 * batch, 2000)
+        return cls(high=high, low=high // 4)
+
+
+class KafkaLane:
+    """One assigned partition. The consumer's lock is held by whoever calls; nothing here blocks.
+
+    `receive` is called by the poll thread, `take` and `finish` by the one worker that the lane is pinned to.
+    Messages leave in the order in which they came, and an undone rest leaves again, alone, before anything else.
+    """
+
+    __slots__ = (
+        "_bytes",
+        "_limits",
+        "_pending",
+        "_rest",
+        "abandoned",
+        "dropped",
+        "expected",
+        "lane",
+        "paused",
+        "position",
+        "reported",
+        "retrying",
+        "running",
+        "scheduled",
+        "seeking",
+        "slow",
+        "stalled",
+        "worker",
+    )
+
+    def __init__(self, lane: Lane, position: int, *, worker: int, limits: QueueLimits) -> None:
+        self.lane = lane
+        self.worker = worker
+        self.position = position
+        self.expected = position
+        self.reported: int | None = None
+        self.running = False
+        self.scheduled = False
+        self.dropped = False
+        self.abandoned = False
+        self.paused = False
+        self.slow = False
+        self.stalled: str | None = None
+        self.retrying: str | None = None
+        self.seeking: int | None = None
+        self._limits = limits
+        self._pending: list[KafkaMessage] = []
+        self._rest: list[KafkaMessage] = []
+        self._bytes = 0
+
+    def receive(self, messages: list[KafkaMessage]) -> bool:
+        """Keep what was polled; True if the lane is now to be handed to its worker.
+
+        What came after the lane was dropped, stopped or moved is forgotten, and so is what lies before the
+        offset that comes next: it was fetched for an earlier assignment.
+        """
+        if self.dropped or self.stalled is not None or self.seeking is not None:
+            return False
+        if (messages[0].offset() or 0) < self.expected:
+            messages = [m for m in messages if (m.offset() or 0) >= self.expected]
+            if len(messages) == 0:
+                return False
+        self.expected = (messages[-1].offset() or 0) + 1
+        self._pending += messages
+        self._bytes += sum(map(len, messages))
+        return self.schedule()
+
+    def schedule(self) -> bool:
+        """True if the lane has work and is not with its worker yet; from then on it counts as handed over."""
+        if self.scheduled or self.running or not self.has_work():
+            return False
+        self.scheduled = True
+        return True
+
+    def has_work(self) -> bool:
+        if self.dropped or self.stalled is not None or self.seeking is not None:
+            return False
+        return len(self._rest) > 0 or len(self._pending) > 0
+
+    def take(self, limit: int) -> KafkaBatch | None:
+        """The next batch, which then counts as running; None if there is nothing to do any more."""
+        self.scheduled = False
+        if self.running or not self.has_work():
+            return None
+        self.retrying = None
+        if len(self._rest) > 0:
+            messages, self._rest = self._rest, []
+        elif len(self._pending) <= limit:
+            messages, self._pending, self._bytes = self._pending, [], 0
+        else:
+            messages = self._pending[:limit]
+            del self._pending[:limit]
+            self._bytes -= sum(map(len, messages))
+        self.running = True
+        return KafkaBatch(self.lane.destination, self.lane.partition, self.position, messages)
+
+    def finish(self, batch: KafkaBatch, outcome: Outcome) -> int | None:
+        """Carry out what was decided of the running batch. Returns after how many milliseconds the lane has
+        to be handed to its worker again (it counts as handed over), None if nothing is left to do."""
+        self.running = False
+        if self.abandoned:
+            return None
+        done = max(0, min(outcome.done, len(batch)))
+        self.position = boundary(batch, done)
+        match outcome.then:
+            case Stop(error):
+                self.stop(f"{type(error).__name__}: {error}")
+            case Seek(offset):
+                self.seek(offset)
+            case RetryAfter(delay_ms, reason) if done < len(batch):
+                return self._again(batch.rest(done), delay_ms, reason or "asked to try again later")
+            case Continue() | RetryAfter():
+                return self._again(batch.rest(done), 0, None)
+        return None
+
+    def _again(self, rest: list[KafkaMessage], delay_ms: int, reason: str | None) -> int | None:
+        if self.dropped:
+            return None
+        self._rest = rest
+        self.retrying = reason
+        return delay_ms if self.schedule() else None
+
+    def stop(self, reason: str) -> None:
+        """Nothing is delivered any more; what is in memory is forgotten."""
+        self.stalled = reason
+        self._forget()
+
+    def seek(self, offset: int) -> None:
+        """Forget what is in memory and go on at `offset`; the poll thread moves the client there."""
+        self.position = offset
+        self.seeking = offset
+        self._forget()
+
+    def sought(self) -> None:
+        """The client was moved to where `seek` asked for."""
+        self.expected = self.position
+        self.seeking = None
+
+    def drop(self, *, abandon: bool) -> None:
+        """The partition is gone. A running batch still counts when it ends, unless `abandon`."""
+        self.dropped = True
+        self.abandoned = self.abandoned or abandon
+        self._forget()
+
+    def is_full(self) -> bool:
+        return len(self._pending) >= self._limits.high or self._bytes >= self._limits.high_bytes
+
+    def is_drained(self) -> bool:
+        return len(self._pending) <= self._limits.low and self._bytes <= self._limits.low_bytes
+
+    def state(self) -> PartitionState:
+        return PartitionState(self.lane, self.position, stalled=self.stalled, retrying=self.retrying)
+
+    def _forget(self) -> None:
+        self._pending, self._rest, self._bytes = [], [], 0
+        self.retrying = None

@@ -1,0 +1,264 @@
+"""The one thread that calls the consumer: it polls, hands on, and carries out what others ask for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from itertools import groupby
+from queue import Empty, SimpleQueue
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Message as ClientMessage
+
+from streambind.binders.kafka.assignment import Assignment
+from streambind.binders.kafka.batch import KafkaMessage
+from streambind.binders.kafka.error_mapping import describe
+from streambind.binders.kafka.inquiries import Start
+from streambind.binders.kafka.lanes import KafkaLane
+from streambind.binders.kafka.reports import OffsetReports
+from streambind.binders.kafka.workers import Workers
+from streambind.binding.binder import Lane
+from streambind.failpoints import failpoint
+
+LOG = logging.getLogger("streambind.binders.kafka")
+
+POLL_S = 0.1
+SHORT_POLL_S = 0.01
+PATIENCE_S = 0.25
+"""How long a full lane is waited for before the client is told to pause it, which throws away its prefetch."""
+LEAVE_S = 1.0
+REPORT_WAIT_S = 3.0
+
+_partition = ClientMessage.partition
+_topic = ClientMessage.topic
+_error = ClientMessage.error
+
+
+class ClientBroken(Exception):
+    """The client cannot go on; another one is needed."""
+
+
+class PollLoop:
+    """One client's life, from subscription to close. Only `found` and `calls_for` may be called by others."""
+
+    def __init__(
+        self,
+        binding: str,
+        client: Consumer,
+        *,
+        topics: list[str],
+        chunk: int,
+        state: threading.Condition,
+        assignment: Assignment,
+        workers: Workers,
+        reports: OffsetReports,
+        show: Callable[[str | None], None],
+        out_of_range: Callable[[KafkaLane, str], None],
+    ) -> None:
+        self._binding = binding
+        self._client = client
+        self._topics = topics
+        self._chunk = chunk
+        self._state = state
+        self._assignment = assignment
+        self._workers = workers
+        self._reports = reports
+        self._show = show
+        self._out_of_range = out_of_range
+        self._one_topic = topics[0] if len(topics) == 1 and not topics[0].startswith("^") else None
+        self._starts: SimpleQueue[Mapping[Lane, Start]] = SimpleQueue()
+        self._calls: set[KafkaLane] = set()
+        self._held = False
+        self._broken: str | None = None
+
+    def found(self, starts: Mapping[Lane, Start]) -> None:
+        """Where partitions start; from any thread."""
+        self._starts.put(starts)
+
+    def calls_for(self, lane: KafkaLane) -> None:
+        """The lane may need the client: to seek, to pause, to resume. With the state held."""
+        if lane.seeking is not None or (lane.paused and lane.is_drained()) or lane.stalled is not None:
+            self._calls.add(lane)
+
+    def break_off(self, text: str) -> None:
+        self._broken = text
+
+    def subscribe(self) -> None:
+        assignment = self._assignment
+        self._client.subscribe(
+            self._topics, on_assign=assignment.assigned, on_revoke=assignment.revoked, on_lost=assignment.lost
+        )
+
+    def turn(self) -> None:
+        """Poll once and do what is to be done.
+
+        Raises:
+            ClientBroken: another client is needed.
+        """
+        self._carry_out()
+        messages = self._polled()
+        if len(messages) > 0:
+            failpoint("kafka.after_poll")
+            self._hand_on(messages)
+        if self._broken is not None:
+            raise ClientBroken(self._broken)
+        self._reports.send_if_due(self._client, self._assignment.lanes.values())
+
+    def _polled(self) -> list[KafkaMessage]:
+        messages = self._client.consume(self._chunk, 0)
+        if len(messages) > 0:
+            return messages
+        first = self._client.poll(SHORT_POLL_S if self._assignment.is_expectant() else POLL_S)
+        if first is None:
+            return []
+        return [first, *self._client.consume(self._chunk - 1, 0)]
+
+    def _hand_on(self, messages: list[KafkaMessage]) -> None:
+        errors = [*map(_error, messages)]
+        if errors.count(None) != len(errors):
+            for message, error in zip(messages, errors, strict=True):
+                if error is not None:
+                    self._complain(error, message)
+            messages = [m for m, error in zip(messages, errors, strict=True) if error is None]
+        full = []
+        start = 0
+        with self._state:
+            for key, count in self._runs(messages):
+                run = messages[start : start + count]
+                start += count
+                lane = self._assignment.lanes.get(key)
+                if lane is None:
+                    continue  # fetched before the partition was given back
+                if lane.receive(run):
+                    self._workers.hand(lane)
+                if lane.is_full():
+                    full.append(lane)
+        if full:
+            self._relieve(full)
+
+    def _runs(self, messages: list[KafkaMessage]) -> list[tuple[tuple[str, int], int]]:
+        """How many messages in a row belong to which partition."""
+        if self._one_topic is not None:
+            topic = self._one_topic
+            return [((topic, p or 0), len([*run])) for p, run in groupby(map(_partition, messages))]
+        keys = zip(map(_topic, messages), map(_partition, messages), strict=True)
+        return [((t or "", p or 0), len([*run])) for (t, p), run in groupby(keys)]
+
+    def _relieve(self, full: list[KafkaLane]) -> None:
+        """Let the workers catch up with full lanes; who does not is paused. Nobody waits while a worker idles."""
+        with self._state:
+            if self._workers.all_busy(self._assignment.lanes.values()) and not any(lane.slow for lane in full):
+                self._state.wait_for(
+                    lambda: any(lane.is_drained() or lane.stalled is not None for lane in full), timeout=PATIENCE_S
+                )
+            slow = [lane for lane in full if lane.is_full() and not lane.paused]
+            for lane in slow:
+                lane.slow = lane.paused = True
+        self._pause(slow)
+
+    def _carry_out(self) -> None:
+        while True:
+            try:
+                starts = self._starts.get_nowait()
+            except Empty:
+                break
+            self._assignment.begin(self._client, starts)
+            if self._held:
+                self._pause([lane for lane in self._assignment.lanes.values() if lane.lane in starts])
+        if self._calls:
+            with self._state:
+                lanes, self._calls = self._calls, set()
+            for lane in lanes:
+                self._serve(lane)
+        if self._held != self._workers.held:
+            self._hold(self._workers.held)
+
+    def _serve(self, lane: KafkaLane) -> None:
+        if lane.dropped:
+            return
+        if lane.stalled is not None:
+            if not lane.paused:
+                lane.paused = True
+                self._pause([lane])
+        elif lane.seeking is not None:
+            self._assignment.move(self._client, lane)
+            if self._held:
+                self._pause([lane])
+        elif lane.paused and not self._held:
+            lane.paused = False
+            self._client.resume(_named([lane]))
+
+    def _hold(self, held: bool) -> None:
+        """Carry out `pause()` and `resume()` of the binding."""
+        self._held = held
+        lanes = [lane for lane in self._assignment.lanes.values() if lane.stalled is None and not lane.paused]
+        if held:
+            self._pause(lanes)
+            return
+        self._client.resume(_named(lanes))
+        with self._state:
+            for lane in self._assignment.lanes.values():
+                if lane.schedule():
+                    self._workers.hand(lane)
+                self.calls_for(lane)
+
+    def _pause(self, lanes: Collection[KafkaLane]) -> None:
+        if lanes:
+            self._client.pause(_named(lanes))
+
+    def _complain(self, error: KafkaError, message: KafkaMessage) -> None:
+        code = error.code()
+        if code == KafkaError._PARTITION_EOF:
+            return
+        lane = self._assignment.lanes.get((message.topic() or "", message.partition() or 0))
+        if code == KafkaError._AUTO_OFFSET_RESET:
+            if lane is not None:
+                self._out_of_range(lane, describe(error))
+        elif code == KafkaError._FATAL or error.fatal():
+            self._broken = describe(error)
+        else:
+            LOG.warning("binding %s: %s", self._binding, describe(error))
+            self._show(describe(error))
+
+    # The end
+
+    def drain(self, deadline: float) -> None:
+        """Stay a member while running deliveries end, then report what is done and wait until it is known."""
+        self._assignment.wait_until = deadline
+        self._pause([lane for lane in self._assignment.lanes.values() if not lane.paused])
+        while time.monotonic() < deadline and any(lane.running for lane in self._assignment.lanes.values()):
+            self._client.poll(SHORT_POLL_S)
+        self._await_reports(deadline)
+        self._reports.send(self._client, self._assignment.lanes.values())
+        self._await_reports(deadline)
+
+    def _await_reports(self, deadline: float) -> None:
+        until = min(deadline, time.monotonic() + REPORT_WAIT_S)
+        while self._reports.in_flight and time.monotonic() < until:
+            self._client.poll(SHORT_POLL_S)
+
+    def leave(self, deadline: float) -> None:
+        """Give everything back, then close. A client that closes in mid-rebalance without having left would
+        block its group for a session's length."""
+        had = bool(self._assignment.lanes or self._assignment.starting)
+        self._client.unsubscribe()
+        until = min(deadline, time.monotonic() + LEAVE_S)
+        while time.monotonic() < until:
+            self._client.poll(SHORT_POLL_S)
+            if had and not self._assignment.lanes and not self._assignment.starting:
+                break
+        self.close()
+
+    def close(self) -> None:
+        try:
+            self._client.close()
+        except (KafkaException, RuntimeError) as exc:
+            LOG.warning("binding %s: closing the client: %s", self._binding, exc)
+        self._reports.forget()
+        self._assignment.abandon()
+
+
+def _named(lanes: Collection[KafkaLane]) -> list[TopicPartition]:
+    return [TopicPartition(lane.lane.destination, lane.lane.partition) for lane in lanes]

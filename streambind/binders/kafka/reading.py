@@ -1,0 +1,51 @@
+"""Reading a topic without a group: for `tail` and for tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from streambind.binders.kafka.batch import message_of
+from streambind.binders.kafka.error_mapping import broker_error
+from streambind.errors import BrokerUnavailableError, PositionLostError
+from streambind.message import Message
+
+LIMIT = 5000
+_POLL_S = 0.1
+
+
+def read_messages(
+    settings: Mapping[str, str], destination: str, starts: Mapping[int, int], timeout_s: float
+) -> list[Message]:
+    """Messages of each partition from its start to where it ends now, in order within a partition; at most
+    `LIMIT` of them, and what came within the time.
+
+    Raises:
+        PositionLostError: a start is not in the log.
+        BrokerUnavailableError: nothing came, and not because there is nothing.
+    """
+    deadline = time.monotonic() + timeout_s
+    consumer = Consumer({**settings, "enable.partition.eof": "true", "log_level": "0"})
+    open_partitions = set(starts)
+    found: list[Message] = []
+    try:
+        consumer.assign([TopicPartition(destination, p, offset) for p, offset in starts.items()])
+        while open_partitions and len(found) < LIMIT and time.monotonic() < deadline:
+            for message in consumer.consume(LIMIT - len(found), _POLL_S):
+                error = message.error()
+                if error is None:
+                    found.append(message_of(message, destination))
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    open_partitions.discard(message.partition() or 0)
+                elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+                    where = message.partition() or 0
+                    raise PositionLostError(f"{destination}[{where}] does not hold offset {starts[where]}")
+                else:
+                    raise broker_error(KafkaException(error), f"reading {destination}")
+    finally:
+        consumer.close()
+    if open_partitions and not found:
+        raise BrokerUnavailableError(f"reading {destination}: nothing came within {timeout_s:g} s")
+    return found
