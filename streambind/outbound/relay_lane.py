@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from streambind.binding.binder import ProducerBinding
 from streambind.binding.outcome import Failed, Sent, Unknown
 from streambind.outbound.back_off import BackOff
-from streambind.outbound.relay_message import OutboxRow, Source, message_of
+from streambind.outbound.wire_message import OutboxRow, Source, row_message
 
 Producers = Callable[[str], ProducerBinding | None]
 """The producer for a destination now; None if this application has no output to it. May raise BrokerError."""
@@ -101,7 +101,7 @@ class Lane:
             producer = self._producers(self.destination)
             if producer is None:
                 return Report(self.destination, job.rows, foreign=True)
-            messages = [message_of(row, job.source) for row in job.rows]
+            messages = [row_message(row, job.source) for row in job.rows]
             self._producer = producer
             # This process may have been stopped since the rows were read, and another relay be at work by now.
             if self._clock() >= job.valid_until:

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from streambind.outbound.relay_lane import Job, Lane, Producers, Report
-from streambind.outbound.relay_message import OutboxRow, Source
 from streambind.outbound.relay_outcome import RelayOutcome, decide
+from streambind.outbound.wire_message import OutboxRow, Source
 from streambind.persistence.failures import describe
 
 log = logging.getLogger("streambind.relay")

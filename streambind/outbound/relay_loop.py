@@ -14,11 +14,11 @@ from streambind.outbound.back_off import BackOff
 from streambind.outbound.lease import Leases
 from streambind.outbound.relay_lane import Producers
 from streambind.outbound.relay_lanes import Lanes
-from streambind.outbound.relay_message import OutboxRow, Source
 from streambind.outbound.relay_outcome import Blocked, RelayOutcome
 from streambind.outbound.relay_pace import Pace
 from streambind.outbound.relay_rows import OutboxRows
 from streambind.outbound.relay_state import RelayStatus
+from streambind.outbound.wire_message import OutboxRow, Source
 from streambind.persistence.database import Database
 from streambind.persistence.failures import describe, is_database_trouble
 

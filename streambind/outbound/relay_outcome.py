@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from streambind.binding.outcome import Failed, Sent, Unknown
-from streambind.outbound.relay_message import OutboxRow
+from streambind.outbound.wire_message import OutboxRow
 from streambind.persistence.failures import describe
 
 NO_KEY = b""

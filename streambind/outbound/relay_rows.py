@@ -22,8 +22,8 @@ from sqlalchemy import (
 )
 
 from streambind.outbound.lease import bound_idle_time
-from streambind.outbound.relay_message import OutboxRow, Source
 from streambind.outbound.relay_outcome import NO_KEY, Blocked
+from streambind.outbound.wire_message import OutboxRow, Source
 from streambind.persistence.database import Database
 from streambind.persistence.tables import SHARDS
 

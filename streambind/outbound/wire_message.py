@@ -1,4 +1,4 @@
-"""An outbox row as the message that travels (pure)."""
+"""What is written as the message that travels: the headers that streambind adds (pure)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from streambind.headers import TYPES
-from streambind.message import EVENT_ID, ORIGIN, Message
+from streambind.message import EVENT_ID, ORIGIN, Message, RawHeaders
 from streambind.origin import Origin
+from streambind.outbound.outgoing import Headers, Outgoing
 from streambind.outbound.stored_headers import load_headers
 
 
@@ -33,20 +34,30 @@ class Source(NamedTuple):
     epoch: int
 
 
-def message_of(row: OutboxRow, source: Source) -> Message:
-    """Key, payload and headers of the row, then `sb-event-id` and, for numbered events, `sb-origin`; Spring's
-    type map stays last."""
-    headers = list(_headers(row.headers))
+def row_message(row: OutboxRow, source: Source) -> Message:
+    """A row's message: its headers, `sb-event-id` and, for numbered events, `sb-origin`; Spring's type map
+    stays last."""
     ours: list[tuple[str, bytes | None]] = [(EVENT_ID, str(row.event_id).encode())]
     if row.key is not None and row.seq is not None:
         origin = Origin(source.source_id, source.epoch, row.destination, row.seq)
         ours.append((ORIGIN, str(origin).encode()))
-    end = len(headers) - 1 if headers and headers[-1][0] == TYPES else len(headers)
-    headers[end:end] = ours
+    headers = _with(_loaded(row.headers), ours)
     return Message(row.payload, row.key, raw_headers=headers, destination=row.destination)
 
 
+def direct_message(outgoing: Outgoing) -> Message:
+    """The message of what does not go through the outbox: it has an `sb-event-id`, but no number and thus no
+    `sb-origin`."""
+    headers = _with(outgoing.headers, [(EVENT_ID, str(outgoing.event_id).encode())])
+    return Message(outgoing.payload, outgoing.key, raw_headers=headers, destination=outgoing.destination)
+
+
+def _with(headers: Headers, ours: RawHeaders) -> RawHeaders:
+    end = len(headers) - 1 if headers and headers[-1][0] == TYPES else len(headers)
+    return [*headers[:end], *ours, *headers[end:]]
+
+
 @lru_cache(maxsize=1024)
-def _headers(text: str) -> tuple[tuple[str, bytes | None], ...]:
+def _loaded(text: str) -> Headers:
     """Rows of one event class mostly have the same headers."""
     return tuple(load_headers(text))

@@ -1,0 +1,79 @@
+"""What waits in the outbox, and why: for health and the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, func, select
+
+from streambind.persistence.database import Database
+from streambind.persistence.tables import SHARDS
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedKey:
+    """A key whose first unsent message can never be sent. An empty key stands for all messages without one."""
+
+    destination: str
+    key: bytes
+    reason: str
+    for_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShardLease:
+    """A shard and who relays it; `expires_in_ms` is negative once the lease has run out."""
+
+    shard: int
+    owner: str | None
+    expires_in_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxStatus:
+    """`oldest_ms` is the age of the oldest message, None if there is none."""
+
+    backlog: int
+    oldest_ms: int | None
+    blocked: tuple[BlockedKey, ...]
+    leases: tuple[ShardLease, ...]
+
+
+def outbox_status(database: Database) -> OutboxStatus:
+    """Messages that wait, keys that are blocked, shards and their owners, as of one transaction.
+
+    Raises:
+        SQLAlchemyError: the database is away, or the tables are missing.
+    """
+    tables = database.tables
+
+    def work(connection: Connection) -> OutboxStatus:
+        now_ms = int(connection.scalar(select(database.dialect.now_ms)) or 0)
+        outbox, lease = tables.outbox.c, tables.lease.c
+        oldest = connection.scalar(select(outbox.created_ms).order_by(outbox.id).limit(1))
+        blocked = connection.execute(select(tables.blocked).order_by(tables.blocked.c.since_ms))
+        leases = connection.execute(select(tables.lease).where(lease.shard < SHARDS).order_by(lease.shard))
+        return OutboxStatus(
+            backlog=int(connection.scalar(select(func.count()).select_from(tables.outbox)) or 0),
+            oldest_ms=None if oldest is None else max(0, now_ms - oldest),
+            blocked=tuple(
+                BlockedKey(row.destination, row.key, row.reason, max(0, now_ms - row.since_ms)) for row in blocked
+            ),
+            leases=tuple(ShardLease(row.shard, row.owner, row.expires_ms - now_ms) for row in leases),
+        )
+
+    return database.run(work)
+
+
+def unblock(database: Database, destination: str, key: bytes | None = None) -> int:
+    """Let the relay try a blocked key again, or all of a destination; returns how many there were. What is
+    still refused is blocked again.
+
+    Raises:
+        SQLAlchemyError: nothing has changed.
+    """
+    blocked = database.tables.blocked
+    statement = delete(blocked).where(blocked.c.destination == destination)
+    if key is not None:
+        statement = statement.where(blocked.c.key == key)
+    return database.run(lambda connection: connection.execute(statement).rowcount)
