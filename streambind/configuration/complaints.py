@@ -41,7 +41,11 @@ def complaint(details: Mapping[str, Any], blamed: Sequence[Placed]) -> Finding:
     if len(blamed) > 1:
         keys = ", ".join(f"'{dotted(p.name)}'" for p in blamed)
         secret = any(p.secret for p in blamed)
-        return Finding(Severity.ERROR, f"{keys} do not fit together{_reason(details, secret)}", placed.origin)
+        return Finding(
+            Severity.ERROR, f"{keys} do not fit together{_reason(details, secret=secret)}", placed.origin
+        )
+    if details["loc"][-1] == "[key]":
+        return Finding(Severity.ERROR, f"'{name}'{_reason(details, secret=False)}", placed.origin)
     kind = details["type"]
     value = "" if placed.secret else f" '{shown(name, placed.value)}'"
     if kind in _EXPECTED:
@@ -54,11 +58,11 @@ def complaint(details: Mapping[str, Any], blamed: Sequence[Placed]) -> Finding:
         hint = "" if placed.secret else did_you_mean(str(placed.value), options)
         text = f"'{name}' takes one of {', '.join(options)}, not{value or ' this value'}{hint}"
     else:
-        text = f"'{name}' cannot be{value or ' this value'}{_reason(details, placed.secret)}"
+        text = f"'{name}' cannot be{value or ' this value'}{_reason(details, secret=placed.secret)}"
     return Finding(Severity.ERROR, text, placed.value_origin)
 
 
-def _reason(details: Mapping[str, Any], secret: bool) -> str:
+def _reason(details: Mapping[str, Any], *, secret: bool) -> str:
     """The words of a validator. They may quote the value, so they are left out for a secret."""
     if secret:
         return ""

@@ -16,12 +16,14 @@ from streambind.configuration.names import (
     Name,
     dotted,
     environment_variables,
+    have_different_roots,
     identity,
     parse_name,
     unbracketed,
     uniform,
 )
 from streambind.configuration.shape import Group, Leaf, Listing, Shape, Table
+from streambind.configuration.unknown_keys import same_key
 
 ROOTS = ("SPRING_CLOUD_STREAM_", "STREAMBIND_")
 _NOT_CONFIGURATION = {"STREAMBIND_FAILPOINTS"}
@@ -36,17 +38,22 @@ class Declared:
     below: Callable[[Name], Iterable[Name]]
 
 
-def read_arguments(arguments: Sequence[str]) -> Flat:
-    """`--key=value` of a command line; `--key` is the empty value, everything else is not configuration."""
-    flat = Flat()
+def read_arguments(arguments: Sequence[str]) -> tuple[Flat, list[Finding]]:
+    """`--key=value` of a command line, the last of a key; `--key` is the empty value, everything else is not
+    configuration."""
+    flat, findings = Flat(), list[Finding]()
     for argument in arguments:
         if argument.startswith("--") and len(argument) > 2:
             key, _, text = argument[2:].partition("=")
             name = parse_name(key)
             for i in range(1, len(name) + 1):
                 flat.mark(name[:i], _COMMAND_LINE)
-            flat.values[identity(name)] = Value(name, text, _COMMAND_LINE, _COMMAND_LINE)
-    return flat
+            value = Value(name, text, _COMMAND_LINE, _COMMAND_LINE)
+            other = flat.values.get(identity(name), value)
+            if have_different_roots(name, other.name):
+                findings.append(same_key(value, other))
+            flat.values[identity(name)] = value
+    return flat, findings
 
 
 def read_environment(
@@ -57,23 +64,28 @@ def read_environment(
     `inactive`: what inactive documents declare; a variable for it is no mistake.
     """
     flat, findings = Flat(), list[Finding]()
-    rank: dict[Name, int] = {}
     for variable, text in sorted(environ.items()):
         names = _meant(variable, root, declared)
         origin = Origin(f"environment variable {variable}")
         if len(names) > 1:
-            ways = " or ".join(f"'{dotted(n)}'" for n in names)
+            ways = " or ".join(f"'{dotted(name)}'" for name in names)
             findings.append(Finding(Severity.ERROR, f"ambiguous: it can mean {ways}", origin))
         elif names:
-            key = identity(names[0])
-            spelling = _spellings(names[0])
-            position = spelling.index(variable) if variable in spelling else len(spelling)
-            if position < rank.get(key, len(spelling) + 1):
-                rank[key] = position
-                flat.values[key] = Value(names[0], text, origin, origin)
+            _keep(flat, findings, variable, Value(names[0], text, origin, origin))
         elif _is_ours(variable) and not _meant(variable, root, inactive):
             findings.append(Finding(Severity.WARNING, _unmatched(variable, root, declared), origin))
     return flat, findings
+
+
+def _keep(flat: Flat, findings: list[Finding], variable: str, value: Value) -> None:
+    """Of two variables for one name (`..._INX_GROUP`, `..._IN_X_GROUP`), the one that Spring asks first."""
+    other = flat.add(value)
+    if other is None:
+        return
+    if have_different_roots(value.name, other.name):
+        findings.append(same_key(value, other))
+    elif variable == environment_variables(value.name)[0]:
+        flat.values[identity(value.name)] = value
 
 
 def _is_ours(variable: str) -> bool:
@@ -86,13 +98,9 @@ def _meant(variable: str, root: Group, declared: Declared) -> list[Name]:
         return []
     names = {identity(name): name for name in _Matcher(declared).match(tokens, root, ())}
     if len(names) > 1:
-        exact = {k: n for k, n in names.items() if variable in _spellings(n)}
+        exact = {k: n for k, n in names.items() if variable in environment_variables(n)}
         names = exact or names
     return list(names.values())
-
-
-def _spellings(name: Name) -> tuple[str, ...]:
-    return environment_variables(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +141,7 @@ def _unmatched(variable: str, root: Group, declared: Declared) -> str:
     known = {
         spelling
         for name in _names(root, (), declared)
-        for spelling in _spellings(name)[:2]
+        for spelling in environment_variables(name)[:2]
         if spelling.startswith(ROOTS)
     }
     near = get_close_matches(variable.upper(), sorted(known), n=1, cutoff=0.85)

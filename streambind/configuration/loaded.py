@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from streambind.configuration.finding import Finding, Origin, Severity
 from streambind.configuration.flat import Flat
-from streambind.configuration.names import OWN_ROOT, identity, is_rooted, parse_name, uniform
+from streambind.configuration.names import FALLBACK_BINDER, OWN_ROOT, identity, is_rooted, parse_name, uniform
 from streambind.configuration.properties import Properties, StreamProperties
 from streambind.configuration.settings_source import Section
 from streambind.errors import ConfigurationError
@@ -77,7 +77,7 @@ class Configuration:
         wanted = own or self.properties.default_binder
         if wanted:
             return next((name for name in self.binders if uniform(name) == uniform(wanted)), wanted)
-        return self.binder_candidates[0] if len(self.binder_candidates) == 1 else "kafka"
+        return self.binder_candidates[0] if len(self.binder_candidates) == 1 else FALLBACK_BINDER
 
     def binder(self, name: str) -> BinderSettings:
         """The settings of a binder.

@@ -18,7 +18,15 @@ from streambind.configuration.finding import Finding, Origin
 from streambind.configuration.flat import Flat, Value, flatten, merge
 from streambind.configuration.loaded import BinderSettings, Configuration, Entry
 from streambind.configuration.masking import shown
-from streambind.configuration.names import Name, dotted, environment_variables, identity, parse_name, uniform
+from streambind.configuration.names import (
+    FALLBACK_BINDER,
+    Name,
+    dotted,
+    environment_variables,
+    identity,
+    parse_name,
+    uniform,
+)
 from streambind.configuration.placeholders import Lookup
 from streambind.configuration.placement import Slot, find_slot
 from streambind.configuration.resolution import Placed, names_of_keys, place
@@ -29,6 +37,7 @@ from streambind.configuration.unknown_keys import binders_in, keys_under_both_ro
 
 _CODE = Origin("code")
 _DEFAULT = Origin("default")
+_BINDINGS = ("streambind", "bindings")
 _BUILT_IN = flatten({"spring.cloud.stream.instance-index": "${INSTANCE_INDEX:${CF_INSTANCE_INDEX:0}}"}, _DEFAULT)
 
 
@@ -48,19 +57,22 @@ def load(
     Raises: ConfigurationError if there is nothing to read at the location.
     """
     variables = dict(os.environ if environ is None else environ)
-    return _Loading(binder_models, variables, read_arguments(arguments), flatten(overrides or {}, _CODE)).run(
-        location
-    )
+    loading = _Loading(binder_models, variables, arguments, flatten(overrides or {}, _CODE))
+    return loading.run(location)
 
 
 class _Loading:
     def __init__(
-        self, models: Mapping[str, BinderModels], environ: Mapping[str, str], arguments: Flat, overrides: Flat
+        self,
+        models: Mapping[str, BinderModels],
+        environ: Mapping[str, str],
+        arguments: Sequence[str],
+        overrides: Flat,
     ) -> None:
         self.models = {m.name: m for m in models.values()}
-        self.environ, self.arguments, self.overrides = environ, arguments, overrides
+        self.environ, self.overrides = environ, overrides
+        self.arguments, self.findings = read_arguments(arguments)
         self.root = environment(self.models.values())
-        self.findings: list[Finding] = []
 
     def run(self, location: str | Path) -> Configuration:
         files = locate(location)
@@ -69,22 +81,28 @@ class _Loading:
         merged = self._merged(activated)
         placed, problems = place(merged, self.root, self._lookup(merged))
         self.findings += problems
-        arrangement = Arrangement(placed, self.models)
+        arrangement = Arrangement(placed, self.models, self._bindings(merged))
         binders = arrangement.binders()
-        properties, sections, problems = validate(arrangement.leaves(binders), binders.types)
-        self.findings += [*binders.findings, *problems]
+        validated = validate(arrangement.leaves(binders), binders.types, bindings=arrangement.bindings)
+        self.findings += [*binders.findings, *validated.findings]
         configuration = Configuration(
-            properties=properties,
+            properties=validated.properties,
             findings=(),
             active_profiles=activated.profiles,
             inactive_bindings=self._inactive_bindings(activated, arrangement.bindings),
-            binders={n: BinderSettings(n, binders.types[n].name, s) for n, s in sections.items()},
+            binders={n: BinderSettings(n, binders.types[n].name, s) for n, s in validated.sections.items()},
             binder_candidates=binders.candidates,
-            shown=_entries(placed),
+            shown=_entries(p for p in placed if p.name not in validated.refused),
             flat=merged,
         )
         self.findings += binder_findings(configuration, placed)
         return replace(configuration, findings=_in_order(self.findings, files))
+
+    def _bindings(self, flat: Flat) -> list[str]:
+        """The names under `bindings`, also of those of which everything else is wrong."""
+        names = [place.name for key, place in flat.places.items() if key[:2] == _BINDINGS and len(key) == 3]
+        slots = [find_slot(name, self.root) for name in names]
+        return [slot.path[2] for slot in slots if isinstance(slot, Slot)]
 
     def _merged(self, activated: Activated) -> Flat:
         """All sources over one another; reports the names that have no place."""
@@ -94,7 +112,7 @@ class _Loading:
             self.environ, self.root, self._declared(written), inactive=self._declared([*written, *inactive])
         )
         self.findings += problems
-        prefer = next(iter(binders_in([*written, *inactive], self.models)), next(iter(self.models), ""))
+        prefer = next(iter(binders_in([*written, *inactive], self.models)), FALLBACK_BINDER)
         for source in written:
             self.findings += unknown_keys(source, self.root, prefer=prefer)
         for source in inactive:

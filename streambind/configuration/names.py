@@ -16,6 +16,8 @@ Name = tuple[str, ...]
 SPRING_ROOT: Name = ("spring", "cloud", "stream")
 OWN_ROOT: Name = ("streambind",)
 
+FALLBACK_BINDER = "kafka"
+
 _PARTS = re.compile(r"\[[^\[\]]*\]|[^.\[\]]+|\.(?=\.|$)|^(?=\.)|[\[\]]")
 _PLAIN = re.compile(r"(?=.*[^0-9])[A-Za-z0-9_-]+")
 _NOT_ALPHANUMERIC = re.compile(r"[^a-z0-9]")
@@ -73,6 +75,11 @@ def identity(name: Name) -> Name:
 def is_rooted(name: Name) -> bool:
     """Whether the name is below one of the two roots."""
     return identity(name)[:1] == OWN_ROOT
+
+
+def have_different_roots(one: Name, other: Name) -> bool:
+    """Whether of two spellings of a name one is below `spring.cloud.stream` and the other below `streambind`."""
+    return is_rooted(one) and uniform(one[0]) != uniform(other[0])
 
 
 def kebab(segment: str) -> str:

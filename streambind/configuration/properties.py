@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
 from streambind.configuration.durations import Milliseconds, Seconds
@@ -184,10 +185,19 @@ class OutboxProperties(Properties):
     relay: bool = Field(True, description="whether this process sends what is in the outbox")
 
 
+def _time_zone(name: str) -> str:
+    if name != "UTC":
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("there is no such time zone; write one like Asia/Seoul") from None
+    return name
+
+
 class EventsProperties(Properties):
     """`streambind.events.*`"""
 
-    time_zone: str = Field("UTC", description="of `timestamp` in events")
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = Field("UTC", description="of `timestamp` in events")
 
 
 class BinderConfigurationProperties(Properties):

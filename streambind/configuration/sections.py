@@ -8,7 +8,7 @@ out the latter for the connection. What is said of a binding holds whichever clu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from streambind.configuration.finding import Finding, Severity
 from streambind.configuration.names import Name, did_you_mean, uniform
@@ -35,18 +35,16 @@ class Arrangement:
 
     placed: list[Placed]
     models: Mapping[str, BinderModels]
-    bindings: list[str] = field(init=False)
+    bindings: list[str]
+    """The declared bindings; a spelling that is used later gives way to the one here."""
 
     def __post_init__(self) -> None:
         core = [p.path[2] for p in self.placed if p.path[:2] == ("streambind", "bindings") and len(p.path) > 2]
-        first = _first_spellings(core + self._names("bindings"))
+        first = _first_spellings([*self.bindings, *core, *self._names("bindings")])
         clusters = _first_spellings(self._names("binders"))
-        self.placed = [
-            _respelled(_respelled(p, "bindings", first), "binders", clusters)
-            for p in self.placed
-            if len(p.path) > 1
-        ]
-        self.bindings = list(dict.fromkeys(first[uniform(n)] for n in core))
+        below = [p for p in self.placed if len(p.path) > 1]
+        self.placed = [_respelled(_respelled(p, "bindings", first), "binders", clusters) for p in below]
+        self.bindings = list(dict.fromkeys(first[uniform(n)] for n in [*self.bindings, *core]))
 
     def _names(self, kind: str) -> list[str]:
         return [key for p in self.placed for of, key in p.slot.keys if of == kind]

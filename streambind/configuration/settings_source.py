@@ -5,7 +5,7 @@ A value in error becomes a finding at its place, and its default is taken, so th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -59,29 +59,39 @@ class _Settings(BaseSettings):
         return (FlatSource(settings_cls, cls.tree),)
 
 
-def validate(
-    leaves: Leaves, binders: Mapping[str, BinderModels]
-) -> tuple[StreamProperties, dict[str, Section], list[Finding]]:
-    """The models made of the values, and a finding for each value that does not fit.
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """The models, a finding for each value that does not fit, and the names of those values."""
 
-    `binders`: the models by the name under which the leaves hold their values.
+    properties: StreamProperties
+    sections: Mapping[str, Section]
+    findings: Sequence[Finding]
+    refused: Set[Name]
+
+
+def validate(leaves: Leaves, binders: Mapping[str, BinderModels], *, bindings: Iterable[str]) -> Validated:
+    """Make the models of the values. A value that does not fit is left out and its default taken.
+
+    `binders`: the models by the name under which the leaves hold their values; `bindings`: what exists even if
+    nothing is said of it.
     """
     left = dict(leaves)
     findings: list[Finding] = []
+    refused: set[Name] = set()
     make = _settings_of(binders)
     while True:
         try:
-            settings = make(_tree(left, binders))
+            settings = make(_tree(left, binders, bindings))
         except ValidationError as error:
-            wrong = [_blamed(e["loc"], left) for e in error.errors()]
-            for details, paths in zip(error.errors(), wrong, strict=True):
-                findings.append(complaint(details, [left[path] for path in paths]))
-            gone = {path for paths in wrong for path in paths}
-            if not gone:
-                return StreamProperties(), {n: _bare(m) for n, m in binders.items()}, findings
+            blamed = [(details, _blamed(details["loc"], left)) for details in error.errors()]
+            findings += [complaint(details, [left[path] for path in paths]) for details, paths in blamed]
+            gone = {path for _, paths in blamed for path in paths}
+            refused |= {left[path].name for path in gone}
             left = {path: placed for path, placed in left.items() if path not in gone}
+            if not gone:
+                return Validated(StreamProperties(), {n: _bare(m) for n, m in binders.items()}, findings, refused)
         else:
-            return settings.stream, _sections(settings.binders, binders), findings
+            return Validated(settings.stream, _sections(settings.binders, binders), findings, refused)
 
 
 def _blamed(location: tuple[int | str, ...], leaves: Leaves) -> list[Name]:
@@ -97,8 +107,11 @@ def _blamed(location: tuple[int | str, ...], leaves: Leaves) -> list[Name]:
     return []
 
 
-def _tree(leaves: Leaves, binders: Iterable[str]) -> dict[str, Any]:
-    tree: dict[str, Any] = {"stream": {}, "binders": {name: {"binder": {}} for name in binders}}
+def _tree(leaves: Leaves, binders: Iterable[str], bindings: Iterable[str]) -> dict[str, Any]:
+    tree: dict[str, Any] = {
+        "stream": {"bindings": {name: {} for name in bindings}},
+        "binders": {name: {"binder": {}} for name in binders},
+    }
     for path, placed in leaves.items():
         if placed.value == "" and not _is_entry(placed):
             continue

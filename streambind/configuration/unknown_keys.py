@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from streambind.configuration.finding import Finding, Severity
 from streambind.configuration.flat import Flat, Value
-from streambind.configuration.names import OWN_ROOT, Name, dotted, identity, is_rooted, uniform
+from streambind.configuration.names import OWN_ROOT, Name, dotted, have_different_roots, identity, uniform
 from streambind.configuration.placement import Misfit, find_slot, near_root
 from streambind.configuration.shape import Group
+
+MOST = 100
 
 
 def unknown_keys(source: Flat, root: Group, *, prefer: str, active: bool = True) -> list[Finding]:
@@ -19,6 +21,9 @@ def unknown_keys(source: Flat, root: Group, *, prefer: str, active: bool = True)
     severity = Severity.ERROR if active else Severity.WARNING
     reported: dict[Name, Finding] = {}
     for value in source.values.values():
+        if len(reported) >= MOST:
+            text = f"more than {MOST} unknown keys; the rest is not listed"
+            return [*reported.values(), Finding(severity, text, value.origin)]
         misfit = find_slot(value.name, root, prefer=prefer)
         if misfit is None:
             misfit = near_root(value.name)
@@ -38,17 +43,15 @@ def keys_under_both_roots(sources: Sequence[Flat]) -> list[Finding]:
     for source in sources:
         for key, value in source.values.items():
             other = first.setdefault(key, value)
-            if is_rooted(value.name) and _root(other.name) != _root(value.name):
-                text = (
-                    f"'{dotted(value.name)}' is set as '{dotted(other.name)}' too, at {other.origin}; the two are"
-                    " the same, keep one"
-                )
-                findings.append(Finding(Severity.ERROR, text, value.origin))
+            if have_different_roots(value.name, other.name):
+                findings.append(same_key(value, other))
     return findings
 
 
-def _root(name: Name) -> str:
-    return uniform(name[0])
+def same_key(value: Value, other: Value) -> Finding:
+    """The finding for a key that the same rank of sources sets under the other root too."""
+    text = f"'{dotted(value.name)}' is set as '{dotted(other.name)}' too, at {other.origin}; keep one of the two"
+    return Finding(Severity.ERROR, text, value.origin)
 
 
 def binders_in(sources: Iterable[Flat], binders: Iterable[str]) -> list[str]:
