@@ -141,7 +141,7 @@ def _unmatched(variable: str, root: Group, declared: Declared) -> str:
     known = {
         spelling
         for name in _names(root, (), declared)
-        for spelling in environment_variables(name)[:2]
+        for spelling in environment_variables(name)[:3]
         if spelling.startswith(ROOTS)
     }
     near = get_close_matches(variable.upper(), sorted(known), n=1, cutoff=0.85)

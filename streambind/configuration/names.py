@@ -82,16 +82,16 @@ def have_different_roots(one: Name, other: Name) -> bool:
     return is_rooted(one) and uniform(one[0]) != uniform(other[0])
 
 
-def kebab(segment: str) -> str:
-    """`contentType` -> `content-type`: the canonical spelling, from which environment variables are named."""
-    return _HUMP.sub("-", segment).lower()
-
-
 def environment_variables(name: Name) -> tuple[str, ...]:
-    """The variables that Spring would look up for a name, in its order."""
-    canonical = "_".join(kebab(unbracketed(s)).replace(".", "_") for s in name)
-    removed, replaced = canonical.replace("-", ""), canonical.replace("-", "_")
-    return tuple(dict.fromkeys((removed.upper(), replaced.upper(), removed, replaced)))
+    """The variables that Spring would look up for a name, in its order: without dashes, with `_` for them.
+
+    Spring knows whether a segment is a property, whose humps count as dashes (`CONTENT_TYPE`), or the key of a
+    map, where they do not (`IN_CATEGORYCHANGED`); both are taken here.
+    """
+    written = "_".join(unbracketed(s).replace(".", "_") for s in name)
+    split = _HUMP.sub("-", written).lower()
+    forms = (split.replace("-", ""), written.lower().replace("-", "_"), split.replace("-", "_"))
+    return tuple(dict.fromkeys([form.upper() for form in forms] + list(forms)))
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str | None:
