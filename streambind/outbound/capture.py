@@ -1,0 +1,159 @@
+"""Attaching capture to a sessionmaker: from then on its sessions write events beside their changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import async_sessionmaker
+from sqlalchemy.orm import Session, SessionTransaction
+
+from streambind.configuration.finding import Finding
+from streambind.errors import ConfigurationError
+from streambind.outbound.capture_check import check
+from streambind.outbound.captured_session import Desk, captured_session, desk_of, set_desk
+from streambind.outbound.outbox import Outbox
+from streambind.outbound.outgoing import Outgoing, OutputPlan
+from streambind.outbound.plans import Plans
+from streambind.outbound.publishes import arm
+from streambind.persistence.database import AnySessions, Database
+
+
+class Capture:
+    """Turns changes of published classes into outbox rows of the same transaction.
+
+    `classes` are the classes marked with `@publishes`, `outputs` the output bindings by name. `wake` is called
+    after a commit that wrote rows, `send_after_commit` with the messages of bindings with `publish:
+    after-commit`, in order; both on the thread that commits, which they must not hold up. What they raise is
+    logged and never reaches the caller.
+
+    Constructing it touches nothing; `check()` says what would not work; `attach()` begins.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        classes: Iterable[type],
+        *,
+        outputs: Mapping[str, OutputPlan],
+        wake: Callable[[], None],
+        send_after_commit: Callable[[Sequence[Outgoing]], None],
+    ) -> None:
+        plans = Plans(classes, outputs)
+        self._desk = Desk(database, plans, Outbox(database), wake, send_after_commit)
+        self._session_class: type[Session] | None = None
+        self._detach_async: Callable[[], None] | None = None
+
+    def check(self) -> list[Finding]:
+        """What is wrong with the published classes, all at once. Configures the mappers; connects to nothing."""
+        return check(self._desk.database, self._desk.plans)
+
+    def attach(self) -> None:
+        """Capture the sessions of the database's sessionmaker, those that exist already too (asynchronous ones
+        excepted: what those flush raises UncapturedChangeError).
+
+        Raises:
+            ConfigurationError: another application captures this sessionmaker.
+        """
+        session_class = _session_class(self._desk.database.sessions)
+        if desk_of(session_class) is not None:
+            raise ConfigurationError(
+                "this sessionmaker is captured by another StreamApplication already: give each application its own"
+            )
+        sessions = self._desk.database.sessions
+        if isinstance(sessions, async_sessionmaker):
+            session_class = self._own_class(sessions, session_class)
+        for cls in self._desk.plans.classes:
+            arm(cls)
+        set_desk(session_class, self._desk)
+        self._session_class = session_class
+        for name, listener in _LISTENERS.items():
+            event.listen(session_class, name, listener)
+
+    def detach(self) -> None:
+        """Undo `attach()`. Idempotent."""
+        session_class, self._session_class = self._session_class, None
+        if session_class is None:
+            return
+        for name, listener in _LISTENERS.items():
+            event.remove(session_class, name, listener)
+        set_desk(session_class, None)
+        if self._detach_async is not None:
+            self._detach_async()
+
+    def _own_class(self, sessions: async_sessionmaker[Any], session_class: type[Session]) -> type[Session]:
+        """A session class of this sessionmaker's own: that of other AsyncSessions must not be touched."""
+        given = sessions.kw.get("sync_session_class")
+        own: type[Session] = type(session_class.__name__, (session_class,), {})
+        sessions.kw["sync_session_class"] = own
+
+        def restore() -> None:
+            if sessions.kw.get("sync_session_class") is own:
+                sessions.kw["sync_session_class"] = given
+                if given is None:
+                    del sessions.kw["sync_session_class"]
+
+        self._detach_async = restore
+        return own
+
+
+def _session_class(sessions: AnySessions) -> type[Session]:
+    if isinstance(sessions, async_sessionmaker):
+        chosen: type[Session] = sessions.kw.get("sync_session_class") or sessions.class_.sync_session_class
+        return chosen
+    # A sessionmaker makes a class of its own, so that listeners on it concern no other session.
+    made: type[Session] = sessions.class_
+    return made
+
+
+def _before_flush(session: Session, *_: Any) -> None:
+    if captured := captured_session(session):
+        captured.before_flush()
+
+
+def _after_flush(session: Session, _: Any) -> None:
+    if captured := captured_session(session):
+        captured.after_flush(session)
+
+
+def _after_soft_rollback(session: Session, _: SessionTransaction) -> None:
+    if captured := captured_session(session):
+        captured.flush_failed()
+
+
+def _after_begin(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    if transaction.parent is None and (captured := captured_session(session)):
+        captured.connected(connection)
+
+
+def _before_commit(session: Session) -> None:
+    if captured := captured_session(session):
+        captured.before_commit(session)
+
+
+def _after_commit(session: Session) -> None:
+    if captured := captured_session(session):
+        captured.after_commit(session)
+
+
+def _after_transaction_create(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.nested and (captured := captured_session(session)):
+        captured.savepoint_begun(transaction)
+
+
+def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
+    if captured := captured_session(session):
+        captured.ended(transaction)
+
+
+_LISTENERS: dict[str, Callable[..., None]] = {
+    "before_flush": _before_flush,
+    "after_flush": _after_flush,
+    "after_soft_rollback": _after_soft_rollback,
+    "after_begin": _after_begin,
+    "before_commit": _before_commit,
+    "after_commit": _after_commit,
+    "after_transaction_create": _after_transaction_create,
+    "after_transaction_end": _after_transaction_end,
+}

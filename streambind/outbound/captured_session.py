@@ -1,0 +1,218 @@
+"""What capture keeps of one session: the changes of the flush that runs, and what waits for the commit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import UnboundExecutionError
+from sqlalchemy.orm import Mapper, Session, SessionTransaction
+
+from streambind.configuration.properties import Publish
+from streambind.errors import CaptureError
+from streambind.failpoints import failpoint
+from streambind.outbound.flush_changes import FlushChanges
+from streambind.outbound.outbox import Outbox
+from streambind.outbound.outgoing import Outgoing, OutputPlan
+from streambind.outbound.permits import Permits, enter, leave, permits_of
+from streambind.outbound.plans import Plans
+from streambind.persistence.database import Database
+
+log = logging.getLogger("streambind.capture")
+
+_ATTRIBUTE = "_streambind_desk"
+_INFO = "streambind.captured_session"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What all captured sessions of an application share."""
+
+    database: Database
+    plans: Plans
+    outbox: Outbox
+    wake: Callable[[], None]
+    send_after_commit: Callable[[Sequence[Outgoing]], None]
+
+
+class CapturedSession:
+    """The capture of one session; used where the session is used, by one thread or task at a time.
+
+    `pending` are messages of `publish()` that no flush has written yet. They belong to the innermost
+    transaction: they are written before a savepoint begins and before it is released. `unsent` are messages
+    that go out after the commit; each savepoint remembers how many there were when it began.
+    """
+
+    def __init__(self, desk: Desk, permits: Permits) -> None:
+        self.changes = FlushChanges(desk.plans)
+        self._desk = desk
+        self._permits = permits
+        self._connections: list[Connection] = []
+        self._pending: list[Outgoing] = []
+        self._unsent: list[Outgoing] = []
+        self._savepoints: dict[SessionTransaction, int] = {}
+        self._committing = False
+        self._rows_written = False
+
+    # Flush
+
+    def before_flush(self) -> None:
+        self.changes.clear()
+        self._permits.flushing = True
+
+    def after_flush(self, session: Session) -> None:
+        """Write the events of the flush, behind what was published before it.
+
+        Raises:
+            CaptureError: a change cannot become an event; the flush fails and the transaction with it.
+            EncodeError: an event cannot be encoded, or is too large.
+        """
+        self._permits.flushing = False
+        changes = list(self.changes.take())
+        messages = [message for plan, change in changes for message in plan.messages(change)]
+        self.changes.clear()
+        self.write(session, messages, changes[0][0].mapper if changes else None)
+
+    def flush_failed(self) -> None:
+        self._permits.flushing = False
+        self.changes.clear()
+
+    # Writing
+
+    def output(self, binding: str) -> OutputPlan:
+        """
+        Raises:
+            CaptureError: the application has no such output.
+        """
+        return self._desk.plans.output(binding)
+
+    def publish(self, session: Session, message: Outgoing) -> None:
+        """Keep a message for the next flush or the commit; in the middle of either, write it at once.
+
+        Raises:
+            CaptureError: the session's transaction has ended or failed.
+        """
+        if not session.is_active:
+            raise CaptureError(
+                f"publish() to {message.binding}: the session's transaction has ended or must be rolled back; "
+                "publish before it commits"
+            )
+        if not session.in_transaction():
+            session.begin()
+        self._pending.append(message)
+        if self._committing or session._flushing:
+            self.write(session)
+
+    def write(
+        self, session: Session, messages: Sequence[Outgoing] = (), mapper: Mapper[Any] | None = None
+    ) -> None:
+        """Write pending messages, then these, within the session's transaction."""
+        if self._pending or messages:
+            self._write(self._connection(session, mapper), messages)
+
+    def _write(self, connection: Connection, messages: Sequence[Outgoing]) -> None:
+        desk = self._desk
+        if connection.engine.pool is not desk.database.engine.pool:
+            raise CaptureError(
+                f"a published change in {connection.engine.url!r}, but streambind's outbox is in "
+                f"{desk.database.engine.url!r}: they can only commit together in one database. Bind the session's "
+                "classes to the engine of the sessionmaker that the application was given"
+            )
+        messages = [*self._pending, *messages]
+        self._pending.clear()
+        outputs = desk.plans.outputs
+        rows = [m for m in messages if outputs[m.binding].publish is Publish.OUTBOX]
+        self._unsent.extend(m for m in messages if outputs[m.binding].publish is not Publish.OUTBOX)
+        if rows:
+            desk.outbox.write(connection, rows)
+            self._rows_written = True
+            failpoint("capture.after_rows")
+
+    def _connection(self, session: Session, mapper: Mapper[Any] | None) -> Connection:
+        mapper = mapper or self._desk.plans.any_mapper()
+        try:
+            return session.connection(bind_arguments={"mapper": mapper} if mapper else None)
+        except UnboundExecutionError:
+            return session.connection(bind_arguments={"bind": self._desk.database.engine})
+
+    # Transactions
+
+    def connected(self, connection: Connection) -> None:
+        """The session's transaction has got a connection."""
+        self._connections.append(connection)
+        enter(connection, self._permits)
+
+    def savepoint_begun(self, savepoint: SessionTransaction) -> None:
+        """Write what was published before it outside of it, through the connection of the transaction around:
+        the session's own would begin the savepoint first."""
+        parent = savepoint.parent
+        if self._pending and parent is not None:
+            self._write(parent.connection(self._desk.plans.any_mapper()), ())
+        self._savepoints[savepoint] = len(self._unsent)
+
+    def before_commit(self, session: Session) -> None:
+        """Before the last flush of a transaction or a savepoint."""
+        self._committing = True
+        self.write(session)
+
+    def after_commit(self, session: Session) -> None:
+        """Wake the relay and send, if this was the commit of the whole transaction. Never raises: the caller's
+        data is committed."""
+        self._committing = False
+        savepoint = session.get_nested_transaction()
+        if savepoint is not None:
+            self._savepoints.pop(savepoint, None)
+            return
+        unsent, self._unsent = self._unsent, []
+        try:
+            failpoint("capture.after_commit")
+            if self._rows_written:
+                self._desk.wake()
+            if unsent:
+                self._desk.send_after_commit(unsent)
+        except Exception:
+            log.exception("after the commit: the transaction is committed all the same")
+
+    def ended(self, transaction: SessionTransaction) -> None:
+        """A transaction or a savepoint is over, however it ended; its flushes come here too."""
+        if transaction.nested:
+            mark = self._savepoints.pop(transaction, None)
+            if mark is not None:
+                # Not released: what happened inside did not happen.
+                del self._unsent[mark:]
+                self._pending.clear()
+                self._committing = False
+        elif transaction.parent is None:
+            for connection in self._connections:
+                leave(connection, self._permits)
+            self._connections.clear()
+            self._pending.clear()
+            self._unsent.clear()
+            self._savepoints.clear()
+            self._committing = self._rows_written = False
+
+
+def desk_of(session_class: type[Session]) -> Desk | None:
+    """Who captures the sessions of a class."""
+    return getattr(session_class, _ATTRIBUTE, None)
+
+
+def set_desk(session_class: type[Session], desk: Desk | None) -> None:
+    """Have the sessions of a class captured from now on, or no longer."""
+    if desk is not None:
+        setattr(session_class, _ATTRIBUTE, desk)
+    elif _ATTRIBUTE in session_class.__dict__:
+        delattr(session_class, _ATTRIBUTE)
+
+
+def captured_session(session: Session) -> CapturedSession | None:
+    """The capture of a session, made on first use; None if no application captures it."""
+    found: CapturedSession | None = session.info.get(_INFO)
+    if found is None:
+        desk = desk_of(type(session))
+        if desk is not None:
+            found = session.info[_INFO] = CapturedSession(desk, permits_of(session))
+    return found

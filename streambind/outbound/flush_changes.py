@@ -1,0 +1,103 @@
+"""The changes of one flush, from the mappers' events: the only source that sees all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import inspect
+from sqlalchemy.orm import InstanceState, Mapper, Session
+from sqlalchemy.orm.attributes import get_history
+from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
+from sqlalchemy.sql import ClauseElement
+
+from streambind.event import JobType
+from streambind.outbound.before import entity_before
+from streambind.outbound.plans import Change, MapperPlan, Plans
+
+
+class FlushChanges:
+    """Collects what one flush changes, in the order in which rows are written.
+
+    Whether an update changed anything is decided at the end, when foreign keys are filled in; what a row was
+    before must be looked at before it is written.
+    """
+
+    def __init__(self, plans: Plans) -> None:
+        self._plans = plans
+        self._changes: list[tuple[MapperPlan, Change]] = []
+        self._before: dict[InstanceState[Any], Any] = {}
+        self._computed: set[InstanceState[Any]] = set()
+
+    def clear(self) -> None:
+        """Forget everything: the flush is over."""
+        self._changes = []
+        self._before = {}
+        self._computed = set()
+
+    def take(self) -> Iterator[tuple[MapperPlan, Change]]:
+        """The net changes."""
+        for plan, change in self._changes:
+            if change.job is not JobType.UPDATE or self._changed(plan, change):
+                yield plan, change
+
+    def before_update(self, session: Session, mapper: Mapper[Any], entity: Any) -> None:
+        """
+        Raises:
+            CaptureError: the class is published, but not by this application.
+        """
+        plan, state = self._plans.of(mapper), inspect(entity)
+        stored = state.dict
+        # A value that the database computes is forgotten once it is written, and with it that there was a change.
+        for name in state.committed_state:
+            value = stored.get(name)
+            if isinstance(value, ClauseElement) or hasattr(value, "__clause_element__"):
+                self._computed.add(state)
+        if plan.own_keys or tuple(stored.get(name) for name in plan.primary_key) != state.identity:
+            self._before[state] = entity_before(session, mapper, entity, plan.columns)
+
+    def before_delete(self, session: Session, mapper: Mapper[Any], entity: Any) -> None:
+        """
+        Raises:
+            CaptureError: the class is published, but not by this application.
+        """
+        plan = self._plans.of(mapper)
+        self._before[inspect(entity)] = entity_before(session, mapper, entity, plan.needed)
+
+    def after_insert(self, session: Session, mapper: Mapper[Any], entity: Any) -> None:
+        """
+        Raises:
+            CaptureError: the class is published, but not by this application.
+        """
+        plan = self._plans.of(mapper)
+        replaced = session.identity_map.get(mapper.identity_key_from_instance(entity))
+        if replaced is None or replaced is entity:
+            self._add(plan, Change(JobType.INSERT, entity))
+        else:
+            # Deleted and added under the same primary key in one flush: one UPDATE of the row, and no delete.
+            before = entity_before(session, inspect(replaced).mapper, replaced, plan.needed)
+            self._computed.add(inspect(entity))
+            self._add(plan, Change(JobType.UPDATE, entity, before))
+
+    def after_update(self, mapper: Mapper[Any], entity: Any) -> None:
+        """An update that may turn out to be none."""
+        self._add(self._plans.of(mapper), Change(JobType.UPDATE, entity, self._before.get(inspect(entity))))
+
+    def after_delete(self, mapper: Mapper[Any], entity: Any) -> None:
+        """A delete; none if the row was gone before."""
+        before = self._before.get(inspect(entity))
+        if before is not None:
+            self._add(self._plans.of(mapper), Change(JobType.DELETE, before))
+
+    def _add(self, plan: MapperPlan, change: Change) -> None:
+        # A class whose parent is published too may be watched twice.
+        last = self._changes[-1][1] if self._changes else None
+        if last is None or last.entity is not change.entity or last.job is not change.job:
+            self._changes.append((plan, change))
+
+    def _changed(self, plan: MapperPlan, change: Change) -> bool:
+        state = inspect(change.entity)
+        if state in self._computed:
+            return True
+        names = plan.columns & state.committed_state.keys()
+        return any(get_history(change.entity, n, PASSIVE_NO_INITIALIZE).has_changes() for n in names)

@@ -1,0 +1,160 @@
+"""A message on its way out: encoded in the caller's hands, complete but for what the relay adds from the row."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from streambind.configuration.properties import Publish
+from streambind.conversion import Encoder
+from streambind.errors import EncodeError, PayloadTooLargeError
+from streambind.event import EntityEvent
+from streambind.headers import TYPES, encode_headers
+from streambind.message import CONTENT_TYPE, EVENT_ID, ORIGIN, TYPE
+
+Deletes = Literal["event", "tombstone", "event-and-tombstone"]
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+_RESERVED = frozenset({CONTENT_TYPE, EVENT_ID, ORIGIN, TYPES, "id", "timestamp"})
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    """What the writing side knows of an output binding. `max_payload_bytes` None: no limit is checked."""
+
+    binding: str
+    destination: str
+    encoder: Encoder
+    content_type: str = "application/json"
+    publish: Publish = Publish.OUTBOX
+    deletes: Deletes = "event"
+    max_payload_bytes: int | None = None
+
+
+class Outgoing(NamedTuple):
+    """One message, encoded. `headers` travel as they are, without `sb-event-id` and `sb-origin`; `payload` None
+    is a tombstone."""
+
+    binding: str
+    destination: str
+    key: bytes | None
+    payload: bytes | None
+    headers: Headers
+    event_id: UUID
+
+
+def outgoing(
+    plan: OutputPlan,
+    payload: object,
+    *,
+    key: bytes | None,
+    headers: Mapping[str, object] | None = None,
+    type_: str | None = None,
+) -> Outgoing:
+    """Encode a payload for a binding; None is a tombstone. `type_` is the `type` header where the payload's own
+    is not meant.
+
+    Raises:
+        PayloadTooLargeError: the encoded payload exceeds the binding's limit.
+        EncodeError: payload or headers cannot be encoded, or a header's name is reserved.
+    """
+    return Outgoing(
+        plan.binding,
+        plan.destination,
+        key,
+        encode_payload(plan, payload),
+        message_headers(plan, type_ or type_name(payload), headers),
+        new_event_id(),
+    )
+
+
+def encode_payload(plan: OutputPlan, payload: object) -> bytes | None:
+    """
+    Raises:
+        PayloadTooLargeError: the encoded payload exceeds the binding's limit.
+        EncodeError: the payload cannot become bytes of the binding's content type.
+    """
+    if payload is None:
+        return None
+    try:
+        encoded = plan.encoder(payload)
+    except EncodeError as error:
+        raise EncodeError(f"binding {plan.binding}: {error}") from error
+    limit = plan.max_payload_bytes
+    if limit is not None and len(encoded) > limit:
+        raise PayloadTooLargeError(
+            f"binding {plan.binding}: a {type(payload).__name__} of {len(encoded)} bytes exceeds the "
+            f"{limit} bytes that {plan.destination} accepts: publish less, or raise the limit of the topic "
+            "and of the binding's producer"
+        )
+    return encoded
+
+
+def type_name(payload: object) -> str | None:
+    """The `type` header of a payload: its event type or its class, None for plain values."""
+    if isinstance(payload, EntityEvent):
+        return payload.event_type
+    if isinstance(payload, BaseModel) or dataclasses.is_dataclass(payload):
+        return type(payload).__name__
+    return None
+
+
+def message_headers(plan: OutputPlan, type_: str | None, headers: Mapping[str, object] | None = None) -> Headers:
+    """`type`, `contentType`, the caller's headers, and `traceparent` where a span is active; Spring's type map
+    last.
+
+    Raises:
+        EncodeError: a value has no JSON form, or a name is streambind's own.
+    """
+    traceparent = active_traceparent()
+    if headers is None and traceparent is None:
+        return _plain_headers(type_, plan.content_type)
+    named: dict[str, object] = {} if type_ is None else {TYPE: type_}
+    named[CONTENT_TYPE] = plan.content_type
+    for name, value in (headers or {}).items():
+        if name in _RESERVED:
+            raise EncodeError(
+                f"binding {plan.binding}: the header {name!r} is written by streambind; leave it out"
+            )
+        named[name] = value
+    if traceparent is not None:
+        named.setdefault("traceparent", traceparent)
+    try:
+        return tuple(encode_headers(named))
+    except (TypeError, ValueError) as error:
+        raise EncodeError(f"binding {plan.binding}: {error}") from error
+
+
+def active_traceparent() -> str | None:
+    """The W3C trace context of the active OpenTelemetry span. OpenTelemetry is never imported for it: where
+    nobody has, no span can be active."""
+    trace: Any = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return None
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return None
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
+def new_event_id() -> UUID:
+    """A version 7 UUID: ids of one process sort by their millisecond, which keeps indexes on them compact."""
+    random = int.from_bytes(os.urandom(10), "big")
+    high, low = random >> 68, random & (2**62 - 1)
+    return UUID(int=(time.time_ns() // 1_000_000 << 80) | (7 << 76) | (high << 64) | (0b10 << 62) | low)
+
+
+@lru_cache(maxsize=1024)
+def _plain_headers(type_: str | None, content_type: str) -> Headers:
+    named = {CONTENT_TYPE: content_type} if type_ is None else {TYPE: type_, CONTENT_TYPE: content_type}
+    return tuple(encode_headers(named))

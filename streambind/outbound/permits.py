@@ -1,0 +1,73 @@
+"""What a session may do to published tables right now, so that the guard on the engine can tell.
+
+The guard sees SQL on a connection. This file leads from a connection to the sessions that work on it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
+
+_INFO = "streambind.permits"
+
+
+class Permits:
+    """`flushing`: the unit of work is writing; `capturing`: a statement runs whose rows become events;
+    `suppressed`: how many `suppress_events` are open."""
+
+    __slots__ = ("capturing", "flushing", "suppressed")
+
+    def __init__(self) -> None:
+        self.flushing = False
+        self.capturing = False
+        self.suppressed = 0
+
+
+_AT_WORK: WeakKeyDictionary[Connection, tuple[Permits, ...]] = WeakKeyDictionary()
+
+
+def permits_of(session: Session) -> Permits:
+    """The permits of a session, made on first use."""
+    found: Permits | None = session.info.get(_INFO)
+    if found is None:
+        found = session.info[_INFO] = Permits()
+    return found
+
+
+def is_suppressed(session: Session) -> bool:
+    """Whether `suppress_events` is open for the session."""
+    found: Permits | None = session.info.get(_INFO)
+    return found is not None and found.suppressed > 0
+
+
+def enter(connection: Connection, permits: Permits) -> None:
+    """A session begins to work on a connection. Several may: sessions joined to one outer transaction."""
+    present = _AT_WORK.get(connection, ())
+    if permits not in present:
+        _AT_WORK[connection] = (*present, permits)
+
+
+def leave(connection: Connection, permits: Permits) -> None:
+    """The session has ended its transaction on the connection."""
+    rest = tuple(p for p in _AT_WORK.get(connection, ()) if p is not permits)
+    if rest:
+        _AT_WORK[connection] = rest
+    else:
+        _AT_WORK.pop(connection, None)
+
+
+def at_work(connection: Connection) -> tuple[Permits, ...]:
+    """The permits of the sessions that work on a connection."""
+    return _AT_WORK.get(connection, ())
+
+
+def connections_of(session: Session) -> list[Connection]:
+    """The connections that a session's transaction holds, without acquiring one."""
+    transaction: Any = session.get_transaction()
+    if transaction is None:
+        return []
+    # Public as `connections` since SQLAlchemy 2.1.7 only.
+    return list({entry[0] for entry in transaction._connections.values()})

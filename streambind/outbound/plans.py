@@ -1,0 +1,178 @@
+"""What happens to a change of a published class, worked out once per mapper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from sqlalchemy import Column
+from sqlalchemy.orm import Mapper, class_mapper
+from sqlalchemy.orm.exc import DetachedInstanceError
+
+from streambind.errors import CaptureError, StreambindError, UncapturedChangeError
+from streambind.event import JobType
+from streambind.outbound.keys import key_bytes, primary_key_bytes
+from streambind.outbound.outgoing import Outgoing, OutputPlan, outgoing, type_name
+from streambind.outbound.publication import Publication, publications_of
+
+
+class Change(NamedTuple):
+    """One change of a row. `before` is the entity as it was, given where an update may have changed the key."""
+
+    job: JobType
+    entity: Any
+    before: Any | None = None
+
+
+class PublicationPlan:
+    """One publication of one mapper, tied to its output."""
+
+    def __init__(self, publication: Publication, mapper: Mapper[Any], output: OutputPlan) -> None:
+        self.publication = publication
+        self.output = output
+        self._class_name = mapper.class_.__name__
+        self._fields = publication.fields
+        self._primary_key = primary_key_names(mapper)
+
+    def messages(self, change: Change) -> Iterator[Outgoing]:
+        """The messages of a change: none if `build` leaves it out, two for a changed key (DELETE of the old
+        one, INSERT of the new one) or for a delete that is sent as event and tombstone.
+
+        Raises:
+            CaptureError: event or key cannot be made.
+            EncodeError: the event cannot be encoded, or is too large.
+        """
+        job, entity, before = change
+        if before is not None and self._key(before) != self._key(entity):
+            yield from self._messages(JobType.DELETE, before)
+            job = JobType.INSERT
+        yield from self._messages(job, entity)
+
+    def _messages(self, job: JobType, entity: Any) -> Iterator[Outgoing]:
+        payload = self._payload(job, entity)
+        if payload is None:
+            return
+        key, deletes = self._key(entity), self.output.deletes
+        if job is not JobType.DELETE or deletes == "event":
+            yield outgoing(self.output, payload, key=key)
+            return
+        if deletes == "event-and-tombstone":
+            yield outgoing(self.output, payload, key=key)
+        if key is None:
+            raise CaptureError(
+                f"{self._class_name} has no key for binding {self.output.binding}, and a tombstone needs one: "
+                "set producer.deletes: event there, or let key= return one"
+            )
+        yield outgoing(self.output, None, key=key, type_=type_name(payload))
+
+    def _payload(self, job: JobType, entity: Any) -> object | None:
+        publication = self.publication
+        try:
+            if publication.build is not None:
+                return publication.build(entity, job)
+            return publication.event(job_type=job, **{name: getattr(entity, name) for name in self._fields})
+        except Exception as error:
+            raise self._failed(f"make {publication.event.__name__} ({job}) of", error) from error
+
+    def _key(self, entity: Any) -> bytes | None:
+        key_of = self.publication.key
+        try:
+            if key_of is None:
+                return primary_key_bytes([getattr(entity, name) for name in self._primary_key])
+            return key_bytes(key_of(entity))
+        except Exception as error:
+            raise self._failed("take the key of", error) from error
+
+    def _failed(self, what: str, error: Exception) -> StreambindError:
+        where = f"cannot {what} {self._class_name} for binding {self.output.binding}: "
+        if isinstance(error, DetachedInstanceError):
+            return CaptureError(
+                f"{where}it needs what the changed row itself does not hold ({error}). A bulk statement and an "
+                "old version have columns only: load the objects and change them one by one, or read columns only"
+            )
+        if isinstance(error, ValidationError):
+            # Without the values: they may be anyone's data.
+            details = error.errors(include_url=False, include_context=False, include_input=False)
+            return CaptureError(where + "; ".join(f"{'.'.join(map(str, d['loc']))}: {d['msg']}" for d in details))
+        return CaptureError(f"{where}{type(error).__name__}: {error}")
+
+
+class MapperPlan:
+    """All publications of one mapper. `columns` are the names of its stored attributes, `needed` those whose
+    old values a DELETE asks for."""
+
+    def __init__(self, mapper: Mapper[Any], publications: tuple[PublicationPlan, ...]) -> None:
+        self.mapper = mapper
+        self.publications = publications
+        self.columns = frozenset(stored_names(mapper))
+        self.primary_key = primary_key_names(mapper)
+        self.own_keys = any(p.publication.key is not None for p in publications)
+        whole = self.own_keys or any(p.publication.build is not None for p in publications)
+        fields = {name for p in publications for name in p.publication.fields} | set(self.primary_key)
+        self.needed = self.columns if whole else self.columns & fields
+
+    def messages(self, change: Change) -> Iterator[Outgoing]:
+        """The messages of a change, in the order of the publications."""
+        for publication in self.publications:
+            yield from publication.messages(change)
+
+
+class Plans:
+    """The plans of an application: its published classes and its outputs. Plans of a mapper are made when they
+    are first asked for, so that a subclass may be mapped later."""
+
+    def __init__(self, classes: Iterable[type], outputs: Mapping[str, OutputPlan]) -> None:
+        self.classes = tuple(dict.fromkeys(classes))
+        self.outputs = outputs
+        self._plans: dict[Mapper[Any], MapperPlan] = {}
+
+    def of(self, mapper: Mapper[Any]) -> MapperPlan:
+        """
+        Raises:
+            UncapturedChangeError: the class is published, but not by this application.
+            CaptureError: it is published to a binding that this application does not have.
+        """
+        found = self._plans.get(mapper)
+        if found is None:
+            publications = publications_of(mapper.class_)
+            found = MapperPlan(mapper, tuple(self._publication(p, mapper) for p in publications))
+            self._plans[mapper] = found
+        return found
+
+    def _publication(self, publication: Publication, mapper: Mapper[Any]) -> PublicationPlan:
+        if publication.declared_on not in self.classes:
+            raise UncapturedChangeError(
+                f"{mapper.class_.__name__} is published to {publication.binding} by "
+                f"{publication.declared_on.__module__}.{publication.declared_on.__name__}, which is not part of "
+                "this application: add its module to StreamApplication(include=[...])"
+            )
+        return PublicationPlan(publication, mapper, self.output(publication.binding))
+
+    def any_mapper(self) -> Mapper[Any] | None:
+        """A published mapper, to find the database of a message that no entity is behind."""
+        return class_mapper(self.classes[0]) if self.classes else None
+
+    def output(self, binding: str) -> OutputPlan:
+        """
+        Raises:
+            CaptureError: the application has no such output.
+        """
+        found = self.outputs.get(binding)
+        if found is None:
+            known = ", ".join(sorted(self.outputs)) or "none"
+            raise CaptureError(f"there is no output binding {binding!r}; configured are: {known}")
+        return found
+
+
+def stored_names(mapper: Mapper[Any]) -> Iterator[str]:
+    """The names of the attributes that are columns of the mapper's own tables."""
+    for attribute in mapper.column_attrs:
+        column = attribute.columns[0]
+        if isinstance(column, Column) and column.table in mapper.tables:
+            yield attribute.key
+
+
+def primary_key_names(mapper: Mapper[Any]) -> tuple[str, ...]:
+    """The names of the attributes that make up the primary key."""
+    return tuple(mapper.get_property_by_column(column).key for column in mapper.primary_key)

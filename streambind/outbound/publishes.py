@@ -1,0 +1,107 @@
+"""`@publishes`: marks an entity's class, so that its changes become events of a binding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy.orm import Mapper, Session, object_session
+
+from streambind.errors import UncapturedChangeError
+from streambind.event import EntityEvent
+from streambind.outbound.captured_session import captured_session
+from streambind.outbound.flush_changes import FlushChanges
+from streambind.outbound.permits import is_suppressed
+from streambind.outbound.publication import Build, KeyOf, Publication, mark, publications_of
+
+Entity = TypeVar("Entity")
+
+
+def publishes(
+    binding: str,
+    event: type[EntityEvent],
+    *,
+    key: KeyOf | None = None,
+    build: Build | None = None,
+) -> Callable[[type[Entity]], type[Entity]]:
+    """Publish every committed change of the class, and of the classes mapped below it, to an output binding.
+
+    The event's fields are read from attributes of the same name. `build` makes the payload instead: it gets the
+    entity and the job and returns the payload, or None to leave this change out. The key is the primary key
+    unless `key` gives a coarser one. A class may be published several times; a subclass that is published to
+    the same binding replaces what it inherits. The class need not be mapped yet.
+
+    A mark, with one effect: from now on a flush of the class in a session that no application captures raises
+    UncapturedChangeError.
+    """
+
+    def decorate(cls: type[Entity]) -> type[Entity]:
+        mark(Publication(cls, binding, event, key, build))
+        arm(cls)
+        return cls
+
+    return decorate
+
+
+def arm(cls: type) -> None:
+    """Watch the flushes of a class and its subclasses, mapped now or later. Idempotent."""
+    for name, watcher in _WATCHERS.items():
+        if not sqlalchemy_event.contains(cls, name, watcher):
+            sqlalchemy_event.listen(cls, name, watcher, propagate=True)
+
+
+def _before_update(mapper: Mapper[Any], _: Connection, entity: Any) -> None:
+    if watched := _watched(mapper, entity):
+        watched[1].before_update(watched[0], mapper, entity)
+
+
+def _before_delete(mapper: Mapper[Any], _: Connection, entity: Any) -> None:
+    if watched := _watched(mapper, entity):
+        watched[1].before_delete(watched[0], mapper, entity)
+
+
+def _after_insert(mapper: Mapper[Any], _: Connection, entity: Any) -> None:
+    if watched := _watched(mapper, entity):
+        watched[1].after_insert(watched[0], mapper, entity)
+
+
+def _after_update(mapper: Mapper[Any], _: Connection, entity: Any) -> None:
+    if watched := _watched(mapper, entity):
+        watched[1].after_update(mapper, entity)
+
+
+def _after_delete(mapper: Mapper[Any], _: Connection, entity: Any) -> None:
+    if watched := _watched(mapper, entity):
+        watched[1].after_delete(mapper, entity)
+
+
+_WATCHERS: dict[str, Callable[[Mapper[Any], Connection, Any], None]] = {
+    "before_update": _before_update,
+    "before_delete": _before_delete,
+    "after_insert": _after_insert,
+    "after_update": _after_update,
+    "after_delete": _after_delete,
+}
+
+
+def _watched(mapper: Mapper[Any], entity: Any) -> tuple[Session, FlushChanges] | None:
+    """Who records a change; None if it is meant to stay silent.
+
+    Raises:
+        UncapturedChangeError: nobody does.
+    """
+    session = object_session(entity)
+    if session is None or is_suppressed(session):
+        return None
+    captured = captured_session(session)
+    if captured is None:
+        bindings = ", ".join(p.binding for p in publications_of(mapper.class_))
+        raise UncapturedChangeError(
+            f"{mapper.class_.__name__} is published to {bindings}, but this session belongs to no streambind "
+            "application: the event would be lost. Use a session of the sessionmaker that StreamApplication("
+            "database=...) was given, and build the application first; if no event is meant, write "
+            "`with suppress_events(session):`"
+        )
+    return session, captured.changes
