@@ -60,6 +60,31 @@ class TestGroups:
         bench.eventually(lambda: len(one.done) + len(two.done) >= 104, lambda: f"done: {two.done}")
         assert two.payloads() == [b"new"] * 4
 
+    def test_a_partition_moves_when_its_running_delivery_has_ended(self, bench: Bench) -> None:
+        destination = bench.destination(partitions=2)
+        group = bench.group()
+        gate = bench.gate()
+
+        def decide(batch: Batch) -> Outcome:
+            gate.wait()
+            return Outcome(len(batch))
+
+        one = bench.input(destination, decide, group=group, concurrency=2, moves=True)
+        bench.ready(one, destination, range(2))
+        bench.send(destination, b"0", partition=0)
+        bench.send(destination, b"1", partition=1)
+        bench.eventually(lambda: one.active == 2, lambda: f"{one.active} of 2 deliveries run")
+        two = bench.input(destination, group=group, moves=True, binder=bench.binder())
+        bench.time_passes()
+        assert two.seen == []
+        gate.set()
+        bench.eventually(lambda: len(one.ready()) == len(two.ready()) == 1, "the members do not share")
+        for partition in range(2):
+            bench.send(destination, b"new", partition=partition)
+        bench.eventually(lambda: len(one.done) + len(two.done) >= 4, lambda: f"done: {one.done} and {two.done}")
+        assert set(one.payloads()[:2]) == {b"0", b"1"}
+        assert one.payloads()[2:] == two.payloads() == [b"new"]
+
     def test_members_that_come_and_go_lose_nothing(self, bench: Bench) -> None:
         destination = bench.destination(partitions=4)
         group = bench.group()

@@ -131,7 +131,7 @@ class Input:
             self.most_active = max(self.most_active, self._active)
             self._seen.extend(messages)
             if self._unbound:
-                self.violations.append(f"deliver was called after unbind() had returned, with {messages}")
+                self.violations.append(f"deliver was called after unbind() had returned, with {messages[0]}")
             if together > 1:
                 self.violations.append(f"{lane} was delivered {together} times at once")
             expected = self._expected.get(lane, batch.position)

@@ -91,9 +91,8 @@ class TestOutage:
         output = bench.output(destination, timeout_ms=500)
         assert output.send([Message(b"1")]) == [Sent(0, 0)]
         bench.break_broker()
-        began_s = time.monotonic()
-        results = output.send([Message(b"2"), Message(b"3")])
-        assert time.monotonic() - began_s < 0.5 + bench.harness.within_s
+        with InThread(lambda: output.send([Message(b"2"), Message(b"3")])) as sending:
+            results = sending.result(bench)
         assert len(results) == 2
         for result in results:
             assert isinstance(result, Unknown) or (isinstance(result, Failed) and not result.permanent)
