@@ -13,7 +13,6 @@ from hypothesis import settings
 from streambind.configuration import BinderModels, Configuration, load
 from tests.unit.configuration.fake_binder import MODELS
 
-
 settings.register_profile("without deadline", deadline=None)
 settings.load_profile("without deadline")
 

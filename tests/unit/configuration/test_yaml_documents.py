@@ -136,21 +136,21 @@ def test_a_merge_key_takes_a_mapping_only() -> None:
 @pytest.mark.parametrize(
     ("text", "finding"),
     [
-        ("- a\n- b\n", "f.yaml:1:1  error  the document is a list; it must be a mapping of names to values"),
-        ("word", "f.yaml:1:1  error  the document is a single value; it must be a mapping of names to values"),
-        ("", "f.yaml:1:1  warning  the file holds no configuration"),
-        ("# only words\n", "f.yaml:1:1  warning  the file holds no configuration"),
-        ("a:\n\tb: 1\n", "f.yaml:2:1  error  not YAML: a tab; YAML is indented with spaces"),
-        ("a: [1\nb: 3\n", "f.yaml:2:2  error  not YAML: while parsing a flow sequence expected ',' or ']', but got ':'"),
-        ("a: !!python/name:os x\n", "f.yaml:1:4  error  the tag 'python/name:os' is not supported; write a plain value"),
-        ("a: !secret x\n", "f.yaml:1:4  error  the tag '!secret' is not supported; write a plain value"),
-        ("? [a, b]\n: c\nd: e\n", "f.yaml:1:3  error  a list or mapping cannot be a name"),
-        ("a: *nowhere\n", "f.yaml:1:4  error  not YAML: found undefined alias 'nowhere'"),
-        ("a: b\x07\n", "f.yaml:1:5  error  not allowed in YAML: character #x0007"),
+        ("- a\n- b\n", "1:1  error  the document is a list; it must be a mapping of names to values"),
+        ("word", "1:1  error  the document is a single value; it must be a mapping of names to values"),
+        ("", "1:1  warning  the file holds no configuration"),
+        ("# only words\n", "1:1  warning  the file holds no configuration"),
+        ("a:\n\tb: 1\n", "2:1  error  not YAML: a tab; YAML is indented with spaces"),
+        ("a: [1\nb: 3\n", "2:2  error  not YAML: while parsing a flow sequence expected ',' or ']', but got ':'"),
+        ("a: !!python/name:os x\n", "1:4  error  the tag 'python/name:os' is not supported; write a plain value"),
+        ("a: !secret x\n", "1:4  error  the tag '!secret' is not supported; write a plain value"),
+        ("? [a, b]\n: c\nd: e\n", "1:3  error  a list or mapping cannot be a name"),
+        ("a: *nowhere\n", "1:4  error  not YAML: found undefined alias 'nowhere'"),
+        ("a: b\x07\n", "1:5  error  not allowed in YAML: character #x0007"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_has_a_place(text: str, finding: str) -> None:
-    assert read(text)[1] == [finding]
+    assert read(text)[1] == [f"f.yaml:{finding}"]
 
 
 def test_documents_before_a_mistake_are_read() -> None:
