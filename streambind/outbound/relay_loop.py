@@ -151,9 +151,11 @@ class RelayLoop:
             self._pace.woken = False  # before the read: who wakes from now on wants another one
 
         def work(connection: Connection) -> tuple[bool, list[Blocked], list[OutboxRow]]:
-            if self._rows.delete(connection, delivered) < len(delivered):
-                return True, [], []
-            newly_blocked = self._rows.block(connection, blocked)
+            newly_blocked: list[Blocked] = []
+            if outcomes:
+                deleted, newly_blocked = self._rows.settle(connection, delivered, blocked)
+                if deleted < len(delivered):
+                    return True, newly_blocked, []
             return False, newly_blocked, self._rows.read(connection, shards, excluded)
 
         began = self._clock()
@@ -162,12 +164,12 @@ class RelayLoop:
         del self._outcomes[: len(outcomes)]
         if delivered:
             failpoint("relay.after_delete")
+        _report_blocked(newly_blocked)
         if dispossessed:
             # Not all of them were there, or ours, any more: ask for the leases before reading on.
             self.leases.due_at = 0.0
             self._pace.woken = True
             return []
-        _report_blocked(newly_blocked)
         if read:
             full = len(rows) >= limit
             self._pace.has_read(now, self.lanes, rows=len(rows), full=full, took_s=now - began)

@@ -11,10 +11,10 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    and_,
     any_,
     bindparam,
     delete,
-    exists,
     func,
     literal,
     select,
@@ -59,39 +59,19 @@ class OutboxRows:
             self.limit = min(self._batch_size, max(1, _BYTES_PER_READ * len(rows) // size))
         return rows
 
-    def delete(self, connection: Connection, rows: Sequence[OutboxRow]) -> int:
-        """Delete delivered rows of shards that this owner holds at this moment; returns how many."""
-        if not rows:
-            return 0
-        bound_idle_time(connection, self._idle_limit_ms)
-        columns = self._outbox.c
-        ids = [row.id for row in rows]
-        chosen: ColumnElement[bool] = columns.id.in_(ids)
-        if self._dialect.name == "postgresql":
-            # One parameter instead of hundreds: the statement is parsed and planned much faster.
-            chosen = columns.id == any_(bindparam("ids", ids, type_=ARRAY(BigInteger)))
-        owned = columns.shard.in_(self._shards_owned())
-        return connection.execute(delete(self._outbox).where(chosen, owned)).rowcount
+    def settle(
+        self, connection: Connection, delivered: Sequence[OutboxRow], blocked: Sequence[Blocked]
+    ) -> tuple[int, list[Blocked]]:
+        """Delete delivered rows, and mark keys whose first unsent row can never be sent. Only in shards that
+        this owner holds at this moment: those of a lost lease are left to the new owner.
 
-    def block(self, connection: Connection, blocked: Sequence[Blocked]) -> list[Blocked]:
-        """Mark keys whose first unsent row can never be sent; returns those that are new. Rows of a lost lease
-        are left to the new owner, who finds out for itself."""
-        if not blocked:
-            return []
-        owned = set(connection.scalars(self._shards_owned()))
-        since_ms = connection.scalar(select(self._dialect.now_ms))
-        entries: dict[tuple[str, bytes], Blocked] = {}
-        for entry in blocked:
-            if entry.row.shard in owned:
-                entries.setdefault((entry.row.destination, entry.row.key or NO_KEY), entry)
-        if not entries:
-            return []
-        values = [
-            {"destination": destination, "key": key, "reason": entry.reason, "since_ms": since_ms}
-            for (destination, key), entry in entries.items()
-        ]
-        inserted = self._dialect.insert_missing(connection, self._blocked, values)
-        return [entries[row.destination, row.key] for row in inserted]
+        Returns how many rows were deleted, and which keys are newly blocked.
+        """
+        bound_idle_time(connection, self._idle_limit_ms)
+        owned = self._owned(connection)
+        ids = [row.id for row in delivered if row.shard in owned]
+        deleted = self._delete(connection, ids) if ids else 0
+        return deleted, self._block(connection, [entry for entry in blocked if entry.row.shard in owned])
 
     def source(self, connection: Connection) -> Source:
         """Where the events come from."""
@@ -108,11 +88,13 @@ class OutboxRows:
     def _selection(self, shards: Collection[int], excluded: Collection[str]) -> Select[Any]:
         o = self._outbox.c
         columns = (o.id, o.shard, o.binding, o.destination, o.key, o.seq, o.event_id, o.payload, o.headers)
-        unblocked = ~exists().where(
-            self._blocked.c.destination == o.destination,
-            self._blocked.c.key == func.coalesce(o.key, literal(NO_KEY)),
+        b = self._blocked.c
+        # Not NOT EXISTS: PostgreSQL makes a join of that and, if it last saw the outbox empty, sorts a long
+        # backlog for each read. A scalar subquery leaves it no choice but the order of the ids.
+        blocked = select(b.destination).where(
+            b.destination == o.destination, b.key == func.coalesce(o.key, literal(NO_KEY))
         )
-        every = select(*columns).where(unblocked)
+        every = select(*columns).where(blocked.scalar_subquery().is_(None))
         if excluded:
             every = every.where(o.destination.not_in(sorted(excluded)))
         if len(shards) == SHARDS:
@@ -125,6 +107,29 @@ class OutboxRows:
         merged = union_all(*(select(part) for part in parts)).subquery()
         return select(merged).order_by(merged.c.id).limit(self.limit)
 
-    def _shards_owned(self) -> Select[Any]:
+    def _owned(self, connection: Connection) -> set[int]:
         lease = self._lease.c
-        return select(lease.shard).where(lease.owner == self._owner, lease.expires_ms >= self._dialect.now_ms)
+        running = and_(lease.owner == self._owner, lease.expires_ms >= self._dialect.now_ms)
+        return set(connection.scalars(select(lease.shard).where(running)))
+
+    def _delete(self, connection: Connection, ids: Sequence[int]) -> int:
+        column = self._outbox.c.id
+        chosen: ColumnElement[bool] = column.in_(ids)
+        if self._dialect.name == "postgresql":
+            # One parameter instead of hundreds: parsed and planned in a quarter of the time.
+            chosen = column == any_(bindparam("ids", ids, type_=ARRAY(BigInteger)))
+        return connection.execute(delete(self._outbox).where(chosen)).rowcount
+
+    def _block(self, connection: Connection, blocked: Sequence[Blocked]) -> list[Blocked]:
+        entries: dict[tuple[str, bytes], Blocked] = {}
+        for entry in blocked:
+            entries.setdefault((entry.row.destination, entry.row.key or NO_KEY), entry)
+        if not entries:
+            return []
+        since_ms = connection.scalar(select(self._dialect.now_ms))
+        values = [
+            {"destination": destination, "key": key, "reason": entry.reason, "since_ms": since_ms}
+            for (destination, key), entry in entries.items()
+        ]
+        inserted = self._dialect.insert_missing(connection, self._blocked, values)
+        return [entries[row.destination, row.key] for row in inserted]

@@ -39,8 +39,7 @@ def row_message(row: OutboxRow, source: Source) -> Message:
     stays last."""
     ours: list[tuple[str, bytes | None]] = [(EVENT_ID, str(row.event_id).encode())]
     if row.key is not None and row.seq is not None:
-        origin = Origin(source.source_id, source.epoch, row.destination, row.seq)
-        ours.append((ORIGIN, str(origin).encode()))
+        ours.append((ORIGIN, b"%s%d" % (_origin_stem(source, row.destination), row.seq)))
     headers = _with(_loaded(row.headers), ours)
     return Message(row.payload, row.key, raw_headers=headers, destination=row.destination)
 
@@ -55,6 +54,13 @@ def direct_message(outgoing: Outgoing) -> Message:
 def _with(headers: Headers, ours: RawHeaders) -> RawHeaders:
     end = len(headers) - 1 if headers and headers[-1][0] == TYPES else len(headers)
     return [*headers[:end], *ours, *headers[end:]]
+
+
+@lru_cache(maxsize=1024)
+def _origin_stem(source: Source, destination: str) -> bytes:
+    """An origin without its number: made once per destination, because every message needs one."""
+    first = str(Origin(source.source_id, source.epoch, destination, 1))
+    return first.removesuffix("1").encode()
 
 
 @lru_cache(maxsize=1024)
