@@ -93,6 +93,7 @@ class Tables:
             Column("partition", Integer, primary_key=True, autoincrement=False),
             Column("next_offset", BigInteger, nullable=False),
             Column("start", String(16), nullable=False),
+            Column("start_offset", BigInteger, nullable=False),
             Column("cluster_id", String(64)),
             Column("topic_id", String(64)),
             Column("updated_ms", BigInteger, nullable=False),

@@ -1,0 +1,51 @@
+"""One message on its way to its listeners: what several of them may ask for is made once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import from_json
+
+from streambind.errors import DecodeError
+from streambind.message import Batch, Message
+
+
+class Arrival:
+    """A message of a batch and the session it is handled in (None without a database). Fields are read from
+    the client when asked for. `decoded` holds payloads by the number of their decoder."""
+
+    __slots__ = ("_document", "_message", "batch", "decoded", "index", "session")
+
+    def __init__(self, batch: Batch, index: int, session: Any) -> None:
+        self.batch = batch
+        self.index = index
+        self.session = session
+        self.decoded: dict[int, Any] = {}
+        self._message: Message | None = None
+        self._document: object = self
+
+    @property
+    def message(self) -> Message:
+        if self._message is None:
+            self._message = self.batch.message(self.index)
+        return self._message
+
+    @property
+    def headers(self) -> Mapping[str, object]:
+        return self.message.headers
+
+    @property
+    def document(self) -> object:
+        """The payload read as JSON, None for a tombstone.
+
+        Raises:
+            DecodeError: it is not JSON.
+        """
+        if self._document is self:
+            payload = self.batch.payload(self.index)
+            try:
+                self._document = None if payload is None else from_json(payload)
+            except ValueError as error:
+                raise DecodeError(f"the condition reads the payload, which is not JSON: {error}") from error
+        return self._document

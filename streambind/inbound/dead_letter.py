@@ -1,0 +1,131 @@
+"""Dead letters: a message that could not be handled, with Spring Cloud Stream's headers saying why (pure)."""
+
+from __future__ import annotations
+
+import struct
+import traceback
+from collections.abc import Iterator
+from typing import Protocol
+
+from sqlalchemy.exc import DBAPIError
+
+from streambind.inbound.retry import qualified_name
+from streambind.message import Message
+from streambind.persistence.failures import describe
+
+ORIGINAL_TOPIC = "x-original-topic"
+ORIGINAL_PARTITION = "x-original-partition"
+ORIGINAL_OFFSET = "x-original-offset"
+ORIGINAL_TIMESTAMP = "x-original-timestamp"
+ORIGINAL_TIMESTAMP_TYPE = "x-original-timestamp-type"
+EXCEPTION_FQCN = "x-exception-fqcn"
+EXCEPTION_MESSAGE = "x-exception-message"
+EXCEPTION_STACKTRACE = "x-exception-stacktrace"
+
+MAX_NAME_BYTES = 256
+MAX_MESSAGE_BYTES = 1024
+MAX_STACKTRACE_BYTES = 8 * 1024
+_CHAIN = 10
+
+
+class DeadLetters(Protocol):
+    """Given by the application to bindings that have a dead-letter destination."""
+
+    def send(self, message: Message) -> None:
+        """Return when the broker has confirmed the message. `destination` and `partition` name where it came
+        from; the sender picks where it goes.
+
+        Raises:
+            SendError: it was not confirmed; it may be sent again.
+        """
+        ...
+
+
+def dead_letter(message: Message, error: BaseException) -> Message:
+    """The message as it came, key, payload and headers untouched, with Spring's eight headers appended.
+
+    Without row data: of a database error only class, SQLSTATE and constraint are told.
+    """
+    timestamp = message.timestamp_ms
+    why = [
+        (ORIGINAL_TOPIC, (message.destination or "").encode()),
+        (ORIGINAL_PARTITION, struct.pack(">i", message.partition if message.partition is not None else -1)),
+        (ORIGINAL_OFFSET, struct.pack(">q", message.offset if message.offset is not None else -1)),
+        (ORIGINAL_TIMESTAMP, struct.pack(">q", -1 if timestamp is None else timestamp)),
+        (ORIGINAL_TIMESTAMP_TYPE, b"NoTimestampType" if timestamp is None else b"CreateTime"),
+        (EXCEPTION_FQCN, _bounded(qualified_name(type(error)), MAX_NAME_BYTES)),
+        (EXCEPTION_MESSAGE, _bounded(_message(error), MAX_MESSAGE_BYTES)),
+        (EXCEPTION_STACKTRACE, _bounded_middle(stack_trace(error), MAX_STACKTRACE_BYTES)),
+    ]
+    return Message(
+        message.payload,
+        message.key,
+        raw_headers=[*message.raw_headers, *why],
+        destination=message.destination,
+        partition=message.partition,
+        offset=message.offset,
+        timestamp_ms=timestamp,
+    )
+
+
+def without_stack_trace(letter: Message) -> Message:
+    """The same dead letter in fewer bytes, for a broker that finds it too large."""
+    headers = list(letter.raw_headers)
+    if headers and headers[-1][0] == EXCEPTION_STACKTRACE:
+        headers.pop()
+    return Message(
+        letter.payload,
+        letter.key,
+        raw_headers=headers,
+        destination=letter.destination,
+        partition=letter.partition,
+        offset=letter.offset,
+        timestamp_ms=letter.timestamp_ms,
+    )
+
+
+def stack_trace(error: BaseException) -> str:
+    """A traceback in Python's form, the cause first, without row data."""
+    parts = []
+    for link, caused in _chain(error):
+        lines = "".join(traceback.format_tb(link.__traceback__))
+        header = "Traceback (most recent call last):\n" if lines else ""
+        parts.append(f"{header}{lines}{qualified_name(type(link))}: {_message(link)}\n{caused}")
+    return "\n".join(reversed(parts))
+
+
+def _chain(error: BaseException) -> Iterator[tuple[BaseException, str]]:
+    """The error, what it came from and so on, each with the line that leads over to the one before."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    leads = ""
+    while current is not None and id(current) not in seen and len(seen) < _CHAIN:
+        seen.add(id(current))
+        yield current, leads
+        if current.__cause__ is not None:
+            current, leads = current.__cause__, "\nThe above exception was the cause of the following:\n"
+        else:
+            hidden = current.__suppress_context__
+            current = None if hidden else current.__context__
+            leads = "\nDuring handling of the above exception, another one occurred:\n"
+
+
+def _message(error: BaseException) -> str:
+    return describe(error) if isinstance(error, DBAPIError) else str(error)
+
+
+def _bounded(text: str, limit: int) -> bytes:
+    data = text.encode(errors="replace")
+    if len(data) <= limit:
+        return data
+    return data[: limit - 3].decode(errors="ignore").encode() + b"..."
+
+
+def _bounded_middle(text: str, limit: int) -> bytes:
+    """The head and the tail: both the first call and the error stand at the ends."""
+    data = text.encode(errors="replace")
+    if len(data) <= limit:
+        return data
+    half = (limit - 9) // 2
+    head, tail = data[:half].decode(errors="ignore"), data[-half:].decode(errors="ignore")
+    return f"{head}\n  ...\n{tail}".encode()

@@ -1,0 +1,249 @@
+"""What becomes of a batch: the one place that decides between done, again, dead letter, passed over and stop.
+
+How effects come about and are kept is behind `Effects`: with positions in a database (`delivery_positions`),
+or with the broker's own offsets (`delivery_broker`).
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass
+from typing import Protocol
+
+from streambind.binding.binder import Lane
+from streambind.binding.outcome import Continue, Outcome, RetryAfter, Seek, Stop
+from streambind.configuration.properties import OnError
+from streambind.errors import DeliveryError, SendError, SequenceForkError, SequenceGapError, StreambindError
+from streambind.failpoints import failpoint
+from streambind.inbound.dead_letter import DeadLetters, dead_letter, without_stack_trace
+from streambind.inbound.failure import Fenced, MessageFailed, Overtaken, Trouble, Unattributed
+from streambind.inbound.retry import Budget, trouble_delay_ms
+from streambind.inbound.statistics import DeliveryStatistics
+from streambind.message import Batch, Message
+from streambind.persistence.failures import describe
+
+_log = logging.getLogger(__name__)
+
+
+class Effects(Protocol):
+    """Makes the effects of messages, and keeps what says that they are made."""
+
+    def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
+        """Handle the first `count` messages. `singly`: one by one, each with a savepoint of its own where there
+        is a database, so that a failure shows its message.
+
+        Raises:
+            MessageFailed: at that index; `done` messages before it are done.
+            Unattributed: a message failed, which one is not known; only if not `singly`, or if the failure
+                showed at the commit.
+            Trouble, Overtaken, Fenced: no message is to blame.
+        """
+        ...
+
+    def pass_over(self, batch: Batch, index: int) -> None:
+        """Make the message at `index` count as done without effects; those before it are done.
+
+        Raises:
+            Trouble, Fenced: as with `apply`.
+        """
+        ...
+
+    def stored(self, lane: Lane) -> int | None:
+        """Where the position stands, after Fenced; None if there is none.
+
+        Raises:
+            Trouble: the database is in the way.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class _Failing:
+    """The message that holds up a lane. Once its tries are used up it waits for no more than to be passed over,
+    and before that, if there is a `letter`, for that one to be sent."""
+
+    offset: int
+    tries: int = 0
+    given_up: bool = False
+    letter: Message | None = None
+
+
+@dataclass(slots=True)
+class _LaneState:
+    failing: _Failing | None = None
+    troubles: int = 0
+
+
+class Delivery:
+    """`Deliver` for one binding. Called from several threads, for one lane by one at a time; what it remembers
+    of a lane is which message failed how often, in memory only."""
+
+    def __init__(
+        self,
+        binding: str,
+        effects: Effects,
+        *,
+        budget: Budget,
+        on_error: OnError,
+        dead_letters: DeadLetters | None,
+        statistics: DeliveryStatistics,
+    ) -> None:
+        self._binding = binding
+        self._effects = effects
+        self._budget = budget
+        self._on_error = on_error
+        self._dead_letters = dead_letters
+        self._statistics = statistics
+        self._lanes: dict[Lane, _LaneState] = {}
+
+    def deliver(self, batch: Batch) -> Outcome:
+        """As `binding.binder.Deliver` says. Never sleeps, and holds no transaction while a dead letter is on
+        its way."""
+        failpoint("delivery.after_poll")
+        lane = Lane(batch.destination, batch.partition)
+        state = self._lanes.get(lane) or _LaneState()
+        try:
+            outcome = self._attempt(batch, state)
+        except Overtaken as again:
+            outcome = Outcome(again.done, Continue())
+        except Fenced:
+            outcome = self._fenced(batch, lane, state)
+        except Trouble as trouble:
+            outcome = self._trouble(trouble, state)
+        else:
+            state.troubles = 0
+            self._statistics.recovered()
+        if state.failing is None and state.troubles == 0:
+            self._lanes.pop(lane, None)
+        else:
+            self._lanes[lane] = state
+        self._statistics.count(handled=outcome.done)
+        return outcome
+
+    def _attempt(self, batch: Batch, state: _LaneState) -> Outcome:
+        failing = state.failing
+        if failing is not None and failing.offset != batch.offset(0):
+            failing = state.failing = None
+        if failing is not None and failing.given_up:
+            return self._pass_over(batch, 0, failing, state)
+        # A message that has failed is tried alone: those behind it shall not run once per try.
+        count = len(batch) if failing is None else 1
+        done, failure = self._apply(batch, count, singly=failing is not None)
+        if failure is not None:
+            return self._decide(batch, failure, state)
+        state.failing = None
+        return Outcome(done)
+
+    def _apply(self, batch: Batch, count: int, *, singly: bool) -> tuple[int, MessageFailed | None]:
+        """Apply what can be of the first `count` messages: how many are done, and the failure of the next."""
+        failure: MessageFailed | None = None
+        while count > 0:
+            try:
+                self._effects.apply(batch, count, singly=singly)
+                return count, failure
+            except MessageFailed as failed:
+                failure = failed
+                count = failed.index
+                if failed.done == failed.index:
+                    break
+            except Unattributed as refused:
+                if singly and count == 1:
+                    return 0, MessageFailed(0, refused.error)
+                # Singly, yet unattributed: the commit was refused although each message went well. Halves of
+                # the batch, in this delivery and the next ones, lead to the message that it is refused for.
+                count = count // 2 if singly else count
+                failure = None
+                singly = True
+        return count, failure
+
+    def _decide(self, batch: Batch, failure: MessageFailed, state: _LaneState) -> Outcome:
+        """All before the failed message are done: what becomes of it?"""
+        index, error = failure.index, failure.error
+        offset = batch.offset(index)
+        failing = state.failing if state.failing and state.failing.offset == offset else _Failing(offset)
+        failing.tries += 1
+        text = f"{self._place(batch, index)} failed: {describe(error)}"
+        self._statistics.failed(text)
+        if isinstance(error, DeliveryError):
+            return self._stop(index, error, f"{text}. It may not be passed over", state)
+        if self._budget.allows_another(failing.tries, error):
+            state.failing = failing
+            self._statistics.count(retried=1)
+            delay = self._budget.delay_ms(failing.tries)
+            _log.warning("%s; try %s of %s in %s ms", text, failing.tries + 1, self._budget.max_attempts, delay)
+            return Outcome(index, RetryAfter(delay, text))
+        tried = f"tried {failing.tries} times" if failing.tries > 1 else "tried once"
+        if self._on_error is OnError.STOP:
+            remedy = "mend the cause and start the binding again, or set consumer.on-error to dlq or skip"
+            return self._stop(index, error, f"{text} ({tried}); {remedy}", state)
+        _log.error("%s (%s); consumer.on-error: %s", text, tried, self._on_error, exc_info=error)
+        failing.given_up = True
+        if self._on_error is OnError.DLQ:
+            failing.letter = dead_letter(batch.message(index), error)
+        state.failing = failing
+        return self._pass_over(batch, index, failing, state)
+
+    def _pass_over(self, batch: Batch, index: int, failing: _Failing, state: _LaneState) -> Outcome:
+        """Send the dead letter, if there is to be one and it was not sent yet; then move past the message."""
+        if failing.letter is not None:
+            self._send(batch, index, failing, failing.letter)
+        try:
+            self._effects.pass_over(batch, index)
+        except Trouble as trouble:
+            raise Trouble(trouble.error, index) from trouble
+        state.failing = None
+        lettered = self._on_error is OnError.DLQ
+        self._statistics.count(dead_lettered=int(lettered), skipped=int(not lettered))
+        return Outcome(index + 1, Continue())
+
+    def _send(self, batch: Batch, index: int, failing: _Failing, letter: Message) -> None:
+        """Send the dead letter, once: what follows may be tried again without it."""
+        try:
+            if self._dead_letters is None:
+                raise SendError("the binding has no dead-letter destination")
+            self._dead_letters.send(letter)
+        except StreambindError as error:
+            if isinstance(error, SendError) and error.permanent:  # Perhaps too large with all its headers.
+                failing.letter = without_stack_trace(letter)
+            text = f"{self._place(batch, index)}: its dead letter cannot be sent: {describe(error)}"
+            raise Trouble(SendError(text), index) from error
+        failing.letter = None
+
+    def _stop(self, index: int, error: Exception, text: str, state: _LaneState) -> Outcome:
+        state.failing = None  # Whoever starts the binding again means a fresh try.
+        _log.error("%s", text, exc_info=error)
+        kind = type(error) if type(error) in (SequenceGapError, SequenceForkError) else DeliveryError
+        stopped = kind(text)
+        stopped.__cause__ = error
+        return Outcome(index, Stop(stopped))
+
+    def _fenced(self, batch: Batch, lane: Lane, state: _LaneState) -> Outcome:
+        self._statistics.count(fenced=1)
+        try:
+            stored = self._effects.stored(lane)
+        except Trouble as trouble:
+            return self._trouble(trouble, state)
+        state.failing, state.troubles = None, 0
+        if stored is not None:
+            _log.info("%s moved from %s to %s by another owner", self._place(batch), batch.position, stored)
+            return Outcome(0, Seek(stored))
+        text = (
+            f"{self._place(batch)}: its position is no longer in the database; "
+            "start the binding again to adopt the group's committed offset or the start policy"
+        )
+        _log.error("%s", text)
+        self._statistics.failed(text)
+        return Outcome(0, Stop(DeliveryError(text)))
+
+    def _trouble(self, trouble: Trouble, state: _LaneState) -> Outcome:
+        state.troubles += 1
+        delay = trouble_delay_ms(state.troubles, random.random())
+        text = f"{self._binding}: {describe(trouble.error)}"
+        self._statistics.degraded(text)
+        _log.warning("%s; again in %s ms (%s times now)", text, delay, state.troubles)
+        return Outcome(trouble.done, RetryAfter(delay, text))
+
+    def _place(self, batch: Batch, index: int | None = None) -> str:
+        offset = "" if index is None else f"@{batch.offset(index)}"
+        return f"{self._binding}: {batch.destination}[{batch.partition}]{offset}"

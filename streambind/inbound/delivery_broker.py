@@ -1,0 +1,97 @@
+"""Effects without a database of ours: at least once, the broker's own offsets say what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streambind.binding.binder import Lane
+from streambind.errors import SendError
+from streambind.failpoints import FailpointError, failpoint
+from streambind.inbound.dispatcher import Dispatcher, Progress
+from streambind.inbound.failure import AttemptEnded, MessageFailed, Trouble, Unattributed
+from streambind.inbound.replies import Replies, Reply
+from streambind.message import Batch
+from streambind.persistence.failures import is_database_trouble
+
+
+class BrokerEffects:
+    """Handlers run one after the other; each that returns is done. Replies of a batch are sent together, and
+    the messages that they answer are done when the broker has confirmed all of them."""
+
+    def __init__(self, dispatcher: Dispatcher, *, replies: Replies | None = None) -> None:
+        self._dispatcher = dispatcher
+        self._replies = replies
+
+    def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
+        run_all = self._dispatcher.run_all
+        if run_all is not None and count == len(batch):
+            progress = Progress()
+            try:
+                if run_all(batch, progress):
+                    return
+            except FailpointError:
+                raise
+            except Exception as error:
+                raise _blamed(error, [progress.done], progress.done) from error
+        self._apply_units(batch, count, singly=singly)
+
+    def pass_over(self, batch: Batch, index: int) -> None:
+        """Nothing to do: the outcome tells the broker."""
+
+    def stored(self, lane: Lane) -> int | None:
+        """The broker keeps it."""
+        return None
+
+    def _apply_units(self, batch: Batch, count: int, *, singly: bool) -> None:
+        pending: list[Reply] = []
+        done = 0
+        for unit in self._dispatcher.units(range(count), singly=singly):
+            try:
+                pending += self._dispatcher.handle(batch, unit, None)
+            except MessageFailed as failed:
+                raise self._ended(pending, MessageFailed(failed.index, failed.error, done)) from failed.error
+            except FailpointError:
+                raise
+            except Exception as error:
+                raise self._ended(pending, _blamed(error, unit, done)) from error
+            if unit[0] == 0:
+                failpoint("delivery.in_handler")
+            if singly:
+                self._send_singly(pending, unit, done)
+            done = unit[-1] + 1
+        self._send(pending)
+
+    def _ended(self, pending: list[Reply], ended: AttemptEnded) -> AttemptEnded:
+        """The attempt's end, once the replies of the messages before it are out."""
+        self._send(pending)
+        return ended
+
+    def _send(self, pending: list[Reply]) -> None:
+        """Nothing is done before its replies are confirmed, and which of them was refused is not known."""
+        if not pending or self._replies is None:
+            return
+        try:
+            self._replies.send(pending)
+        except Exception as error:
+            raise _not_sent(error) or Unattributed(error) from error
+        pending.clear()
+
+    def _send_singly(self, pending: list[Reply], unit: Sequence[int], done: int) -> None:
+        if not pending or self._replies is None:
+            return
+        try:
+            self._replies.send(pending)
+        except Exception as error:
+            raise _not_sent(error, done) or MessageFailed(unit[0], error, done) from error
+        pending.clear()
+
+
+def _blamed(error: Exception, unit: Sequence[int], done: int) -> AttemptEnded:
+    if is_database_trouble(error):
+        return Trouble(error, done)
+    return MessageFailed(unit[0], error, done) if len(unit) == 1 else Unattributed(error, done)
+
+
+def _not_sent(error: Exception, done: int = 0) -> Trouble | None:
+    """A reply that the broker may take later is no message's fault."""
+    return Trouble(error, done) if isinstance(error, SendError) and not error.permanent else None

@@ -1,0 +1,162 @@
+"""Effects in the service's database: exactly once, the position moves in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
+
+from streambind.binding.binder import Lane
+from streambind.failpoints import FailpointError, failpoint
+from streambind.inbound.dispatcher import Dispatcher
+from streambind.inbound.failure import AttemptEnded, Fenced, MessageFailed, Trouble, Unattributed
+from streambind.inbound.guard import Examination, SequenceGuard
+from streambind.inbound.handler_session import HandlerSession, SessionEnded
+from streambind.inbound.positions import DatabasePositions
+from streambind.inbound.replies import Replies
+from streambind.inbound.statistics import DeliveryStatistics
+from streambind.message import Batch, boundary
+from streambind.persistence.database import Database
+from streambind.persistence.failures import is_database_trouble
+
+T = TypeVar("T")
+
+
+class DatabaseEffects:
+    """A batch is one transaction: position by compare-and-set, guard, handlers, guard rows, commit. All of it
+    happens or nothing."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        database: Database,
+        *,
+        positions: DatabasePositions,
+        guard: SequenceGuard | None,
+        replies: Replies | None,
+        statistics: DeliveryStatistics,
+        on_commit: Callable[[], None],
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._database = database
+        self._positions = positions
+        self._guard = guard
+        self._replies = replies
+        self._statistics = statistics
+        self._on_commit = on_commit
+        self._savepoints = False
+
+    def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
+        found = self._transaction(
+            lambda connection: self._apply(connection, batch, count, singly=singly),
+        )
+        failpoint("delivery.after_commit")
+        self._statistics.count(duplicates=len(found.duplicates))
+        self._on_commit()
+
+    def pass_over(self, batch: Batch, index: int) -> None:
+        def work(connection: Connection) -> None:
+            found = self._begin(connection, batch, index, index + 1)
+            if self._guard is not None:
+                self._guard.record(connection, batch.destination, found)
+
+        self._transaction(work)
+
+    def stored(self, lane: Lane) -> int | None:
+        return self._transaction(lambda connection: self._positions.stored(connection, lane))
+
+    def _apply(self, connection: Connection, batch: Batch, count: int, *, singly: bool) -> Examination:
+        found = self._begin(connection, batch, 0, count)
+        failpoint("delivery.after_position")
+        indexes = [i for i in range(count) if i not in found.duplicates] if found.duplicates else range(count)
+        self._handle(connection, batch, count, indexes, singly=singly)
+        if self._guard is not None:
+            self._guard.record(connection, batch.destination, found)
+        failpoint("delivery.before_commit")
+        return found
+
+    def _begin(self, connection: Connection, batch: Batch, start: int, stop: int) -> Examination:
+        """Take the partition for the length of the transaction, and judge the messages from start to stop."""
+        lane = Lane(batch.destination, batch.partition)
+        if not self._positions.move(connection, lane, boundary(batch, start), boundary(batch, stop)):
+            raise Fenced(lane)
+        if self._guard is None:
+            return Examination()
+        return self._guard.examine(
+            connection,
+            batch,
+            range(start, stop),
+            began_within=lambda: self._positions.began_within(connection, lane),
+        )
+
+    def _handle(
+        self, connection: Connection, batch: Batch, count: int, indexes: Sequence[int], *, singly: bool
+    ) -> None:
+        sessions = HandlerSession(self._database, connection, savepoints=singly or self._savepoints)
+        first = True
+        try:
+            for unit in self._dispatcher.units(indexes, singly=singly):
+                with self._blaming(sessions, unit):
+                    for reply in self._dispatcher.handle(batch, unit, sessions.given):
+                        if self._replies is not None:
+                            self._replies.publish(sessions.session, reply)
+                if first:
+                    first = False
+                    failpoint("delivery.in_handler")
+                with self._blaming(sessions, unit):
+                    sessions.end_of_handler()
+            with self._blaming(sessions, ()):
+                sessions.end_of_batch()
+                self._check_position(connection, batch, count)
+        finally:
+            sessions.close()
+
+    def _check_position(self, connection: Connection, batch: Batch, count: int) -> None:
+        """Whether the transaction is still the one that moved the position. A database that gave it up after an
+        error which a handler kept to itself says so here; at the commit, PostgreSQL would not."""
+        stored = self._positions.stored(connection, Lane(batch.destination, batch.partition))
+        if stored != boundary(batch, count):
+            raise SessionEnded
+
+    @contextmanager
+    def _blaming(self, sessions: HandlerSession, unit: Sequence[int]) -> Iterator[None]:
+        """Attribute what is raised to the messages at work, or to the database."""
+        try:
+            yield
+        except (AttemptEnded, FailpointError):
+            raise
+        except Exception as error:
+            if sessions.is_lost or is_database_trouble(error):
+                raise Trouble(error) from error
+            if sessions.is_ended:
+                # From now on each handler gets a savepoint, in which it may roll back and close as it likes.
+                self._savepoints = True
+                if isinstance(error, InvalidRequestError | SessionEnded):
+                    raise Unattributed(error) from error
+            raise MessageFailed(unit[0], error) if len(unit) == 1 else Unattributed(error) from error
+
+    def _transaction(self, work: Callable[[Connection], T]) -> T:
+        """
+        Raises:
+            AttemptEnded: the transaction did not come about; one of its kinds tells why.
+        """
+        is_through = False
+
+        def tracked(connection: Connection) -> T:
+            nonlocal is_through
+            result = work(connection)
+            is_through = True
+            return result
+
+        try:
+            return self._database.run(tracked)
+        except (AttemptEnded, FailpointError):
+            raise
+        except Exception as error:
+            # Refused at the commit: a deferred constraint. Everything else that is not a handler's is trouble.
+            if is_through and not is_database_trouble(error) and isinstance(error, DBAPIError):
+                raise Unattributed(error) from error
+            raise Trouble(error) from error

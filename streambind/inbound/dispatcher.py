@@ -1,0 +1,193 @@
+"""Which listeners a message goes to, and the call."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any
+
+from streambind.errors import PermanentError
+from streambind.event_loop import await_result
+from streambind.failpoints import failpoint
+from streambind.inbound.arrival import Arrival
+from streambind.inbound.failure import MessageFailed
+from streambind.inbound.plan import ListenerPlan, refuse_awaitable
+from streambind.inbound.replies import Reply
+from streambind.inbound.statistics import DeliveryStatistics
+from streambind.message import Batch
+
+_log = logging.getLogger(__name__)
+
+_UNMATCHED_LOG_INTERVAL_S = 60.0
+
+
+class Progress:
+    """How many messages from the front of a batch are through, readable after a raise."""
+
+    __slots__ = ("done",)
+
+    def __init__(self) -> None:
+        self.done = 0
+
+
+class Dispatcher:
+    """All listeners of a binding, in the order of declaration. Delivery does not know of what kind they are.
+
+    Every listener whose condition holds is called. A message for which none holds is handled, counted and
+    mentioned in the log now and then. A tombstone goes to the listeners that take null; if those that it
+    concerns are all of another kind, it fails for good: deletes must not vanish unseen.
+    """
+
+    def __init__(self, binding: str, listeners: Sequence[ListenerPlan], statistics: DeliveryStatistics) -> None:
+        self._binding = binding
+        self._listeners = listeners
+        self._statistics = statistics
+        self._unmatched_logged = float("-inf")
+        self._is_unconditional = all(listener.matches is None for listener in listeners)
+        self.is_batch = listeners[0].signature.is_batch
+        self.is_async = listeners[0].signature.is_async
+        self.wants_session = any(listener.signature.session for listener in listeners)
+        self.run_all = _compiled_run(listeners)
+        """Decode and call for each message of a batch, in one tight loop, for the plain case: one listener of
+        one argument, no condition, no reply, no session. None for other cases. Sets the progress's `done`,
+        also when it raises; returns False, with nothing called, if some message needs a closer look."""
+
+    def units(self, indexes: Sequence[int], *, singly: bool) -> Iterator[Sequence[int]]:
+        """What is handled by one call each: all messages at once by batch listeners unless `singly`."""
+        if self.is_batch and not singly:
+            return iter((indexes,) if indexes else ())
+        return ((index,) for index in indexes)
+
+    def handle(self, batch: Batch, unit: Sequence[int], session: Any) -> list[Reply]:
+        """Call the listeners of one unit; returns what they want sent.
+
+        Raises:
+            MessageFailed: one message of a unit of several is known to be to blame.
+            Exception: whatever a listener raises.
+        """
+        if not self.is_batch:
+            return self._handle_one(Arrival(batch, unit[0], session))
+        return self._handle_many([Arrival(batch, index, session) for index in unit])
+
+    def _handle_one(self, arrival: Arrival) -> list[Reply]:
+        replies: list[Reply] = []
+        for listener in self._concerned(arrival):
+            if listener.call is not None:
+                result = listener.call(arrival)
+                if listener.reply is not None and result is not None:
+                    replies += _replies(listener, result, arrival)
+        return replies
+
+    def _handle_many(self, arrivals: Sequence[Arrival]) -> list[Reply]:
+        parts: list[list[Arrival]] = [[] for _ in self._listeners]
+        for arrival in arrivals:
+            try:
+                concerned = self._concerned(arrival)
+            except Exception as error:
+                raise MessageFailed(arrival.index, error) from error
+            for listener, part in zip(self._listeners, parts, strict=True):
+                if listener in concerned:
+                    part.append(arrival)
+        replies: list[Reply] = []
+        for listener, part in zip(self._listeners, parts, strict=True):
+            if part and listener.call_many is not None:
+                result = listener.call_many(part)
+                if listener.reply is not None and result is not None:
+                    replies += _replies(listener, result, None)
+        return replies
+
+    def _concerned(self, arrival: Arrival) -> Sequence[ListenerPlan]:
+        """The listeners to call, in order."""
+        if self._is_unconditional:
+            concerned = self._listeners
+        else:
+            concerned = [li for li in self._listeners if li.matches is None or li.matches(arrival)]
+            if not concerned:
+                self._unmatched(arrival.batch, arrival.index)
+        if len(concerned) > 1 and arrival.batch.payload(arrival.index) is None:
+            return _takers_of_null(concerned)
+        return concerned
+
+    def _unmatched(self, batch: Batch, index: int) -> None:
+        self._statistics.count(unmatched=1)
+        now = time.monotonic()
+        if now - self._unmatched_logged >= _UNMATCHED_LOG_INTERVAL_S:
+            self._unmatched_logged = now
+            _log.warning(
+                "%s: no listener's condition holds for %s[%s]@%s; it counts as handled (said once a minute)",
+                self._binding,
+                batch.destination,
+                batch.partition,
+                batch.offset(index),
+            )
+
+
+def _takers_of_null(concerned: Sequence[ListenerPlan]) -> list[ListenerPlan]:
+    takers = [listener for listener in concerned if listener.takes_null]
+    if not takers:
+        names = ", ".join(listener.signature.name for listener in concerned)
+        raise PermanentError(f"the payload is null (a tombstone) and none of {names} takes it: annotate X | None")
+    return takers
+
+
+def _replies(listener: ListenerPlan, result: Any, arrival: Arrival | None) -> list[Reply]:
+    assert listener.reply is not None
+    binding, make_key = listener.reply.binding, listener.reply.key
+    results = result if listener.signature.returns_several else [result]
+    inherited = arrival.batch.key(arrival.index) if arrival is not None and make_key is None else None
+    return [
+        Reply(binding, each, make_key(each) if make_key else inherited) for each in results if each is not None
+    ]
+
+
+def _compiled_run(listeners: Sequence[ListenerPlan]) -> Callable[[Batch, Progress], bool] | None:
+    listener = listeners[0]
+    decoder = listener.single
+    if len(listeners) > 1 or decoder is None or not decoder.is_plain or listener.matches or listener.reply:
+        return None
+    decode, function = decoder.raw, listener.mark.function
+    run = _run_async if listener.signature.is_async else _run
+
+    def run_all(batch: Batch, progress: Progress) -> bool:
+        try:
+            values = [decode(payload) for payload in batch.payloads()]  # type: ignore[arg-type]
+        except Exception:  # noqa: BLE001 -- a tombstone, another content type, garbage: message by message.
+            return False
+        run(function, values, progress)
+        return True
+
+    return run_all
+
+
+def _run(function: Callable[[Any], Any], values: list[Any], progress: Progress) -> None:
+    done = 0
+    rest = iter(values)
+    try:
+        for value in rest:
+            if (result := function(value)) is not None:
+                refuse_awaitable(result)
+            done = 1
+            failpoint("delivery.in_handler")
+            break
+        for value in rest:
+            if (result := function(value)) is not None:
+                refuse_awaitable(result)
+            done += 1
+    finally:
+        progress.done = done
+
+
+def _run_async(function: Callable[[Any], Awaitable[Any]], values: list[Any], progress: Progress) -> None:
+    async def run() -> None:
+        done = 0
+        try:
+            for value in values:
+                await function(value)
+                done += 1
+                if done == 1:
+                    failpoint("delivery.in_handler")
+        finally:
+            progress.done = done
+
+    await_result(run())

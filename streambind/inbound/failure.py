@@ -1,0 +1,44 @@
+"""How an attempt at a batch can end other than well. Never seen by users."""
+
+from __future__ import annotations
+
+
+class AttemptEnded(Exception):
+    """The attempt did not do all it was asked to. The first `done` messages are done all the same."""
+
+    def __init__(self, reason: object, done: int = 0) -> None:
+        super().__init__(str(reason))
+        self.done = done
+
+
+class MessageFailed(AttemptEnded):
+    """The message at `index` is to blame."""
+
+    def __init__(self, index: int, error: Exception, done: int = 0) -> None:
+        super().__init__(error, done)
+        self.index = index
+        self.error = error
+
+
+class Unattributed(AttemptEnded):
+    """A message is to blame, but which one shows only when they are tried singly."""
+
+    def __init__(self, error: Exception, done: int = 0) -> None:
+        super().__init__(error, done)
+        self.error = error
+
+
+class Trouble(AttemptEnded):
+    """No message is to blame: the database or the broker is in the way."""
+
+    def __init__(self, error: Exception, done: int = 0) -> None:
+        super().__init__(error, done)
+        self.error = error
+
+
+class Overtaken(AttemptEnded):
+    """Another owner wrote a key's guard row first: try again, its row can be read now."""
+
+
+class Fenced(AttemptEnded):
+    """The position is not where this owner left it."""

@@ -1,0 +1,227 @@
+"""The sequence guard: of each key's numbered events, each is applied once, in order, and none is missing.
+
+The position alone sees to it that no record of the log is applied twice. The guard looks at what the log holds:
+an event that the producing side sent twice, or one whose predecessor never came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BindParameter, Connection, bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from streambind.errors import SequenceForkError, SequenceGapError
+from streambind.headers import header_text
+from streambind.inbound.failure import MessageFailed, Overtaken
+from streambind.message import EVENT_ID, ORIGIN, Batch, RawHeaders
+from streambind.origin import Origin
+from streambind.persistence.database import Database
+
+_SOURCE_LENGTH = 36
+_EPOCH_LIMIT = 2**31
+_KEYS_PER_STATEMENT = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The last event of a key that was applied."""
+
+    epoch: int
+    seq: int
+    event_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Chain:
+    """Whose numbers they are: one key's, from one source."""
+
+    source_id: str
+    key: bytes
+
+
+def follows(last: Applied | None, event: Applied, *, may_begin_within: Callable[[], bool]) -> bool:
+    """Whether to apply the event (True), or to pass it over as a duplicate (False).
+
+    - The first event of a key is number 1, or any number if the group may have begun within the log.
+    - A number up to the last one is a duplicate, the next one follows.
+    - A lower epoch is a history that a restore of the source has undone: a duplicate.
+    - With a higher epoch the source's numbers have gone back to where its restored database stood, which is not
+      known here: any number up to the one after the last begins the new history.
+
+    Raises:
+        SequenceGapError: a predecessor has not been applied.
+        SequenceForkError: the last number came again with another event id.
+    """
+    if last is None:
+        if event.seq == 1 or may_begin_within():
+            return True
+        raise SequenceGapError(
+            f"number {event.seq} is the first of its key to come, but number 1 was never applied"
+        )
+    if event.epoch < last.epoch:
+        return False
+    if event.seq > last.seq + 1:
+        raise SequenceGapError(f"number {event.seq} of its key came after number {last.seq}")
+    if event.epoch > last.epoch or event.seq == last.seq + 1:
+        return True
+    if event.seq == last.seq and None not in (event.event_id, last.event_id) and event.event_id != last.event_id:
+        raise SequenceForkError(
+            f"number {event.seq} of its key came with event id {event.event_id}, was applied with "
+            f"{last.event_id}: the source's history has two versions; after a restore raise its epoch"
+        )
+    return False
+
+
+@dataclass(slots=True)
+class Examination:
+    """What the guard found in a batch: the messages to pass over, and the rows to write if the rest is
+    applied."""
+
+    duplicates: set[int] = field(default_factory=set)
+    stored: dict[Chain, Applied] = field(default_factory=dict)
+    applied: dict[Chain, Applied] = field(default_factory=dict)
+
+
+class SequenceGuard:
+    """The guard of one group. State per group, destination, source and key."""
+
+    def __init__(self, database: Database, group: str) -> None:
+        self._table = database.tables.guard
+        self._row_locks = database.dialect.row_locks
+        self._group = group
+        columns = self._table.c
+        values = {
+            "epoch": bindparam("last_epoch"),
+            "seq": bindparam("last_seq"),
+            "event_id": bindparam("last_event"),
+            "updated_ms": database.dialect.now_ms,
+        }
+        identity: dict[str, BindParameter[Any]] = {
+            "destination": bindparam("of_destination"),
+            "source_id": bindparam("of_source"),
+            "key": bindparam("of_key"),
+        }
+        # One statement for many rows: statements with many VALUES are compiled anew for every batch.
+        self._insert = insert(self._table).values(group_name=group, **identity, **values)
+        self._update = (
+            update(self._table)
+            .where(columns.group_name == group, *(columns[name] == value for name, value in identity.items()))
+            .values(**values)
+        )
+
+    def examine(
+        self, connection: Connection, batch: Batch, indexes: Iterable[int], *, began_within: Callable[[], bool]
+    ) -> Examination:
+        """Judge the messages in order. The rows of their keys are locked until the transaction ends, those of
+        unknown keys are not: `record` notices when another owner writes one first.
+
+        Raises:
+            MessageFailed: with a SequenceGapError or SequenceForkError.
+        """
+        events = [(index, *numbered) for index in indexes if (numbered := event_of(batch, index)) is not None]
+        found = Examination()
+        if not events:
+            return found
+        found.stored = self._locked(connection, batch.destination, sorted({chain for _, chain, _ in events}))
+        for index, chain, event in events:
+            last = found.applied.get(chain) or found.stored.get(chain)
+            try:
+                if follows(last, event, may_begin_within=began_within):
+                    found.applied[chain] = event
+                else:
+                    found.duplicates.add(index)
+            except (SequenceGapError, SequenceForkError) as error:
+                raise MessageFailed(index, error) from error
+        return found
+
+    def record(self, connection: Connection, destination: str, found: Examination) -> None:
+        """Write what was applied.
+
+        Raises:
+            Overtaken: another owner was the first to write one of the keys; the transaction must roll back.
+        """
+        changed: list[dict[str, object]] = []
+        new: list[dict[str, object]] = []
+        for chain, last in sorted(found.applied.items()):
+            (changed if chain in found.stored else new).append(
+                {
+                    "of_source": chain.source_id,
+                    "of_key": chain.key,
+                    "last_epoch": last.epoch,
+                    "last_seq": last.seq,
+                    "last_event": last.event_id,
+                }
+            )
+        if changed:
+            connection.execute(self._update, [{"of_destination": destination, **row} for row in changed])
+        if new:
+            try:
+                connection.execute(self._insert, [{"of_destination": destination, **row} for row in new])
+            except IntegrityError as error:
+                raise Overtaken(error) from error
+
+    def _locked(self, connection: Connection, destination: str, chains: Sequence[Chain]) -> dict[Chain, Applied]:
+        """The stored rows, locked in the order of the keys, so that two owners cannot deadlock."""
+        columns = self._table.c
+        known: dict[Chain, Applied] = {}
+        for source_id, keys in _by_source(chains):
+            query = (
+                select(columns.key, columns.epoch, columns.seq, columns.event_id)
+                .where(
+                    columns.group_name == self._group,
+                    columns.destination == destination,
+                    columns.source_id == source_id,
+                    columns.key.in_(keys),
+                )
+                .order_by(columns.key)
+            )
+            if self._row_locks:
+                query = query.with_for_update()
+            for row in connection.execute(query):
+                known[Chain(source_id, row.key)] = Applied(row.epoch, row.seq, row.event_id)
+        return known
+
+
+def event_of(batch: Batch, index: int) -> tuple[Chain, Applied] | None:
+    """The numbered event that a message carries; None if it has no number that counts: no key, no `sb-origin`,
+    or one that was copied from another destination."""
+    headers = batch.raw_headers(index)
+    text = header_text(headers, ORIGIN)
+    if text is None:
+        return None
+    origin = Origin.parse(text)
+    key = batch.key(index)
+    if origin is None or key is None or origin.destination != batch.destination:
+        return None
+    # Anyone can write this header: what does not fit the table is no origin.
+    if (
+        len(origin.source_id) > _SOURCE_LENGTH
+        or not origin.source_id.isprintable()
+        or origin.epoch >= _EPOCH_LIMIT
+    ):
+        return None
+    return Chain(origin.source_id, key), Applied(origin.epoch, origin.seq, _event_id(headers))
+
+
+def _event_id(headers: RawHeaders) -> UUID | None:
+    text = header_text(headers, EVENT_ID)
+    try:
+        return UUID(text) if text is not None else None
+    except ValueError:
+        return None
+
+
+def _by_source(chains: Sequence[Chain]) -> Iterator[tuple[str, list[bytes]]]:
+    for source_id, group in groupby(chains, key=_source):
+        keys = [chain.key for chain in group]
+        for start in range(0, len(keys), _KEYS_PER_STATEMENT):
+            yield source_id, keys[start : start + _KEYS_PER_STATEMENT]
+
+
+def _source(chain: Chain) -> str:
+    return chain.source_id

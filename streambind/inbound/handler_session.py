@@ -1,0 +1,102 @@
+"""The session that handlers get: part of a transaction that is not theirs to end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+from sqlalchemy.orm import Session, SessionTransaction
+
+from streambind.errors import PermanentError
+from streambind.persistence.database import Database
+from streambind.persistence.failures import sqlstate
+
+_ABORTED = "25P02"
+
+
+class SessionEnded(Exception):
+    """A handler rolled back or closed its session where that undoes more than its own work."""
+
+    def __init__(self) -> None:
+        super().__init__("a handler rolled back or closed its session")
+
+
+class HandlerSession:
+    """A session of the service's own sessionmaker, joined to the transaction of a batch.
+
+    `commit()` in a handler flushes and ends the session's own transaction, not the batch's. For `rollback()` and
+    `close()` there are two ways. Without savepoints, one session serves the whole batch, and either is reported
+    by `end_of_handler`: the batch is done again. With `savepoints`, each handler works in a savepoint, and either
+    undoes what the handler did since it began or last committed.
+    """
+
+    def __init__(self, database: Database, connection: Connection, *, savepoints: bool) -> None:
+        self._connection = connection
+        self._savepoints = savepoints
+        self._committed = False
+        self.is_ended = False
+        """Whether a handler rolled back or closed the session, to the loss of others' work."""
+        mode = "create_savepoint" if savepoints else "rollback_only"
+        settings: dict[str, Any] = {"join_transaction_mode": mode, "autobegin": True, "twophase": False}
+        if database.is_async:
+            asynchronous = AsyncConnection(AsyncEngine(database.engine), connection)
+            self.given: Session | AsyncSession = database.sessions(bind=asynchronous, **settings)
+            self.session: Session = self.given.sync_session
+        else:
+            self.given = self.session = database.sessions(bind=connection, **settings)
+        if not savepoints:
+            event.listen(self.session, "after_commit", self._after_commit)
+            event.listen(self.session, "after_transaction_end", self._after_end)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection broke; whatever was raised then is not the handler's."""
+        return self._connection.invalidated
+
+    def end_of_handler(self) -> None:
+        """A handler has returned: write what it left to be written.
+
+        Raises:
+            SessionEnded: the handler has undone the work of others too.
+            PermanentError: the handler caught a database error that had ended its transaction.
+            Exception: what it left cannot be written.
+        """
+        if self.is_ended:
+            raise SessionEnded
+        try:
+            if self._savepoints:
+                self.session.commit()
+            else:
+                self.session.flush()
+        except PendingRollbackError as error:
+            raise _kept_to_itself() from error
+        except DBAPIError as error:
+            if sqlstate(error) == _ABORTED:
+                raise _kept_to_itself() from error
+            raise
+
+    def end_of_batch(self) -> None:
+        """Let the session's own hooks see a commit; the one that counts follows."""
+        self.session.commit()
+
+    def close(self) -> None:
+        self.session.close()
+
+    def _after_commit(self, session: Session) -> None:
+        self._committed = True
+
+    def _after_end(self, session: Session, transaction: SessionTransaction) -> None:
+        # A commit says so first; rollback() and close() only end.
+        if transaction.parent is None and not self._committed:
+            self.is_ended = True
+        if transaction.parent is None or transaction.nested:
+            self._committed = False
+
+
+def _kept_to_itself() -> PermanentError:
+    return PermanentError(
+        "the handler returned although a database error that it caught had ended its transaction; "
+        "where an error is expected, write `with session.begin_nested():` around the statement"
+    )

@@ -1,0 +1,237 @@
+"""The argument plan: each listener of a binding compiled, once, into one closure."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+from streambind.configuration.finding import Finding
+from streambind.errors import ConfigurationError, PermanentError
+from streambind.event_loop import await_result
+from streambind.inbound.arrival import Arrival
+from streambind.inbound.condition import compile_condition
+from streambind.inbound.decoding import PayloadDecoder
+from streambind.inbound.failure import MessageFailed
+from streambind.inbound.listener import ListenerMark, SendTo
+from streambind.inbound.signature import REQUIRED, Argument, Kind, Signature, read_signature
+
+Fill = Callable[[Arrival], Any]
+FillMany = Callable[[Sequence[Arrival]], Any]
+
+
+@dataclass(slots=True, eq=False)
+class ListenerPlan:
+    """One listener, ready to be called.
+
+    `call` takes one message; `call_many` several of one partition, in order, and is there if the listener
+    takes batches (then `call` is not). Both block until an `async def` is through, which needs
+    `EventLoop.call` around them. `single` is the payload's decoder if the payload is all that is asked for.
+    """
+
+    mark: ListenerMark
+    signature: Signature
+    matches: Callable[[Arrival], bool] | None
+    takes_null: bool
+    call: Callable[[Arrival], Any] | None
+    call_many: Callable[[Sequence[Arrival]], Any] | None
+    single: PayloadDecoder | None
+
+    @property
+    def reply(self) -> SendTo | None:
+        return self.mark.reply
+
+
+class Planner:
+    """Plans the listeners of one binding; those that ask for the same type share its decoder."""
+
+    def __init__(self, *, content_type: str, time_zone: tzinfo) -> None:
+        self.findings: list[Finding] = []
+        self._content_type = content_type
+        self._time_zone = time_zone
+        self._decoders: dict[Any, PayloadDecoder] = {}
+
+    def plan(self, mark: ListenerMark, *, shared: bool) -> ListenerPlan | None:
+        """None, and `findings`, if the listener cannot be called. `shared`: other listeners of the binding may
+        want the same message."""
+        signature = read_signature(mark.function)
+        matches = self._condition(mark, signature)
+        fills: dict[Argument, Fill] = {}
+        fills_many: dict[Argument, FillMany] = {}
+        for argument in signature.arguments:
+            try:
+                if argument.kind in (Kind.PAYLOADS, Kind.MESSAGES) or signature.is_batch:
+                    fills_many[argument] = self._fill_many(argument)
+                else:
+                    fills[argument] = self._fill(argument, shared)
+            except (ConfigurationError, PydanticUserError, TypeError) as error:
+                signature.wrong(f"argument {argument.name!r}: {error}")
+        if signature.mistakes:
+            self.findings += signature.mistakes
+            return None
+        payloads = [a for a in signature.arguments if a.kind in (Kind.PAYLOAD, Kind.PAYLOADS)]
+        single = len(signature.arguments) == 1 and payloads and not signature.is_batch
+        return ListenerPlan(
+            mark=mark,
+            signature=signature,
+            matches=matches,
+            takes_null=all(self._decoder(a.annotation).takes_null for a in payloads),
+            call=None if signature.is_batch else _caller(signature, fills),
+            call_many=_caller(signature, fills_many) if signature.is_batch else None,
+            single=self._decoder(payloads[0].annotation) if single else None,
+        )
+
+    def _condition(self, mark: ListenerMark, signature: Signature) -> Callable[[Arrival], bool] | None:
+        condition = mark.condition
+        if condition is None:
+            return None
+        if not isinstance(condition, str):
+            return lambda arrival: bool(condition(arrival.message))
+        try:
+            return compile_condition(condition)
+        except ConfigurationError as error:
+            signature.wrong(str(error))
+            return None
+
+    def _decoder(self, annotation: Any) -> PayloadDecoder:
+        # By repr too: 1 and True, or two annotations that differ in metadata, may be equal.
+        key = (repr(annotation), annotation) if _is_hashable(annotation) else repr(annotation)
+        if key not in self._decoders:
+            self._decoders[key] = PayloadDecoder(
+                annotation,
+                content_type=self._content_type,
+                time_zone=self._time_zone,
+                number=len(self._decoders),
+            )
+        return self._decoders[key]
+
+    def _fill(self, argument: Argument, shared: bool) -> Fill:
+        match argument.kind:
+            case Kind.PAYLOAD:
+                decoder = self._decoder(argument.annotation)
+                return decoder.decode_once if shared else decoder.decode
+            case Kind.MESSAGE:
+                return lambda arrival: arrival.message
+            case Kind.SESSION:
+                return lambda arrival: arrival.session
+            case _:
+                return _header(argument)
+
+    def _fill_many(self, argument: Argument) -> FillMany:
+        match argument.kind:
+            case Kind.PAYLOADS:
+                return _payloads(self._decoder(argument.annotation))
+            case Kind.MESSAGES:
+                return lambda arrivals: [arrival.message for arrival in arrivals]
+            case _:
+                return lambda arrivals: arrivals[0].session
+
+
+def _payloads(decoder: PayloadDecoder) -> FillMany:
+    def decode_all(arrivals: Sequence[Arrival]) -> list[Any]:
+        values: list[Any] = []
+        try:
+            for arrival in arrivals:
+                values.append(decoder.decode_once(arrival))
+        except Exception as error:  # Whatever a converter raises: it is this message's.
+            raise MessageFailed(arrivals[len(values)].index, error) from error
+        return values
+
+    return decode_all
+
+
+def _header(argument: Argument) -> Fill:
+    name, annotation, default = argument.header, argument.annotation, argument.default
+    if default is REQUIRED and _is_optional(annotation):
+        default = None
+    as_is: type | None = annotation if annotation in (str, int, bool, dict, list) else None
+    wants_bytes = annotation in (bytes, bytes | None)
+    adapter = TypeAdapter(annotation)
+
+    def read(arrival: Arrival) -> Any:
+        if wants_bytes:
+            raw = [value for candidate, value in arrival.message.raw_headers if candidate == name]
+            value: Any = raw[-1] if raw else None
+        else:
+            value = arrival.headers.get(name)
+        if type(value) is as_is:
+            return value
+        if value is None:
+            if default is not REQUIRED:
+                return default
+            raise PermanentError(f"header {name!r} is missing; give the argument a default, or annotate X | None")
+        if isinstance(value, bytes) and not wants_bytes:
+            value = value.decode(errors="replace")
+        try:
+            return adapter.validate_python(value)
+        except ValidationError as error:
+            reason = error.errors(include_url=False, include_input=False)[0]["msg"]
+            raise PermanentError(f"header {name!r} is not what the listener takes: {reason}") from error
+
+    return read
+
+
+def _caller(signature: Signature, fills: dict[Argument, Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """One closure that fills the arguments and calls the function, waiting for a coroutine."""
+    by_position = [fill for argument, fill in fills.items() if not argument.keyword_only]
+    by_name = {argument.name: fill for argument, fill in fills.items() if argument.keyword_only}
+    function = _awaited(signature.function) if signature.is_async else _checked(signature.function)
+    if not by_name and len(by_position) == 1:
+        (only,) = by_position
+        return lambda source: function(only(source))
+    if not by_name and len(by_position) == 2:
+        first, second = by_position
+        return lambda source: function(first(source), second(source))
+    return lambda source: function(
+        *[fill(source) for fill in by_position], **{name: fill(source) for name, fill in by_name.items()}
+    )
+
+
+def _awaited(function: Callable[..., Any]) -> Callable[..., Any]:
+    def called(*given: Any, **named: Any) -> Any:
+        return await_result(function(*given, **named))
+
+    return called
+
+
+def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    def called(*given: Any, **named: Any) -> Any:
+        result = function(*given, **named)
+        if result is not None:
+            refuse_awaitable(result)
+        return result
+
+    return called
+
+
+def refuse_awaitable(result: object) -> None:
+    """A `def` that returns an awaitable (an `async def` under a decorator that hides it) would never run.
+
+    Raises:
+        PermanentError: the result would have to be awaited.
+    """
+    if inspect.isawaitable(result):
+        if inspect.iscoroutine(result):
+            result.close()
+        raise PermanentError(
+            "the listener returned an awaitable although it is no async def; "
+            "is there a decorator above it that hides the coroutine function?"
+        )
+
+
+def _is_optional(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, UnionType) and NoneType in get_args(annotation)
+
+
+def _is_hashable(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True

@@ -1,0 +1,92 @@
+"""The position of each partition, kept in the database that the effects go to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from streambind.binding.binder import Lane
+from streambind.persistence.database import Database
+
+
+class DatabasePositions:
+    """The positions of one group: `binding.binder.Positions`, and the moves that delivery makes.
+
+    A position moves by compare-and-set only, in the transaction of the effects that it stands for: of two
+    owners of a partition that start from the same place, one succeeds.
+    """
+
+    def __init__(self, database: Database, group: str) -> None:
+        self._database = database
+        self._table = database.tables.position
+        self._group = group
+
+    def read(self, lanes: Sequence[Lane]) -> Mapping[Lane, int]:
+        return self._database.run(lambda connection: self._read(connection, lanes))
+
+    def adopt(self, starts: Mapping[Lane, tuple[int, str]]) -> Mapping[Lane, int]:
+        def work(connection: Connection) -> Mapping[Lane, int]:
+            rows = [
+                {
+                    "group_name": self._group,
+                    "destination": lane.destination,
+                    "partition": lane.partition,
+                    "next_offset": offset,
+                    "start": start,
+                    "start_offset": offset,
+                    "updated_ms": self._database.dialect.now_ms,
+                }
+                for lane, (offset, start) in sorted(starts.items(), key=_by_lane)
+            ]
+            self._database.dialect.insert_missing(connection, self._table, rows)
+            return self._read(connection, list(starts))
+
+        return self._database.run(work) if starts else {}
+
+    def move(self, connection: Connection, lane: Lane, expected: int, target: int) -> bool:
+        """Set the position from `expected` to `target`; False, with nothing changed, if it is elsewhere.
+        Until the transaction ends nobody else can move it."""
+        statement = (
+            update(self._table)
+            .where(self._is(lane), self._table.c.next_offset == expected)
+            .values(next_offset=target, updated_ms=self._database.dialect.now_ms)
+        )
+        return connection.execute(statement).rowcount == 1
+
+    def stored(self, connection: Connection, lane: Lane) -> int | None:
+        """The position, None if there is none."""
+        return connection.execute(select(self._table.c.next_offset).where(self._is(lane))).scalar()
+
+    def began_within(self, connection: Connection, lane: Lane) -> bool:
+        """Whether the group may not have seen the beginning of this partition's events: it began at the latest
+        position, or at an offset above 0 (retention had cut the log, or the broker's own offsets were
+        adopted)."""
+        row = connection.execute(
+            select(self._table.c.start, self._table.c.start_offset).where(self._is(lane))
+        ).first()
+        return row is not None and (row.start == "latest" or row.start_offset > 0)
+
+    def _read(self, connection: Connection, lanes: Sequence[Lane]) -> dict[Lane, int]:
+        if not lanes:
+            return {}
+        columns = self._table.c
+        rows = connection.execute(
+            select(columns.destination, columns.partition, columns.next_offset).where(
+                columns.group_name == self._group, or_(*(self._is(lane) for lane in lanes))
+            )
+        )
+        return {Lane(row.destination, row.partition): row.next_offset for row in rows}
+
+    def _is(self, lane: Lane) -> ColumnElement[bool]:
+        columns = self._table.c
+        return and_(
+            columns.group_name == self._group,
+            columns.destination == lane.destination,
+            columns.partition == lane.partition,
+        )
+
+
+def _by_lane(item: tuple[Lane, tuple[int, str]]) -> tuple[str, int]:
+    return item[0].destination, item[0].partition

@@ -1,0 +1,36 @@
+"""What `@send_to` sends, and who sends it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sqlalchemy.orm import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One message for an output binding. `key` is what the listener's `key=` made, or the key bytes of the
+    message that was handled; None if there is neither."""
+
+    binding: str
+    payload: object
+    key: object
+
+
+class Replies(Protocol):
+    """Given by the application. Both methods are called from the thread, or the greenlet, that handles the
+    message, and raise EncodeError for a payload that has no bytes."""
+
+    def publish(self, session: Session, reply: Reply) -> None:
+        """Write the reply in the session's transaction; it leaves when that commits."""
+        ...
+
+    def send(self, replies: Sequence[Reply]) -> None:
+        """Return when the broker has confirmed all of them, in this order.
+
+        Raises:
+            SendError: at least one was not confirmed; all of them may be sent again.
+        """
+        ...

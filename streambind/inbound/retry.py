@@ -1,0 +1,90 @@
+"""Whether a failed message is tried again, and when (pure)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from streambind.configuration.properties import ConsumerProperties
+from streambind.errors import ConversionError, DeliveryError, HandlerError, RetriableError
+from streambind.persistence.failures import sqlstate
+
+_DEFECTS = (ValidationError, TypeError, LookupError, AttributeError, NameError, NotImplementedError)
+"""What no repetition mends: the payload does not fit, or the handler has a mistake."""
+
+_FOREIGN_KEY = "23503"
+
+TROUBLE_FIRST_MS = 100
+TROUBLE_MAX_MS = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How often a message is tried in all, and how long the pauses between are."""
+
+    max_attempts: int
+    initial_ms: int
+    max_ms: int
+    multiplier: float
+    default_retryable: bool
+    retryable: Mapping[str, bool]
+
+    @staticmethod
+    def of(properties: ConsumerProperties) -> Budget:
+        return Budget(
+            max_attempts=properties.max_attempts,
+            initial_ms=properties.back_off_initial_interval_ms,
+            max_ms=properties.back_off_max_interval_ms,
+            multiplier=properties.back_off_multiplier,
+            default_retryable=properties.default_retryable,
+            retryable=properties.retryable_exceptions,
+        )
+
+    def delay_ms(self, attempt: int) -> int:
+        """The pause after the `attempt`-th failed try, counted from 1."""
+        try:
+            delay = self.initial_ms * math.pow(self.multiplier, attempt - 1)
+        except OverflowError:
+            return self.max_ms
+        return round(min(delay, self.max_ms))
+
+    def allows_another(self, attempt: int, error: Exception) -> bool:
+        """Whether a message that failed for the `attempt`-th time is tried once more."""
+        return attempt < self.max_attempts and self.is_retriable(error)
+
+    def is_retriable(self, error: Exception) -> bool:
+        """Named in `retryableExceptions` (the nearest class of its line counts), else what the error says of
+        itself, else what is known of its kind, else `defaultRetryable`."""
+        for kind in type(error).__mro__:
+            named = self.retryable.get(qualified_name(kind))
+            if named is not None:
+                return named
+        if isinstance(error, HandlerError):
+            return isinstance(error, RetriableError)
+        if isinstance(error, ConversionError | DeliveryError | _DEFECTS):
+            return False
+        if isinstance(error, IntegrityError):
+            return _is_missing_parent(error)
+        return self.default_retryable
+
+
+def qualified_name(kind: type) -> str:
+    """A class as Python's tracebacks name it."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def trouble_delay_ms(times: int, random: float) -> int:
+    """The pause after trouble that came `times` times in a row: doubling from 0.1 s to 30 s, shortened at
+    random (`random` in 0..1) by up to a half, so that many instances do not come back at once."""
+    delay = min(TROUBLE_FIRST_MS << min(times - 1, 20), TROUBLE_MAX_MS)
+    return round(delay * (1 - random / 2))
+
+
+def _is_missing_parent(error: DBAPIError) -> bool:
+    """A foreign key without its parent row: the parent may still be on its way."""
+    state = sqlstate(error)
+    return state == _FOREIGN_KEY or (state is None and "FOREIGN KEY" in str(error.orig))

@@ -1,0 +1,64 @@
+"""What a binding's delivery has done and how it fares: for health and metrics."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A moment's copy. Counts start with the process.
+
+    handled: messages that are done, whatever became of them; duplicates: not applied, for the guard had them;
+    retried: tries that failed and were put off; dead_lettered, skipped: messages passed over; unmatched: no
+    listener's condition held; fenced: batches dropped because another owner had moved the position.
+    `degraded_since`: seconds since the epoch when database or broker began to be in the way, None if not.
+    """
+
+    handled: int = 0
+    duplicates: int = 0
+    retried: int = 0
+    dead_lettered: int = 0
+    skipped: int = 0
+    unmatched: int = 0
+    fenced: int = 0
+    last_error: str | None = None
+    degraded_since: float | None = None
+
+
+class DeliveryStatistics:
+    """Counters of one binding. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._last_error: str | None = None
+        self._degraded_since: float | None = None
+
+    def figures(self) -> Figures:
+        with self._lock:
+            return Figures(**self._counts, last_error=self._last_error, degraded_since=self._degraded_since)
+
+    def count(self, **counts: int) -> None:
+        """Add to the counters of these names."""
+        with self._lock:
+            self._counts.update(counts)
+
+    def failed(self, text: str) -> None:
+        """A message failed; its binding goes on."""
+        with self._lock:
+            self._last_error = text
+
+    def degraded(self, text: str) -> None:
+        """Something that no message is to blame for stands in the way."""
+        with self._lock:
+            self._last_error = text
+            self._degraded_since = self._degraded_since or time.time()
+
+    def recovered(self) -> None:
+        if self._degraded_since is not None:
+            with self._lock:
+                self._degraded_since = None
