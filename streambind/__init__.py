@@ -1,0 +1,26 @@
+"""Declarative Kafka bindings: entity changes out, read models in step."""
+
+from streambind.application import StreamApplication
+from streambind.errors import PermanentError, RetriableError, StreambindError
+from streambind.event import EntityEvent, JobType
+from streambind.inbound.listener import Header, send_to, stream_listener
+from streambind.message import Message
+from streambind.outbound.publish import publish
+from streambind.outbound.publishes import publishes
+from streambind.outbound.receipt import Receipt
+
+__all__ = [
+    "EntityEvent",
+    "Header",
+    "JobType",
+    "Message",
+    "PermanentError",
+    "Receipt",
+    "RetriableError",
+    "StreamApplication",
+    "StreambindError",
+    "publish",
+    "publishes",
+    "send_to",
+    "stream_listener",
+]

@@ -20,6 +20,7 @@ Catch `StreambindError` to catch them all::
     ├── DeliveryError                 a message cannot be handled; its partition stops
     │   ├── SequenceGapError          a predecessor is missing
     │   └── SequenceForkError         the source's history has two versions
+    ├── DatabaseUnavailableError      the database is away for now: worth another try
     ├── SchemaError                   streambind's tables are missing or of another version
     └── HandlerError                  what a listener may raise to choose its fate
         ├── RetriableError            try again within the binding's budget
@@ -127,6 +128,10 @@ class SequenceGapError(DeliveryError):
 
 class SequenceForkError(DeliveryError):
     """A sequence number came again with another event: the source's history has two versions."""
+
+
+class DatabaseUnavailableError(StreambindError):
+    """The database cannot be reached or is in the way; worth another try later."""
 
 
 class SchemaError(StreambindError):

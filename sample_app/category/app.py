@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 from sample_app.category import models
 from sample_app.category.models import LectureCategory
 from streambind import StreamApplication
+from streambind.management import health_app
 
 stream = StreamApplication("config/category", include=[models])
 Sessions = stream.sessions
@@ -23,7 +24,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 api = FastAPI(lifespan=lifespan)
-api.mount("/health", stream.health_app)
+api.mount("/health", health_app(stream))
 
 
 class CategoryBody(BaseModel):

@@ -8,6 +8,7 @@ from fastapi import FastAPI, HTTPException, Request
 from sample_app.lecture import listeners, models
 from sample_app.lecture.models import Category
 from streambind import StreamApplication
+from streambind.management import health_app
 
 stream = StreamApplication("config/lecture", include=[listeners])
 Sessions = stream.sessions
@@ -21,7 +22,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 api = FastAPI(lifespan=lifespan)
-api.mount("/health", stream.health_app)
+api.mount("/health", health_app(stream))
 
 
 @api.get("/readCategories/{category_id}")

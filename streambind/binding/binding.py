@@ -11,14 +11,19 @@ from typing import Generic, Protocol, TypeVar
 
 from streambind.binding.binder import ConsumerBinding, PartitionState, ProducerBinding
 from streambind.binding.outcome import Failed, Sent, Unknown
-from streambind.errors import BrokerUnavailableError, LifecycleError, StreambindError
+from streambind.errors import (
+    BrokerUnavailableError,
+    DatabaseUnavailableError,
+    LifecycleError,
+    StreambindError,
+)
 from streambind.message import Message
 
 log = logging.getLogger("streambind.binding")
 
 
 class BindingState(StrEnum):
-    """`waiting`: the broker is away; `failed`: the start was refused. Both are tried again."""
+    """`waiting`: broker or database are away; `failed`: the start was refused. Both are tried again."""
 
     STOPPED = "stopped"
     WAITING = "waiting"
@@ -51,8 +56,8 @@ Handle = TypeVar("Handle", bound=_Unbindable)
 class Binding(Generic[Handle]):
     """Start and stop are idempotent and may be called from any thread; they wait for each other.
 
-    `bind` makes the binder's handle; where it raises BrokerUnavailableError the state is `waiting`, with
-    another StreambindError `failed`; the binding service tries both again.
+    `bind` makes the binder's handle; where it raises BrokerUnavailableError or DatabaseUnavailableError the
+    state is `waiting`, with another StreambindError `failed`; the binding service tries both again.
     """
 
     direction = ""
@@ -88,7 +93,7 @@ class Binding(Generic[Handle]):
             before, self.error = self.error, None
             try:
                 self._handle = self._bind()
-            except BrokerUnavailableError as error:
+            except (BrokerUnavailableError, DatabaseUnavailableError) as error:
                 self._state, self.error = BindingState.WAITING, error
             except StreambindError as error:
                 self._state, self.error = BindingState.FAILED, error

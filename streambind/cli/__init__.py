@@ -1,0 +1,5 @@
+"""The `streambind` command."""
+
+from streambind.cli.command import main
+
+__all__ = ["main"]

@@ -1,0 +1,5 @@
+"""`python -m streambind` is `streambind`."""
+
+from streambind.cli import main
+
+main()

@@ -1,0 +1,112 @@
+"""Code held against configuration: which channels the code uses, and which bindings stand for them."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from streambind.application.declarations import Declarations
+from streambind.configuration import BindingProperties, Configuration, Finding, Origin, Severity
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Bindings by direction, under their declared names. `outputs` holds those that code publishes to and those
+    that it may send to by name (the stream bridge, `publish`): every binding that is no input."""
+
+    inputs: Mapping[str, BindingProperties] = field(default_factory=dict)
+    outputs: Mapping[str, BindingProperties] = field(default_factory=dict)
+
+
+class ChannelPlan:
+    """Compares declarations with bindings; `findings` holds what does not fit, `channels` what does."""
+
+    def __init__(self, configuration: Configuration, declarations: Declarations) -> None:
+        self._configuration = configuration
+        self.findings: list[Finding] = []
+        listened = self._resolve("listener", ((m.binding, m.function) for m in declarations.listeners))
+        published = self._resolve("publisher", declarations.published())
+        for name in sorted(listened & published):
+            self._error(
+                f"binding {name} is both listened to and published to; declare one for each direction", name
+            )
+        self.channels = self._divide(listened, published)
+
+    def _resolve(self, what: str, uses: Iterable[tuple[str, Any]]) -> set[str]:
+        """The declared names of the channels that code uses; a channel without a binding is a finding."""
+        declared: set[str] = set()
+        for channel, code in uses:
+            found = self._configuration.find_binding(channel)
+            if found is None:
+                self.findings.append(
+                    Finding(Severity.ERROR, self._missing(what, channel, code), code_origin(code))
+                )
+            else:
+                declared.add(found)
+        return declared
+
+    def _missing(self, what: str, channel: str, code: Any) -> str:
+        text = f"{what} {_name(code)} uses channel {channel!r}, which has no binding"
+        profiles = self._configuration.inactive_bindings.get(channel)
+        if profiles:
+            active = " or ".join(f"spring.profiles.active={profile}" for profile in profiles)
+            return f"{text} in the active profiles; it has one with {active}"
+        known = list(self._configuration.properties.bindings)
+        near = difflib.get_close_matches(channel, known, n=1)
+        if near:
+            return f"{text}; did you mean {near[0]!r}?"
+        listed = ", ".join(sorted(known)) or "none"
+        return f"{text}; declare spring.cloud.stream.bindings.{channel}.destination (declared: {listed})"
+
+    def _divide(self, listened: set[str], published: set[str]) -> Channels:
+        bindings = self._configuration.properties.bindings
+        inputs = {name: bindings[name] for name in bindings if name in listened}
+        outputs: dict[str, BindingProperties] = {}
+        for name, properties in bindings.items():
+            if name in listened:
+                continue
+            if name in published or not _looks_like_input(name, properties):
+                outputs[name] = properties
+            else:
+                self._warn(f"binding {name} has no listener in this application", name)
+        return Channels(inputs, outputs)
+
+    def _error(self, text: str, binding: str) -> None:
+        self.findings.append(Finding(Severity.ERROR, text, self._configuration.origin_of(f"bindings.{binding}")))
+
+    def _warn(self, text: str, binding: str) -> None:
+        origin = self._configuration.origin_of(f"bindings.{binding}")
+        self.findings.append(Finding(Severity.WARNING, text, origin))
+
+
+def code_origin(code: Any) -> Origin | None:
+    """Where a function or class is defined; None where Python does not know."""
+    try:
+        path = inspect.getsourcefile(code)
+        line = inspect.getsourcelines(code)[1]
+    except (OSError, TypeError):
+        return None
+    if path is None:
+        return None
+    file = Path(path)
+    shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+    return Origin(str(shown), line, 1)
+
+
+def sorted_findings(*sources: Sequence[Finding]) -> tuple[Finding, ...]:
+    """All findings, each once, errors of one place before its warnings as they came."""
+    return tuple(dict.fromkeys(finding for source in sources for finding in source))
+
+
+def _looks_like_input(name: str, properties: BindingProperties) -> bool:
+    """A group makes sense for inputs only, and so do the names of both conventions: `in-x`, `x-in-0`."""
+    lowered = name.lower()
+    return properties.group is not None or lowered.startswith("in-") or "-in-" in lowered or lowered == "input"
+
+
+def _name(code: Any) -> str:
+    return str(getattr(code, "__qualname__", code))

@@ -1,0 +1,45 @@
+"""Collects the marks that decorators left: from modules, classes, functions and objects, never from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from streambind.inbound.listener import ListenerMark, listeners_of
+from streambind.outbound.publication import Publication, publications_of
+
+
+@dataclass(frozen=True)
+class Declarations:
+    """What the included code declares, each mark once, in the order of `include`."""
+
+    listeners: tuple[ListenerMark, ...]
+    publications: tuple[Publication, ...]
+
+    def published(self) -> Iterator[tuple[str, Any]]:
+        """Channels that code publishes to, each with the class or function that does."""
+        for publication in self.publications:
+            yield publication.binding, publication.declared_on
+        for mark in self.listeners:
+            if mark.reply is not None:
+                yield mark.reply.binding, mark.function
+
+
+def collect(include: Iterable[object]) -> Declarations:
+    """The marks of the modules, classes, functions and objects given."""
+    sources = tuple(include)
+    classes = [cls for source in sources for cls in _classes(source)]
+    return Declarations(
+        listeners=tuple(dict.fromkeys(mark for source in sources for mark in listeners_of(source))),
+        publications=tuple(dict.fromkeys(mark for cls in classes for mark in publications_of(cls))),
+    )
+
+
+def _classes(source: object) -> list[type]:
+    if isinstance(source, type):
+        return [source]
+    if isinstance(source, ModuleType):
+        return [value for value in vars(source).values() if isinstance(value, type)]
+    return []

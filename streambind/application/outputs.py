@@ -1,0 +1,161 @@
+"""The outputs of an application: how each encodes, and who sends for it: the relay, or a sender of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import tzinfo
+from functools import partial
+
+from streambind.binding.binder import ProducerBinding, ProducerTarget
+from streambind.binding.binding import BindingState, DirectProducer, OutputBinding
+from streambind.binding.factory import BinderFactory
+from streambind.configuration import BindingProperties, Configuration, Finding, Severity
+from streambind.configuration.properties import Publish
+from streambind.conversion import converter_for
+from streambind.errors import ConfigurationError, LifecycleError
+from streambind.outbound.outgoing import Outgoing, OutputPlan
+from streambind.outbound.sender import OnError, QueuedSender
+from streambind.outbound.wire_message import direct_message
+
+QUEUE_CAPACITY = 10_000
+
+
+def plan_outputs(
+    outputs: Mapping[str, BindingProperties], configuration: Configuration, time_zone: tzinfo
+) -> tuple[dict[str, OutputPlan], list[Finding]]:
+    """What the writing side needs of each output; a content type without converter is a finding."""
+    plans: dict[str, OutputPlan] = {}
+    findings: list[Finding] = []
+    for name, properties in outputs.items():
+        try:
+            encoder = converter_for(properties.content_type).encoder(time_zone)
+        except ConfigurationError as error:
+            key = f"bindings.{name}.content-type"
+            findings.append(Finding(Severity.ERROR, str(error), configuration.origin_of(key)))
+            continue
+        plans[name] = OutputPlan(
+            binding=name,
+            destination=properties.destination or name,
+            encoder=encoder,
+            content_type=properties.content_type,
+            publish=properties.producer.publish,
+            deletes=properties.producer.deletes,
+        )
+    return plans, findings
+
+
+class Outputs:
+    """The output bindings of a started application. Thread-safe.
+
+    An output whose events go through the outbox has a producer without a time limit, for the relay; a second
+    one for direct sends is bound when somebody first sends directly.
+    """
+
+    def __init__(
+        self,
+        plans: Mapping[str, OutputPlan],
+        configuration: Configuration,
+        binders: BinderFactory,
+        on_publish_error: OnError | None,
+    ) -> None:
+        self.plans = plans
+        self._configuration = configuration
+        self._binders = binders
+        self._on_publish_error = on_publish_error
+        self._senders: dict[str, QueuedSender] = {}
+        self._direct: dict[str, DirectProducer] = {}
+        self._lock = threading.Lock()
+        self._stopped = False
+        self.bindings = {name: self._binding(plan) for name, plan in plans.items()}
+
+    def relay_producer(self, destination: str) -> ProducerBinding | None:
+        """The producer of an output to the destination; None if there is none.
+
+        Raises:
+            BrokerUnavailableError: the output is not bound.
+        """
+        candidates = [binding for binding in self.bindings.values() if binding.destination == destination]
+        bound = [binding for binding in candidates if binding.state is BindingState.RUNNING]
+        return (bound or candidates)[0].producer() if candidates else None
+
+    def sender(self, name: str) -> QueuedSender:
+        """The sender for direct messages of an output, made on first use.
+
+        Raises:
+            LifecycleError: the application has been stopped.
+        """
+        with self._lock:
+            if self._stopped:
+                raise LifecycleError(f"binding {name}: the application has been stopped; start it before sending")
+            if name not in self._senders:
+                plan = self.plans[name]
+                self._senders[name] = QueuedSender(
+                    self._direct_producer(plan),
+                    name,
+                    destination=plan.destination,
+                    capacity=QUEUE_CAPACITY,
+                    timeout_ms=self._properties(name).producer.send_timeout_ms,
+                    on_error=self._on_publish_error,
+                )
+            return self._senders[name]
+
+    def send_after_commit(self, messages: Sequence[Outgoing]) -> None:
+        """Queue what a commit has released, in order; never raises."""
+        for message in messages:
+            self.sender(message.binding).post(direct_message(message))
+
+    def auto_startup(self) -> list[str]:
+        """The names of the bindings that start with the application."""
+        return [name for name in self.bindings if self._properties(name).producer.auto_startup]
+
+    def stop(self, timeout_ms: int) -> None:
+        """Let the senders end within the time, all at once, then their producers."""
+        with self._lock:
+            self._stopped = True
+            senders, direct = list(self._senders.values()), list(self._direct.values())
+        _at_once([partial(sender.stop, timeout_ms) for sender in senders])
+        for producer in direct:
+            producer.unbind(timeout_ms)
+
+    def _properties(self, name: str) -> BindingProperties:
+        return self._configuration.properties.bindings[name]
+
+    def _binding(self, plan: OutputPlan) -> OutputBinding:
+        waits = plan.publish is Publish.OUTBOX
+        timeout_ms = None if waits else self._properties(plan.binding).producer.send_timeout_ms
+        return self._bound_with(plan, timeout_ms)
+
+    def _direct_producer(self, plan: OutputPlan) -> DirectProducer:
+        if plan.publish is Publish.OUTBOX:
+            binding = self._bound_with(plan, self._properties(plan.binding).producer.send_timeout_ms)
+        else:
+            binding = self.bindings[plan.binding]
+        producer = DirectProducer(binding)
+        self._direct[plan.binding] = producer
+        return producer
+
+    def _bound_with(self, plan: OutputPlan, timeout_ms: int | None) -> OutputBinding:
+        binder_name = self._configuration.binder_name(plan.binding)
+        target = ProducerTarget(
+            binding=plan.binding,
+            destination=plan.destination,
+            properties=self._properties(plan.binding).producer,
+            extended=self._configuration.binder(binder_name).producer(plan.binding),
+            timeout_ms=timeout_ms,
+        )
+
+        def bind() -> ProducerBinding:
+            producer = self._binders.binder(binder_name).bind_producer(target)
+            plan.max_payload_bytes = producer.max_payload_bytes()
+            return producer
+
+        return OutputBinding(plan.binding, bind, destination=plan.destination, binder=binder_name)
+
+
+def _at_once(works: Sequence[Callable[[], None]]) -> None:
+    threads = [threading.Thread(target=work, name="streambind-stop") for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

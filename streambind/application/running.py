@@ -1,0 +1,106 @@
+"""The parts of a started application, in the order in which they start and, reversed, stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+
+from streambind.application.blueprint import Blueprint
+from streambind.application.inputs import Inputs
+from streambind.application.outputs import Outputs
+from streambind.binding.binder import BinderType
+from streambind.binding.factory import BinderFactory
+from streambind.binding.service import BindingService
+from streambind.errors import DatabaseUnavailableError
+from streambind.outbound.relay import Relay
+from streambind.outbound.sender import OnError
+from streambind.persistence.failures import describe, is_database_trouble
+from streambind.persistence.schema import prepare_tables
+
+log = logging.getLogger("streambind")
+
+_RELAY_SHARE = 0.5
+"""Of the time that is left after the inputs have stopped, the relay may use this much for draining."""
+
+
+class Running:
+    """One start of an application. `start` and `stop` are called once each, from one thread at a time."""
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        types: Mapping[str, BinderType],
+        *,
+        owner: str,
+        on_publish_error: OnError | None,
+    ) -> None:
+        configuration = blueprint.configuration
+        self._blueprint = blueprint
+        self._tables_ready = threading.Event()
+        self._tables_lock = threading.Lock()
+        self._binders = BinderFactory(configuration, types)
+        self.outputs = Outputs(blueprint.outputs, configuration, self._binders, on_publish_error)
+        self.inputs = Inputs(blueprint, self._binders, self.require_tables)
+        properties = configuration.properties
+        self.bindings = BindingService(
+            list(self.outputs.bindings.values()),
+            list(self.inputs.bindings.values()),
+            retry_interval_s=properties.binding_retry_interval_s,
+        )
+        self.relay = (
+            Relay(blueprint.database, self.outputs.relay_producer, properties.outbox, owner)
+            if blueprint.database is not None and blueprint.needs_relay
+            else None
+        )
+
+    def start(self) -> None:
+        """
+        Raises:
+            StreambindError: tables are missing, or a binding was refused for good.
+        """
+        try:
+            self.require_tables()
+        except DatabaseUnavailableError as error:
+            log.warning("%s; what needs it waits", error)
+        if self.relay is not None:
+            self.relay.start()
+        self.bindings.start([*self.outputs.auto_startup(), *self.inputs.auto_startup()])
+
+    def stop(self, deadline: float) -> None:
+        """Inputs first; then the relay sends what their handlers have committed; outputs last. `deadline` is a
+        time.monotonic(); what is not sent by then stays in the outbox."""
+        self.bindings.stop_inputs(_left_ms(deadline))
+        if self.relay is not None:
+            self.relay.stop(round(_left_ms(deadline) * _RELAY_SHARE))
+        self.outputs.stop(_left_ms(deadline))
+        self.bindings.stop_outputs(_left_ms(deadline))
+        self.inputs.close(_left_ms(deadline))
+        self._binders.close(_left_ms(deadline))
+
+    def require_tables(self) -> None:
+        """Make sure, once, that streambind's tables are there, if they are needed.
+
+        Raises:
+            DatabaseUnavailableError: the database is away.
+            SchemaError: the tables are missing, or of another version.
+        """
+        if self._tables_ready.is_set():
+            return
+        with self._tables_lock:
+            database = self._blueprint.database
+            if database is not None and self._blueprint.needs_tables:
+                try:
+                    prepare_tables(database)
+                except Exception as error:
+                    if not is_database_trouble(error):
+                        raise
+                    raise DatabaseUnavailableError(
+                        f"the database {database.engine.url!r} is away: {describe(error)}"
+                    ) from error
+            self._tables_ready.set()
+
+
+def _left_ms(deadline: float) -> int:
+    return max(0, round((deadline - time.monotonic()) * 1000))

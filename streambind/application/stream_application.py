@@ -1,0 +1,282 @@
+"""StreamApplication: configuration, declarations and a database become running bindings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import async_sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
+
+from streambind.application.blueprint import Blueprint
+from streambind.application.links import Links
+from streambind.application.running import Running
+from streambind.binding.binder import BinderType
+from streambind.binding.binding import BindingStatus, InputBinding, OutputBinding
+from streambind.binding.factory import binder_types
+from streambind.configuration import Configuration, Finding
+from streambind.errors import ConfigurationError, LifecycleError
+from streambind.event_loop import EventLoop
+from streambind.inbound.statistics import Figures
+from streambind.message import Message
+from streambind.outbound.bridge import StreamBridge
+from streambind.outbound.relay_state import RelayState
+from streambind.persistence.database import AnySessions, Database
+
+log = logging.getLogger("streambind")
+
+
+class StreamApplication:
+    """Bindings, listeners, published entities and their database, as one thing to start and stop.
+
+    `location` is a folder with `application.yaml` or a file. `database` is the sessionmaker (or
+    async_sessionmaker) of the service; without it `streambind.datasource.url` makes one. Marks are collected
+    from `include`: modules, classes, functions or objects. `arguments` are `--key=value` overrides; None takes
+    those of the command line that begin with `--spring.` or `--streambind.`.
+
+    Building validates everything and attaches capture to the sessionmaker; no thread, loop or connection exists
+    before `start()`. An application that is built and never started writes its events to the outbox, for a
+    relay elsewhere to send.
+
+    `on_publish_error` is told of messages that `producer.publish: after-commit` could not send.
+
+    Raises:
+        ConfigurationError: with every finding at once.
+    """
+
+    def __init__(
+        self,
+        location: str | Path,
+        *,
+        database: AnySessions | None = None,
+        include: Iterable[object] = (),
+        arguments: Sequence[str] | None = None,
+        overrides: Mapping[str, object] | None = None,
+        on_publish_error: Callable[[Message, Exception], None] | None = None,
+    ) -> None:
+        self._loop = EventLoop()
+        self._links = Links()
+        self._blueprint = Blueprint(
+            location,
+            loop=self._loop,
+            links=self._links,
+            database=database,
+            include=include,
+            arguments=_own_arguments() if arguments is None else arguments,
+            overrides=overrides or {},
+        )
+        self._on_publish_error = on_publish_error
+        self._binder_types: Mapping[str, BinderType] = binder_types()
+        self._lock = threading.RLock()
+
+    @property
+    def bridge(self) -> StreamBridge:
+        """The way to an output binding outside a database transaction."""
+        return self._blueprint.bridge
+
+    @property
+    def configuration(self) -> Configuration:
+        return self._blueprint.configuration
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The warnings that building found."""
+        return self._blueprint.findings
+
+    @property
+    def database(self) -> Database | None:
+        """The service's database; None if the application uses none."""
+        return self._blueprint.database
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the service's database; of an asynchronous one the synchronous inside.
+
+        Raises:
+            ConfigurationError: the application has no database.
+        """
+        return self._require_database().engine
+
+    @property
+    def sessions(self) -> sessionmaker[Session]:
+        """The service's sessionmaker, whose commits publish.
+
+        Raises:
+            ConfigurationError: the application has no database, or an asynchronous one.
+        """
+        sessions = self._require_database().sessions
+        if not isinstance(sessions, sessionmaker):
+            raise ConfigurationError("this application's database is asynchronous: use async_sessions")
+        return sessions
+
+    @property
+    def async_sessions(self) -> async_sessionmaker[Any]:
+        """The service's async_sessionmaker, whose commits publish.
+
+        Raises:
+            ConfigurationError: the application has no database, or a synchronous one.
+        """
+        sessions = self._require_database().sessions
+        if not isinstance(sessions, async_sessionmaker):
+            raise ConfigurationError("this application's database is synchronous: use sessions")
+        return sessions
+
+    @property
+    def is_running(self) -> bool:
+        return self._links.running is not None
+
+    @property
+    def relay(self) -> RelayState | None:
+        """How the relay fares; None where this application runs none."""
+        running = self._links.running
+        return None if running is None or running.relay is None else running.relay.state
+
+    def status(self) -> list[BindingStatus]:
+        """Every binding in use. Asks neither broker nor database."""
+        running = self._links.running
+        return [] if running is None else running.bindings.status()
+
+    def figures(self, binding: str) -> Figures | None:
+        """What the deliveries of an input have done since it was started."""
+        running = self._links.running
+        return None if running is None else running.inputs.figures(binding)
+
+    def binding(self, name: str) -> InputBinding | OutputBinding:
+        """A binding, to stop, start, pause or resume it.
+
+        Raises:
+            LifecycleError: the application does not run.
+            ConfigurationError: it has no such binding.
+        """
+        return self._links.parts().bindings.binding(name)
+
+    def use_binders(self, types: Mapping[str, BinderType]) -> None:
+        """Take other binders under the configured names, from the next start on: for tests.
+
+        Raises:
+            LifecycleError: the application runs.
+        """
+        with self._lock:
+            if self._links.running is not None:
+                raise LifecycleError("stop the application before giving it other binders")
+            self._binder_types = types
+
+    def start(self) -> None:
+        """Start the relay and all bindings: outputs first, inputs last. A broker or database that is away does
+        not stop it: what needs it waits, visibly, and is tried again.
+
+        Raises:
+            LifecycleError: it runs already, or was started before a fork.
+            StreambindError: a start was refused for good; nothing runs then.
+        """
+        with self._lock:
+            self._links.refuse_fork()
+            if self._links.running is not None:
+                raise LifecycleError("the application runs already")
+            for finding in self.findings:
+                log.warning("%s", finding)
+            running = Running(
+                self._blueprint,
+                self._binder_types,
+                owner=f"{os.getpid()}-{uuid.uuid4().hex[:12]}",
+                on_publish_error=self._on_publish_error,
+            )
+            self._links.connect(running)
+            try:
+                running.start()
+            except BaseException:
+                self._stop(running, self._shutdown_timeout_ms())
+                raise
+
+    def stop(self, timeout_ms: int | None = None) -> None:
+        """Drain and stop: inputs first, then the relay and the senders, then outputs; within
+        `streambind.shutdown-timeout` altogether. Idempotent. Never on the thread of the running event loop.
+
+        Raises:
+            LifecycleError: called from the event loop, or in a process forked after the start.
+        """
+        if self._loop.is_current():
+            raise LifecycleError(
+                "stop() would block the event loop that it waits for: use `async with stream.lifespan()`, "
+                "or await asyncio.to_thread(stream.stop)"
+            )
+        with self._lock:
+            self._links.refuse_fork()
+            running = self._links.running
+            if running is not None:
+                self._stop(running, timeout_ms or self._shutdown_timeout_ms())
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @asynccontextmanager
+    async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
+        """Run while a web application runs: `FastAPI(lifespan=stream.lifespan)`. Coroutines run on its loop."""
+        self._loop.adopt(asyncio.get_running_loop())
+        try:
+            await asyncio.to_thread(self.start)
+            yield
+        finally:
+            await asyncio.to_thread(self.stop)
+            self._loop.close()
+
+    def run(self) -> None:
+        """Run until SIGTERM or SIGINT, then drain; a second signal ends the process at once. On the main thread
+        only: signals go there."""
+        stop = threading.Event()
+
+        def on_signal(number: int, _frame: FrameType | None) -> None:
+            if stop.is_set():
+                os._exit(128 + number)
+            log.info("%s: draining; once more ends at once", signal.Signals(number).name)
+            stop.set()
+
+        before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            with self:
+                stop.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, running: Running, timeout_ms: int) -> None:
+        try:
+            running.stop(time.monotonic() + timeout_ms / 1000)
+        finally:
+            self._links.disconnect()
+
+    def _shutdown_timeout_ms(self) -> int:
+        return self.configuration.properties.shutdown_timeout_ms
+
+    def _require_database(self) -> Database:
+        if self.database is None:
+            raise ConfigurationError(
+                "this application has no database: set streambind.datasource.url, "
+                "or write StreamApplication(..., database=Sessions)"
+            )
+        return self.database
+
+
+def _own_arguments() -> list[str]:
+    return [argument for argument in sys.argv[1:] if argument.startswith(("--spring.", "--streambind."))]

@@ -1,0 +1,124 @@
+"""How an application fares: its bindings, its outbox, and one word for all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from streambind.application import StreamApplication
+from streambind.binding.binding import BindingState, BindingStatus
+from streambind.errors import StreambindError
+from streambind.outbound.outbox_status import outbox_status
+from streambind.outbound.relay_state import RelayState, RelayStatus
+from streambind.persistence.database import Database
+from streambind.persistence.failures import describe
+
+
+class HealthStatus(StrEnum):
+    """`degraded`: something is in the way and is tried again, nothing is lost; `down`: somebody must act."""
+
+    UP = "up"
+    DEGRADED = "degraded"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class BindingHealth:
+    """One binding. `stalled` and `retrying` give reasons by partition; `counts` are since the process started."""
+
+    name: str
+    direction: str
+    status: HealthStatus
+    state: str
+    destination: str
+    group: str | None
+    assigned: tuple[int, ...] = ()
+    stalled: dict[int, str] = field(default_factory=dict)
+    retrying: dict[int, str] = field(default_factory=dict)
+    last_error: str | None = None
+    counts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxHealth:
+    """Committed, not yet sent. `oldest_age_ms` is None while the outbox is empty."""
+
+    status: HealthStatus
+    relay: str
+    backlog: int = 0
+    oldest_age_ms: int | None = None
+    blocked: int = 0
+    last_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The worst of its parts."""
+
+    status: HealthStatus
+    bindings: tuple[BindingHealth, ...]
+    outbox: OutboxHealth | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def health(application: StreamApplication) -> Health:
+    """The application's health now. Asks the database for the outbox's age, the broker for nothing."""
+    bindings = tuple(_binding(application, status) for status in application.status())
+    database, relay = application.database, application.relay
+    outbox = None if database is None or relay is None else _outbox(database, relay)
+    parts = [binding.status for binding in bindings] + ([outbox.status] if outbox else [])
+    return Health(_worst(parts), bindings, outbox)
+
+
+def _binding(application: StreamApplication, status: BindingStatus) -> BindingHealth:
+    stalled = {p.lane.partition: p.stalled for p in status.partitions if p.stalled}
+    retrying = {p.lane.partition: p.retrying for p in status.partitions if p.retrying}
+    figures = application.figures(status.name)
+    degraded = retrying or status.state is BindingState.WAITING or (figures and figures.degraded_since)
+    word = HealthStatus.DEGRADED if degraded else HealthStatus.UP
+    if stalled or status.state is BindingState.FAILED:
+        word = HealthStatus.DOWN
+    return BindingHealth(
+        name=status.name,
+        direction=status.direction,
+        status=word,
+        state=str(status.state),
+        destination=status.destination,
+        group=status.group,
+        assigned=tuple(sorted(p.lane.partition for p in status.partitions)),
+        stalled=stalled,
+        retrying=retrying,
+        last_error=status.last_error or (figures.last_error if figures else None),
+        counts=asdict(figures) if figures else {},
+    )
+
+
+def _outbox(database: Database, relay: RelayState) -> OutboxHealth:
+    words = {RelayStatus.DEGRADED: HealthStatus.DEGRADED, RelayStatus.FAILED: HealthStatus.DOWN}
+    word = words.get(relay.status, HealthStatus.UP)
+    try:
+        status = outbox_status(database)
+    except (SQLAlchemyError, StreambindError) as error:
+        return OutboxHealth(HealthStatus.DEGRADED, str(relay.status), relay.backlog, last_error=describe(error))
+    return OutboxHealth(
+        status=HealthStatus.DOWN if status.blocked else word,
+        relay=str(relay.status),
+        backlog=status.backlog,
+        oldest_age_ms=status.oldest_ms,
+        blocked=len(status.blocked),
+        last_error=relay.last_error,
+    )
+
+
+def _worst(parts: Sequence[HealthStatus]) -> HealthStatus:
+    for word in (HealthStatus.DOWN, HealthStatus.DEGRADED):
+        if word in parts:
+            return word
+    return HealthStatus.UP
