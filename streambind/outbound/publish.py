@@ -14,6 +14,7 @@ from streambind.outbound.captured_session import captured_session
 from streambind.outbound.keys import key_bytes
 from streambind.outbound.outgoing import outgoing
 from streambind.outbound.permits import is_suppressed
+from streambind.outbound.suppression import Suppression
 
 
 def publish(
@@ -36,7 +37,7 @@ def publish(
         CaptureError: there is no such output binding, it sends outside transactions, or the key is too long.
         EncodeError: the payload or a header cannot be encoded, or the payload is too large.
     """
-    synchronous = synchronous_session(session)
+    synchronous = _synchronous(session)
     if is_suppressed(synchronous):
         return
     captured = captured_session(synchronous)
@@ -55,12 +56,24 @@ def publish(
     captured.publish(synchronous, outgoing(plan, payload, key=key_bytes(key), headers=headers))
 
 
-def synchronous_session(session: Session | AsyncSession) -> Session:
-    """The Session that does the work; scoped sessions are looked up."""
-    found: Any = session
-    if isinstance(found, scoped_session | async_scoped_session):
-        found = found()
-    if isinstance(found, AsyncSession):
-        return found.sync_session
-    real: Session = found
-    return real
+def suppress_events(session: Session | AsyncSession) -> Suppression:
+    """No events of this session inside the block: `with suppress_events(session):`, and for an AsyncSession
+    `async with`. Blocks may be nested; other sessions go on publishing.
+
+    For imports, repairs and whatever the read models must not hear of: they are not told later either.
+    """
+    found = _looked_up(session)
+    return Suppression(_synchronous(session), found if isinstance(found, AsyncSession) else None)
+
+
+def _synchronous(session: Session | AsyncSession) -> Session:
+    found = _looked_up(session)
+    return found.sync_session if isinstance(found, AsyncSession) else found
+
+
+def _looked_up(session: Any) -> Session | AsyncSession:
+    """A scoped session stands for the session of its scope."""
+    found: Session | AsyncSession = (
+        session() if isinstance(session, scoped_session | async_scoped_session) else session
+    )
+    return found

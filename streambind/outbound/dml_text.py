@@ -1,0 +1,83 @@
+"""Which tables a piece of SQL text writes to (pure)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+_GAP = r"(?:\s|/\*.*?\*/|--[^\n]*\n)"
+_IDENTIFIER = r'(?:\w+|"[^"]+"|`[^`]+`|\[[^\]]+\])'
+_VERB = (
+    rf"\b(?P<verb>insert(?:{_GAP}+or{_GAP}+\w+)?{_GAP}+into"
+    rf"|replace{_GAP}+into|merge{_GAP}+into"
+    rf"|update(?:{_GAP}+or{_GAP}+\w+)?(?:{_GAP}+only)?"
+    rf"|delete{_GAP}+from(?:{_GAP}+only)?"
+    rf'|truncate(?:{_GAP}+table)?(?:{_GAP}+only)?(?:{_GAP}+[\w".]+{_GAP}*,)*)'
+)
+_BEFORE_NAME = rf'(?:{_GAP}+|(?=["`\[])|(?<=,))'
+_QUALIFIER = rf"(?:(?:{_IDENTIFIER}{_GAP}*\.{_GAP}*)?(?P<schema>{_IDENTIFIER}){_GAP}*\.{_GAP}*)?"
+
+# What is not statement: strings (quoted by '' or $tag$; E'' has backslashes) and comments. A quoted name is kept:
+# it may hold a quote of the other kind.
+_NOT_STATEMENT = re.compile(
+    r"""(?P<name>"[^"]*")|[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'"""
+    r"""|\$(?P<tag>\w*)\$(?P<body>.*?)\$(?P=tag)\$|/\*.*?\*/|--[^\n]*""",
+    re.DOTALL,
+)
+_ANONYMOUS_BLOCK = re.compile(r"\bdo(?:\s+language\s+\w+)?\s*$", re.IGNORECASE)
+_QUOTES = str.maketrans("", "", '"`[]')
+
+_LONGEST_REMEMBERED = 4096
+
+
+class Written(NamedTuple):
+    """A table that a statement writes to, in lower case. `removes`: rows may go away."""
+
+    name: str
+    schema: str | None
+    removes: bool
+
+
+class DmlText:
+    """Finds writes to a fixed set of tables. Thread-safe."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = tuple({name.lower() for name in names})
+        either = "|".join(re.escape(name) for name in sorted(self._names, key=len, reverse=True))
+        name = rf'{_QUALIFIER}["`\[]?(?P<name>{either})["`\]]?(?![\w"`])'
+        self._write = re.compile(f"{_VERB}{_BEFORE_NAME}{name}", re.IGNORECASE | re.DOTALL)
+        self._remembered = lru_cache(maxsize=1024)(self._find)
+
+    def written(self, sql: str) -> tuple[Written, ...]:
+        """The tables of the set that the text writes to, once for each time that it does."""
+        if not self._names:
+            return ()
+        return self._remembered(sql) if len(sql) <= _LONGEST_REMEMBERED else self._find(sql)
+
+    def _find(self, sql: str) -> tuple[Written, ...]:
+        # Most texts are told in one pass: they name none of the tables.
+        lowered = sql.lower()
+        if not any(name in lowered for name in self._names) or self._write.search(sql) is None:
+            return ()
+        return tuple(map(_written, self._write.finditer(_NOT_STATEMENT.sub(_blank, sql))))
+
+
+def _written(match: re.Match[str]) -> Written:
+    schema: str | None = match["schema"]
+    return Written(
+        match["name"].lower(),
+        schema.translate(_QUOTES).lower() if schema else None,
+        match["verb"].lower().startswith(("delete", "truncate", "replace", "merge")),
+    )
+
+
+def _blank(match: re.Match[str]) -> str:
+    if match["name"]:
+        return match["name"]
+    body: str | None = match["body"]
+    # The body of DO $$ ... $$ runs now, that of CREATE FUNCTION does not.
+    if body is not None and _ANONYMOUS_BLOCK.search(match.string, 0, match.start()):
+        return f" {body} "
+    return " "
