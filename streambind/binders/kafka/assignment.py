@@ -200,7 +200,7 @@ class Assignment:
         """Whether a start or a resumption may be due any moment."""
         with self._state:
             return any(why is None for why in self.starting.values()) or any(
-                lane.paused and lane.slow and lane.stalled is None for lane in self.lanes.values()
+                lane.paused and lane.stalled is None for lane in self.lanes.values()
             )
 
     def abandon(self) -> None:

@@ -35,7 +35,10 @@ SIZE_MARGIN_BYTES = 512
 
 _CONSUMER_DEFAULTS = {
     "topic.metadata.refresh.interval.ms": "10000",
+    # The client stops for fetch.queue.backoff.ms whenever it holds queued.min.messages; with its own defaults
+    # (100000 and one second) a fast listener waits most of the time.
     "queued.min.messages": "20000",
+    "fetch.queue.backoff.ms": "20",
 }
 _PRODUCER_DEFAULTS = {
     "enable.idempotence": "true",

@@ -12,20 +12,23 @@ from streambind.message import boundary
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """How much of a partition may wait in memory: above `high` it is paused, from `low` on it is resumed.
+    """How much of a partition may wait in memory. From `high` on polling waits for it if it can, above `most` the
+    partition is paused in any case, and resumed from `low` on.
 
-    Far apart, since pausing throws away what the client has fetched ahead.
+    Far apart, since pausing throws away what the client has fetched ahead; and the client hands out a fetch of
+    one partition as a whole, while the workers of others may have nothing to do.
     """
 
-    high: int
     low: int
-    high_bytes: int = 16 * 1024 * 1024
-    low_bytes: int = 4 * 1024 * 1024
+    high: int
+    most: int
+    high_bytes: int = 4 * 1024 * 1024
+    most_bytes: int = 16 * 1024 * 1024
 
     @classmethod
     def around(cls, batch: int) -> QueueLimits:
         high = max(4 * batch, 2000)
-        return cls(high=high, low=high // 4)
+        return cls(low=high // 4, high=high, most=10 * high)
 
 
 class KafkaLane:
@@ -51,7 +54,6 @@ class KafkaLane:
         "running",
         "scheduled",
         "seeking",
-        "slow",
         "stalled",
         "worker",
     )
@@ -67,7 +69,6 @@ class KafkaLane:
         self.dropped = False
         self.abandoned = False
         self.paused = False
-        self.slow = False
         self.stalled: str | None = None
         self.retrying: str | None = None
         self.seeking: int | None = None
@@ -173,8 +174,11 @@ class KafkaLane:
     def is_full(self) -> bool:
         return len(self._pending) >= self._limits.high or self._bytes >= self._limits.high_bytes
 
+    def overflows(self) -> bool:
+        return len(self._pending) >= self._limits.most or self._bytes >= self._limits.most_bytes
+
     def is_drained(self) -> bool:
-        return len(self._pending) <= self._limits.low and self._bytes <= self._limits.low_bytes
+        return len(self._pending) <= self._limits.low and self._bytes < self._limits.high_bytes
 
     def state(self) -> PartitionState:
         return PartitionState(self.lane, self.position, stalled=self.stalled, retrying=self.retrying)

@@ -147,15 +147,21 @@ class PollLoop:
         return [((t or "", p or 0), len([*run])) for (t, p), run in groupby(keys)]
 
     def _relieve(self, full: list[KafkaLane]) -> None:
-        """Let the workers catch up with full lanes; who does not is paused. Nobody waits while a worker idles."""
+        """Let the workers catch up with full lanes, unless one of them idles: what it needs may be next in the
+        client's queue. A lane that stays full is paused, and one that overflows is paused at once."""
+        lanes = self._assignment.lanes.values()
         with self._state:
-            if self._workers.all_busy(self._assignment.lanes.values()) and not any(lane.slow for lane in full):
-                self._state.wait_for(
-                    lambda: any(lane.is_drained() or lane.stalled is not None for lane in full), timeout=PATIENCE_S
+            idle = not self._workers.all_busy(lanes)
+            if not idle:
+                idle = self._state.wait_for(
+                    lambda: all(lane.is_drained() for lane in full) or not self._workers.all_busy(lanes),
+                    timeout=PATIENCE_S,
                 )
-            slow = [lane for lane in full if lane.is_full() and not lane.paused]
+            slow = [
+                lane for lane in full if not lane.paused and (lane.overflows() or (not idle and lane.is_full()))
+            ]
             for lane in slow:
-                lane.slow = lane.paused = True
+                lane.paused = True
         self._pause(slow)
 
     def _carry_out(self) -> None:

@@ -27,13 +27,15 @@ def read_messages(
         BrokerUnavailableError: nothing came, and not because there is nothing.
     """
     deadline = time.monotonic() + timeout_s
-    consumer = Consumer({**settings, "enable.partition.eof": "true", "log_level": "0"})
+    consumer = Consumer({**settings, "enable.partition.eof": "true", "fetch.wait.max.ms": "10", "log_level": "0"})
     open_partitions = set(starts)
     found: list[Message] = []
     try:
         consumer.assign([TopicPartition(destination, p, offset) for p, offset in starts.items()])
         while open_partitions and len(found) < LIMIT and time.monotonic() < deadline:
-            for message in consumer.consume(LIMIT - len(found), _POLL_S):
+            first = consumer.poll(_POLL_S)
+            rest = consumer.consume(max(1, LIMIT - len(found) - 1), 0)
+            for message in rest if first is None else [first, *rest]:
                 error = message.error()
                 if error is None:
                     found.append(message_of(message, destination))
