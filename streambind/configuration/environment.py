@@ -123,7 +123,7 @@ class _Matcher:
         elif isinstance(shape, Table) or (isinstance(shape, Leaf) and shape.takes_any and tokens):
             if tokens:
                 yield (*path, *self._entry(tokens, path))
-        elif isinstance(shape, Listing) and len(tokens) == 1 and tokens[0].isdigit():
+        elif isinstance(shape, Listing) and tokens[:1] and tokens[0].isdecimal() and tokens[1:] in ([], [""]):
             yield (*path, f"[{int(tokens[0])}]")
         elif not tokens:
             yield path

@@ -58,7 +58,7 @@ def near_root(name: Name) -> Misfit | None:
     segments = tuple(uniform(s) for s in name[:3])
     for size, root in ((3, SPRING_ROOT), (1, OWN_ROOT)):
         same = [_ratio(a, b) for a, b in zip(segments, root, strict=False)]
-        if len(segments) >= size and sorted(same)[1:] == [1.0] * (size - 1) and min(same) >= 0.75:
+        if len(segments) >= size and sorted(same)[1:] == [1.0] * (size - 1) and min(same) >= 0.8:
             return Misfit(size, f"'{dotted(name[:size])}' is not read; did you mean '{dotted(root)}'?")
     for beginning in (SPRING_ROOT[1:], SPRING_ROOT[::2]):
         if segments[:2] == beginning:
@@ -120,6 +120,8 @@ class _Walk:
 
     def _key(self, table: Table) -> Misfit | None:
         segment = self.name[self.at]
+        if is_index(segment):
+            return self._no_list()
         key = unbracketed(segment)
         dropped = sorted({c for c in segment if not (c.isascii() and (c.isalnum() or c in "-_"))})
         if segment == key and dropped:
@@ -133,6 +135,8 @@ class _Walk:
     def _entry(self, value: Leaf | Listing) -> Slot | Misfit:
         """An entry of a table of values: all the rest of the name is its key."""
         rest = self.name[self.at :]
+        if is_index(rest[0]) and isinstance(value, Leaf):
+            return self._no_list()
         indexed = is_index(rest[-1]) and len(rest) > 1
         if indexed and isinstance(value, Leaf):
             return self._too_long(value)
@@ -147,14 +151,16 @@ class _Walk:
         kind = "a list" if isinstance(shape, Listing) else "a single value"
         return Misfit(self.at, f"'{name}' takes {kind}, not a mapping")
 
+    def _no_list(self) -> Misfit:
+        return Misfit(self.at, f"{self._where()} takes a mapping of names to values, not a list")
+
     def _unknown(self, group: Group) -> Misfit:
         segment = self.name[self.at]
-        where = self._where()
         if is_index(segment):
-            return Misfit(self.at, f"{where} takes a mapping of names to values, not a list")
+            return self._no_list()
         known = [m.name for m in group.members.values()]
         hint = self._elsewhere(segment) or did_you_mean(segment, known) or self._no_binder(group)
-        return Misfit(self.at + 1, f"unknown key '{segment}' in {where}{hint}")
+        return Misfit(self.at + 1, f"unknown key '{segment}' in {self._where()}{hint}")
 
     def _where(self) -> str:
         bindings = [key for kind, key in self.keys if kind == "bindings"]

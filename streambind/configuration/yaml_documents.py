@@ -189,7 +189,10 @@ class _Reader:
         if not self._bounded(node, depth):
             return
         if node.tag not in _TAGS:
-            self._report(f"the tag '{node.tag.removeprefix(_TAG)}' is not supported; a text like this stands in quotes", node)
+            self._report(
+                f"the tag '{node.tag.removeprefix(_TAG)}' is not supported; a text like this stands in quotes",
+                node,
+            )
         elif isinstance(node, yaml.MappingNode) and node.value:
             self._mapping(node, name, depth + 1)
         elif isinstance(node, yaml.SequenceNode) and node.value:

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streambind.configuration.environment import Declared, read_arguments, read_environment
+from streambind.configuration.names import dotted
+from streambind.configuration.shape import environment
+from tests.unit.configuration.conftest import Configured, shown
+from tests.unit.configuration.fake_binder import MODELS, FakeBinderProperties, FakeConsumerProperties
+
+FILE = """
+spring.cloud.stream:
+  kafka:
+    binder:
+      brokers: [a, b]
+      configuration: {max.poll.records: 1}
+    bindings.in-a.consumer.enableDlq: true
+  bindings:
+    in-a: {group: g}
+    in-aGroup: {}
+"""
+ROOT = environment(MODELS.values())
+
+
+def binder(configured: Configured, **environ: str) -> FakeBinderProperties:
+    configuration = configured(FILE, environ=environ)
+    assert shown(configuration) == []
+    properties = configuration.binder("kafka").properties
+    assert isinstance(properties, FakeBinderProperties)
+    return properties
+
+
+@pytest.mark.parametrize("prefix", ["SPRING_CLOUD_STREAM_", "STREAMBIND_", "spring_cloud_stream_", "streambind_"])
+@pytest.mark.parametrize("key", ["INSTANCECOUNT", "INSTANCE_COUNT"])
+def test_a_property_is_overridden_in_both_spellings(configured: Configured, prefix: str, key: str) -> None:
+    variable = prefix + (key if prefix.isupper() else key.lower())
+    configuration = configured(FILE, environ={variable: "5"})
+    assert shown(configuration) == []
+    assert configuration.properties.instance_count == 5
+
+
+def test_nothing_needs_to_be_declared_for_a_property_of_the_schema(configured: Configured) -> None:
+    assert binder(configured, SPRING_CLOUD_STREAM_KAFKA_BINDER_REQUIREDACKS="1").required_acks == "1"
+
+
+def test_a_list_is_replaced_by_text_or_by_indices(configured: Configured) -> None:
+    name = "SPRING_CLOUD_STREAM_KAFKA_BINDER_BROKERS"
+    assert binder(configured, **{name: "c, d,e"}).brokers == ["c", "d", "e"]
+    assert binder(configured, **{f"{name}_0": "c"}).brokers == ["c"]
+    assert binder(configured, **{f"{name}_0": "c", f"{name}_1": "d"}).brokers == ["c", "d"]
+
+
+def test_the_index_of_a_list_may_end_in_an_underscore(configured: Configured) -> None:
+    assert binder(configured, SPRING_CLOUD_STREAM_KAFKA_BINDER_BROKERS_0_="c").brokers == ["c"]
+
+
+def test_an_entry_of_a_map_is_found_or_made(configured: Configured) -> None:
+    name = "SPRING_CLOUD_STREAM_KAFKA_BINDER_CONFIGURATION_"
+    made = binder(configured, **{f"{name}MAX_POLL_RECORDS": "2", f"{name}SECURITY_PROTOCOL": "SSL"})
+    assert made.configuration == {"max.poll.records": "2", "security.protocol": "SSL"}
+
+
+def test_the_binding_of_a_binder_is_found(configured: Configured) -> None:
+    variable = "SPRING_CLOUD_STREAM_KAFKA_BINDINGS_INA_CONSUMER_STARTOFFSET"
+    configuration = configured(FILE, environ={variable: "latest"})
+    assert shown(configuration) == []
+    consumer = configuration.binder("kafka").consumer("in-a")
+    assert isinstance(consumer, FakeConsumerProperties)
+    assert (consumer.start_offset, consumer.enable_dlq) == ("latest", True)
+
+
+def test_of_two_spellings_the_first_of_spring_wins(configured: Configured) -> None:
+    name = "SPRING_CLOUD_STREAM_BINDINGS_"
+    environ = {f"{name}IN_A_DESTINATION": "second", f"{name}INA_DESTINATION": "first"}
+    assert configured(FILE, environ=environ).properties.bindings["in-a"].destination == "first"
+
+
+def test_a_name_that_fits_twice_is_settled_by_the_exact_spelling(configured: Configured) -> None:
+    configuration = configured(FILE, environ={"STREAMBIND_BINDINGS_IN_A_GROUP": "x"})
+    assert shown(configuration) == []
+    assert configuration.properties.bindings["in-a"].group == "x"
+
+
+def test_a_variable_with_two_meanings_is_an_error(configured: Configured) -> None:
+    text = "streambind.bindings: {a: {}, b: {}}\nstreambind.kafka.binder.configuration: {}\n"
+    text += "streambind.binders: {a: {environment: {}}, a-b: {}}\n"
+    configuration = configured(text, environ={"STREAMBIND_BINDERS_A_B_TYPE": "kafka"})
+    assert configuration.properties.binders["a-b"].type == "kafka"
+
+
+def test_variables_that_name_nothing_are_warnings_with_a_hint(configured: Configured) -> None:
+    environ = {
+        "SPRING_CLOUD_STREAM_BINDINGS_INB_GROUP": "x",
+        "SPRING_CLOUD_STREAM_BINDINGS_IN_A_DESTINATON": "x",
+        "STREAMBIND_OUTBOX_BATCH_SIZES": "1",
+        "STREAMBIND_NOVEL": "secret-value",
+        "STREAMBIND_FAILPOINTS": "x",
+        "SPRING_DATASOURCE_URL": "left alone",
+        "SPRINGBOARD": "left alone",
+        "PATH": "/bin",
+    }
+    assert shown(configured(FILE, environ=environ)) == [
+        "environment variable SPRING_CLOUD_STREAM_BINDINGS_INB_GROUP  warning  names no property; did you mean"
+        " 'SPRING_CLOUD_STREAM_BINDINGS_INA_GROUP'?",
+        "environment variable SPRING_CLOUD_STREAM_BINDINGS_IN_A_DESTINATON  warning  names no property; did you"
+        " mean 'SPRING_CLOUD_STREAM_BINDINGS_IN_A_DESTINATION'?",
+        "environment variable STREAMBIND_NOVEL  warning  names no property; a variable can only override a name"
+        " declared elsewhere",
+        "environment variable STREAMBIND_OUTBOX_BATCH_SIZES  warning  names no property; did you mean"
+        " 'STREAMBIND_OUTBOX_BATCH_SIZE'?",
+    ]
+
+
+def test_one_property_under_both_roots_is_an_error(configured: Configured) -> None:
+    environ = {"STREAMBIND_INSTANCECOUNT": "1", "SPRING_CLOUD_STREAM_INSTANCE_COUNT": "2"}
+    (finding,) = configured(FILE, environ=environ).findings
+    assert finding.text == (
+        "'streambind.instanceCount' is set as 'spring.cloud.stream.instanceCount' too, at environment variable"
+        " SPRING_CLOUD_STREAM_INSTANCE_COUNT; keep one of the two"
+    )
+    arguments = ["--streambind.instanceCount=1", "--spring.cloud.stream.instance-count=2"]
+    (finding,) = configured(FILE, arguments=arguments).findings
+    assert "keep one of the two" in finding.text
+
+
+def test_arguments_are_names_with_two_dashes() -> None:
+    flat, findings = read_arguments(["--a.b=1", "--flag", "-c=2", "word", "--", "--a.b=x=y", "--list[0]=q"])
+    assert findings == []
+    assert {dotted(v.name): v.value for v in flat.values.values()} == {"a.b": "x=y", "flag": "", "list[0]": "q"}
+
+
+NOTHING = Declared({}, lambda path: ())
+NAMES = st.from_regex(r"(SPRING_CLOUD_STREAM|STREAMBIND|spring)(_[A-Z0-9]{0,12}){0,6}", fullmatch=True)
+
+
+@given(st.dictionaries(NAMES, st.text(max_size=5), max_size=4))
+def test_any_variables_are_values_or_findings(environ: dict[str, str]) -> None:
+    flat, findings = read_environment(environ, ROOT, NOTHING, inactive=NOTHING)
+    assert len(flat.values) + len(findings) <= len(environ)
