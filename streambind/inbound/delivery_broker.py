@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streambind.binding.binder import Lane
-from streambind.errors import SendError
+from streambind.errors import BrokerError, LifecycleError, SendError
 from streambind.failpoints import FailpointError, failpoint
 from streambind.inbound.dispatcher import Dispatcher, Progress
 from streambind.inbound.failure import AttemptEnded, MessageFailed, Trouble, Unattributed
@@ -24,8 +24,8 @@ class BrokerEffects:
 
     def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
         run_all = self._dispatcher.run_all
+        progress = Progress()
         if run_all is not None and count == len(batch):
-            progress = Progress()
             try:
                 if run_all(batch, progress):
                     return
@@ -33,7 +33,7 @@ class BrokerEffects:
                 raise
             except Exception as error:
                 raise _blamed(error, [progress.done], progress.done) from error
-        self._apply_units(batch, count, singly=singly)
+        self._apply_units(batch, range(progress.done, count), singly=singly)
 
     def pass_over(self, batch: Batch, index: int) -> None:
         """Nothing to do: the outcome tells the broker."""
@@ -42,10 +42,10 @@ class BrokerEffects:
         """The broker keeps it."""
         return None
 
-    def _apply_units(self, batch: Batch, count: int, *, singly: bool) -> None:
+    def _apply_units(self, batch: Batch, indexes: range, *, singly: bool) -> None:
         pending: list[Reply] = []
-        done = 0
-        for unit in self._dispatcher.units(range(count), singly=singly):
+        done = indexes.start
+        for unit in self._dispatcher.units(indexes, singly=singly):
             try:
                 pending += self._dispatcher.handle(batch, unit, None)
             except MessageFailed as failed:
@@ -93,5 +93,7 @@ def _blamed(error: Exception, unit: Sequence[int], done: int) -> AttemptEnded:
 
 
 def _not_sent(error: Exception, done: int = 0) -> Trouble | None:
-    """A reply that the broker may take later is no message's fault."""
-    return Trouble(error, done) if isinstance(error, SendError) and not error.permanent else None
+    """A reply that the broker may take later is no message's fault; one that has no bytes is."""
+    if isinstance(error, SendError | BrokerError):
+        return None if error.permanent else Trouble(error, done)
+    return Trouble(error, done) if isinstance(error, LifecycleError) else None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -95,22 +94,26 @@ class DatabaseEffects:
     def _handle(
         self, connection: Connection, batch: Batch, count: int, indexes: Sequence[int], *, singly: bool
     ) -> None:
+        """Run the handlers, and attribute what is raised to the messages at work, or to the database."""
         sessions = HandlerSession(self._database, connection, savepoints=singly or self._savepoints)
+        unit: Sequence[int] = ()
         first = True
         try:
             for unit in self._dispatcher.units(indexes, singly=singly):
-                with self._blaming(sessions, unit):
-                    for reply in self._dispatcher.handle(batch, unit, sessions.given):
-                        if self._replies is not None:
-                            self._replies.publish(sessions.session, reply)
+                for reply in self._dispatcher.handle(batch, unit, sessions.given):
+                    if self._replies is not None:
+                        self._replies.publish(sessions.session, reply)
                 if first:
                     first = False
                     failpoint("delivery.in_handler")
-                with self._blaming(sessions, unit):
-                    sessions.end_of_handler()
-            with self._blaming(sessions, ()):
-                sessions.end_of_batch()
-                self._check_position(connection, batch, count)
+                sessions.end_of_handler()
+            unit = ()
+            sessions.end_of_batch()
+            self._check_position(connection, batch, count)
+        except (AttemptEnded, FailpointError):
+            raise
+        except Exception as error:
+            raise self._blamed(error, sessions, unit) from error
         finally:
             sessions.close()
 
@@ -121,22 +124,15 @@ class DatabaseEffects:
         if stored != boundary(batch, count):
             raise SessionEnded
 
-    @contextmanager
-    def _blaming(self, sessions: HandlerSession, unit: Sequence[int]) -> Iterator[None]:
-        """Attribute what is raised to the messages at work, or to the database."""
-        try:
-            yield
-        except (AttemptEnded, FailpointError):
-            raise
-        except Exception as error:
-            if sessions.is_lost or is_database_trouble(error):
-                raise Trouble(error) from error
-            if sessions.is_ended:
-                # From now on each handler gets a savepoint, in which it may roll back and close as it likes.
-                self._savepoints = True
-                if isinstance(error, InvalidRequestError | SessionEnded):
-                    raise Unattributed(error) from error
-            raise MessageFailed(unit[0], error) if len(unit) == 1 else Unattributed(error) from error
+    def _blamed(self, error: Exception, sessions: HandlerSession, unit: Sequence[int]) -> AttemptEnded:
+        if sessions.is_lost or is_database_trouble(error):
+            return Trouble(error)
+        if sessions.is_ended:
+            # From now on each handler gets a savepoint, in which it may roll back and close as it likes.
+            self._savepoints = True
+            if isinstance(error, InvalidRequestError | SessionEnded):
+                return Unattributed(error)
+        return MessageFailed(unit[0], error) if len(unit) == 1 else Unattributed(error)
 
     def _transaction(self, work: Callable[[Connection], T]) -> T:
         """

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
+from streambind.conversion import Decoder
 from streambind.errors import PermanentError
 from streambind.event_loop import await_result
 from streambind.failpoints import failpoint
@@ -20,6 +21,8 @@ from streambind.message import Batch
 _log = logging.getLogger(__name__)
 
 _UNMATCHED_LOG_INTERVAL_S = 60.0
+
+Payloads = Sequence[bytes | None]
 
 
 class Progress:
@@ -51,7 +54,7 @@ class Dispatcher:
         self.run_all = _compiled_run(listeners)
         """Decode and call for each message of a batch, in one tight loop, for the plain case: one listener of
         one argument, no condition, no reply, no session. None for other cases. Sets the progress's `done`,
-        also when it raises; returns False, with nothing called, if some message needs a closer look."""
+        whether it raises what the listener raised or returns; False if the next message needs a closer look."""
 
     def units(self, indexes: Sequence[int], *, singly: bool) -> Iterator[Sequence[int]]:
         """What is handled by one call each: all messages at once by batch listeners unless `singly`."""
@@ -147,43 +150,56 @@ def _compiled_run(listeners: Sequence[ListenerPlan]) -> Callable[[Batch, Progres
     if len(listeners) > 1 or decoder is None or not decoder.is_plain or listener.matches or listener.reply:
         return None
     decode, function = decoder.raw, listener.mark.function
-    run = _run_async if listener.signature.is_async else _run
+    loop = _loop_async if listener.signature.is_async else _loop
 
     def run_all(batch: Batch, progress: Progress) -> bool:
+        payloads = batch.payloads()
         try:
-            values = [decode(payload) for payload in batch.payloads()]  # type: ignore[arg-type]
-        except Exception:  # noqa: BLE001 -- a tombstone, another content type, garbage: message by message.
+            loop(function, decode, payloads, progress)
+        except Exception:
+            # Decoding has no effects, so that doing it again tells whose the failure is.
+            if _is_decoded(decode, payloads[progress.done]):
+                raise
             return False
-        run(function, values, progress)
         return True
 
     return run_all
 
 
-def _run(function: Callable[[Any], Any], values: list[Any], progress: Progress) -> None:
-    done = 0
-    rest = iter(values)
+def _is_decoded(decode: Decoder, payload: bytes | None) -> bool:
     try:
-        for value in rest:
-            if (result := function(value)) is not None:
+        decode(payload)  # type: ignore[arg-type]
+    except Exception:  # noqa: BLE001 -- null, another content type, garbage: whatever a converter raises.
+        return False
+    return True
+
+
+def _loop(function: Callable[[Any], Any], decode: Decoder, payloads: Payloads, progress: Progress) -> None:
+    done = 0
+    rest = iter(payloads)
+    try:
+        for payload in rest:
+            if (result := function(decode(payload))) is not None:  # type: ignore[arg-type]
                 refuse_awaitable(result)
             done = 1
             failpoint("delivery.in_handler")
             break
-        for value in rest:
-            if (result := function(value)) is not None:
+        for payload in rest:
+            if (result := function(decode(payload))) is not None:  # type: ignore[arg-type]
                 refuse_awaitable(result)
             done += 1
     finally:
         progress.done = done
 
 
-def _run_async(function: Callable[[Any], Awaitable[Any]], values: list[Any], progress: Progress) -> None:
+def _loop_async(
+    function: Callable[[Any], Awaitable[Any]], decode: Decoder, payloads: Payloads, progress: Progress
+) -> None:
     async def run() -> None:
         done = 0
         try:
-            for value in values:
-                await function(value)
+            for payload in payloads:
+                await function(decode(payload))  # type: ignore[arg-type]
                 done += 1
                 if done == 1:
                     failpoint("delivery.in_handler")

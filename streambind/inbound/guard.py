@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import BindParameter, Connection, bindparam, insert, select, update
@@ -27,8 +27,7 @@ _EPOCH_LIMIT = 2**31
 _KEYS_PER_STATEMENT = 5_000
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """The last event of a key that was applied."""
 
     epoch: int
@@ -36,8 +35,7 @@ class Applied:
     event_id: UUID | None
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Chain:
+class Chain(NamedTuple):
     """Whose numbers they are: one key's, from one source."""
 
     source_id: str
@@ -182,8 +180,8 @@ class SequenceGuard:
             )
             if self._row_locks:
                 query = query.with_for_update()
-            for row in connection.execute(query):
-                known[Chain(source_id, row.key)] = Applied(row.epoch, row.seq, row.event_id)
+            for key, epoch, seq, event_id in connection.execute(query):
+                known[Chain(source_id, key)] = Applied(epoch, seq, event_id)
         return known
 
 
