@@ -1,0 +1,281 @@
+"""The queue of direct sends: order, bounds, deadlines, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from streambind.binding.outcome import Failed, Unknown
+from streambind.errors import BrokerUnavailableError, LifecycleError, SendError, SendUnconfirmed
+from streambind.message import Message
+from streambind.outbound.sender import OnError, QueuedSender
+from tests.unit.outbound_relay.producer import Result, ScriptedProducer
+
+Start = Callable[..., QueuedSender]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Makes senders and stops them after the test."""
+    senders: list[QueuedSender] = []
+
+    def make(
+        producer: ScriptedProducer,
+        *,
+        capacity: int = 1000,
+        timeout_ms: int = 60_000,
+        on_error: OnError | None = None,
+    ) -> QueuedSender:
+        sender = QueuedSender(
+            producer, "out-x", destination="x", capacity=capacity, timeout_ms=timeout_ms, on_error=on_error
+        )
+        senders.append(sender)
+        return sender
+
+    yield make
+    for sender in senders:
+        sender.stop(1000)
+
+
+def _message(n: int = 0) -> Message:
+    return Message(b"%d" % n, b"key")
+
+
+def test_messages_leave_in_the_order_of_the_calls(start: Start) -> None:
+    producer = ScriptedProducer()
+    sender = start(producer, capacity=10_000)
+
+    receipts = [sender.submit(_message(n)) for n in range(2000)]
+
+    assert [r.result(10).offset for r in receipts] == list(range(2000))
+    assert [m.payload for m in producer.sent] == [b"%d" % n for n in range(2000)]
+    assert max(producer.batches) <= 500
+
+
+def test_no_thread_before_the_first_message_and_none_after_stop(start: Start) -> None:
+    def names() -> set[str]:
+        return {thread.name for thread in threading.enumerate()}
+
+    sender = start(ScriptedProducer())
+    assert "streambind-sender out-x" not in names()
+
+    sender.submit(_message()).result(10)
+    assert "streambind-sender out-x" in names()
+
+    sender.stop(5000)
+    assert "streambind-sender out-x" not in names()
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "text", "permanent"),
+    [
+        (Failed(SendError("too big"), permanent=True), SendError, "was refused: too big", True),
+        (Failed(SendError("not now"), permanent=False), SendError, "was refused: not now", False),
+        (Unknown("no report in 10 s"), SendUnconfirmed, "may still arrive: no report in 10 s", False),
+    ],
+)
+def test_each_message_gets_its_own_outcome(
+    start: Start, answer: Result, error: type[SendError], text: str, permanent: bool
+) -> None:
+    sender = start(ScriptedProducer(lambda m: answer if m.payload == b"1" else None))
+    receipts = [sender.submit(_message(n)) for n in range(3)]
+
+    with pytest.raises(error, match=text) as raised:
+        receipts[1].result(10)
+
+    assert type(raised.value) is error
+    assert raised.value.permanent is permanent
+    assert "binding out-x" in str(raised.value)
+    assert "destination x" in str(raised.value)
+    assert receipts[2].result(10).offset == 1
+
+
+def test_a_producer_that_raises_fails_the_batch(start: Start) -> None:
+    class Away(ScriptedProducer):
+        def send(self, messages: object) -> list[Result]:
+            raise BrokerUnavailableError("broker away")
+
+    class Broken(ScriptedProducer):
+        def send(self, messages: object) -> list[Result]:
+            raise ZeroDivisionError
+
+    with pytest.raises(SendError, match="was not sent: broker away") as known:
+        start(Away()).submit(_message()).result(10)
+    assert not isinstance(known.value, SendUnconfirmed)
+    with pytest.raises(SendUnconfirmed):
+        start(Broken()).submit(_message()).result(10)
+
+
+def test_a_full_queue_makes_the_caller_wait_and_then_raises(start: Start) -> None:
+    producer = ScriptedProducer()
+    producer.hold()
+    sender = start(producer, capacity=2, timeout_ms=50)
+    sender.submit(_message(0))
+    assert producer.sending.wait(10)
+    for n in (1, 2):
+        sender.submit(_message(n))
+
+    began = time.monotonic()
+    with pytest.raises(SendError, match=r"binding out-x: 2 messages wait for destination x"):
+        sender.submit(_message(3))
+
+    assert time.monotonic() - began >= 0.04
+
+
+def test_a_waiting_caller_goes_on_when_there_is_room(start: Start) -> None:
+    producer = ScriptedProducer()
+    producer.hold()
+    sender = start(producer, capacity=1)
+    sender.submit(_message(0))
+    assert producer.sending.wait(10)
+    sender.submit(_message(1))
+    blocked = threading.Thread(target=sender.submit, args=(_message(2),))
+    blocked.start()
+
+    producer.release()
+    blocked.join(10)
+
+    assert not blocked.is_alive()
+
+
+def test_a_full_queue_does_not_block_an_event_loop(start: Start) -> None:
+    producer = ScriptedProducer()
+    producer.hold()
+    sender = start(producer, capacity=1, timeout_ms=60_000)
+    sender.submit(_message(0))
+    assert producer.sending.wait(10)
+    sender.submit(_message(1))
+
+    async def main() -> None:
+        with pytest.raises(SendError, match="wait for destination x"):
+            sender.submit(_message(2))
+
+    began = time.monotonic()
+    asyncio.run(main())
+    assert time.monotonic() - began < 10
+
+
+def test_a_message_whose_time_is_over_in_the_queue_is_not_sent(start: Start) -> None:
+    producer = ScriptedProducer()
+    producer.hold()
+    failed: list[tuple[Message, Exception]] = []
+    over = threading.Event()
+
+    def on_error(message: Message, error: Exception) -> None:
+        failed.append((message, error))
+        over.set()
+
+    sender = start(producer, timeout_ms=30, on_error=on_error)
+    sender.post(_message(0))
+    assert producer.sending.wait(10)
+    sender.post(_message(1))
+    late = sender.submit(_message(2))
+    with pytest.raises(SendUnconfirmed):
+        late.result()
+    producer.release()
+
+    assert over.wait(10)
+    assert [m.payload for m, _ in failed] == [b"1"]
+    assert "was not sent within the send-timeout" in str(failed[0][1])
+    assert [m.payload for m in producer.sent] == [b"0"]
+
+
+def test_what_is_posted_and_fails_goes_to_on_error_and_the_log(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed: list[tuple[bytes | None, str]] = []
+    over = threading.Event()
+
+    def on_error(message: Message, error: Exception) -> None:
+        failed.append((message.payload, str(error)))
+        if len(failed) == 3:
+            over.set()
+        raise ZeroDivisionError("a defect in the user's function")
+
+    producer = ScriptedProducer(lambda m: Failed(SendError("refused"), True) if m.payload != b"9" else None)
+    producer.hold()
+    sender = start(producer, on_error=on_error)
+    with caplog.at_level(logging.ERROR, "streambind.sender"):
+        for n in range(3):
+            sender.post(_message(n))
+        producer.release()
+        assert over.wait(10)
+        sender.submit(_message(9)).result(10)
+
+    assert [payload for payload, _ in failed] == [b"0", b"1", b"2"]
+    assert "binding out-x: a message to destination x was refused: refused" in caplog.text
+    assert "on_publish_error raised" in caplog.text
+
+
+def test_post_never_raises(start: Start) -> None:
+    failed: list[Exception] = []
+    sender = start(ScriptedProducer(), on_error=lambda _, error: failed.append(error))
+    sender.stop(1000)
+
+    sender.post(_message())
+
+    assert "has been stopped" in str(failed[0])
+    assert isinstance(failed[0], SendError)
+
+
+def test_stop_sends_what_is_queued(start: Start) -> None:
+    producer = ScriptedProducer()
+    producer.hold()
+    sender = start(producer)
+    receipts = [sender.submit(_message(n)) for n in range(1200)]
+
+    producer.release()
+    sender.stop(10_000)
+
+    assert all(receipt.done() for receipt in receipts)
+    assert len(producer.sent) == 1200
+    assert not producer.purged
+    with pytest.raises(LifecycleError, match="binding out-x to destination x has been stopped"):
+        sender.submit(_message())
+
+
+def test_stop_returns_in_time_with_the_broker_away(start: Start) -> None:
+    producer = ScriptedProducer()
+    producer.hold()
+    sender = start(producer)
+    first = sender.submit(_message(0))
+    assert producer.sending.wait(10)
+    second = sender.submit(_message(1))
+
+    began = time.monotonic()
+    sender.stop(200)
+
+    assert time.monotonic() - began < 5
+    assert producer.purged
+    with pytest.raises(SendUnconfirmed):
+        first.result(10)
+    with pytest.raises(SendError, match="was not sent"):
+        second.result(10)
+
+
+def test_stop_frees_callers_that_wait_for_room(start: Start) -> None:
+    producer = ScriptedProducer()
+    producer.hold()
+    sender = start(producer, capacity=1)
+    sender.submit(_message(0))
+    assert producer.sending.wait(10)
+    sender.submit(_message(1))
+    raised: list[Exception] = []
+
+    def submit() -> None:
+        try:
+            sender.submit(_message(2))
+        except LifecycleError as error:
+            raised.append(error)
+
+    blocked = threading.Thread(target=submit)
+    blocked.start()
+    sender.stop(100)
+    blocked.join(10)
+
+    assert len(raised) == 1

@@ -1,0 +1,72 @@
+"""A row and what it looks like when it travels."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streambind.headers import TYPES, encode_headers
+from streambind.message import EVENT_ID, ORIGIN
+from streambind.origin import Origin
+from streambind.outbound.outgoing import Outgoing
+from streambind.outbound.stored_headers import load_headers, store_headers
+from streambind.outbound.wire_message import Source, direct_message, row_message
+from tests.unit.outbound_relay.rows import row
+
+SOURCE = Source("0b5e9f0e-0000-4000-8000-000000000001", 3)
+WRITTEN = tuple(encode_headers({"type": "LectureCategoryChanged", "contentType": "application/json"}))
+
+
+def test_a_numbered_row_carries_id_and_origin_before_the_type_map() -> None:
+    stored = row(b"7", 12, headers=store_headers(WRITTEN), payload=b'{"categoryId":7}')
+
+    message = row_message(stored, SOURCE)
+
+    assert [name for name, _ in message.raw_headers] == ["type", "contentType", EVENT_ID, ORIGIN, TYPES]
+    assert message.headers[EVENT_ID] == str(stored.event_id)
+    assert Origin.parse(str(message.headers[ORIGIN])) == Origin(SOURCE.source_id, 3, "lectures", 12)
+    assert message.headers["type"] == "LectureCategoryChanged"
+    assert (message.key, message.payload, message.destination) == (b"7", b'{"categoryId":7}', "lectures")
+
+
+def test_a_row_without_key_or_number_has_no_origin() -> None:
+    for stored in (row(None, None), row(b"7", None)):
+        assert [name for name, _ in row_message(stored, SOURCE).raw_headers] == [EVENT_ID]
+
+
+def test_a_tombstone_stays_null() -> None:
+    assert row_message(row(payload=None), SOURCE).payload is None
+
+
+def test_the_id_that_a_row_brings_along_from_elsewhere_does_not_count() -> None:
+    """A dead letter keeps the headers of the message it was."""
+    copied = row(b"7", 1, headers=store_headers([(EVENT_ID, b"old"), (ORIGIN, b"1/x/1/y/9")]))
+
+    headers = row_message(copied, SOURCE).headers
+
+    assert headers[EVENT_ID] == str(copied.event_id)
+    assert headers[ORIGIN] == str(Origin(SOURCE.source_id, 3, "lectures", 1))
+
+
+def test_a_direct_message_has_an_id_and_no_origin() -> None:
+    message = direct_message(Outgoing("out-lecture", "lectures", b"7", b"{}", WRITTEN, UUID(int=5)))
+
+    assert [name for name, _ in message.raw_headers] == ["type", "contentType", EVENT_ID, TYPES]
+    assert message.headers[EVENT_ID] == str(UUID(int=5))
+    assert (message.key, message.payload, message.destination) == (b"7", b"{}", "lectures")
+
+
+@given(st.lists(st.tuples(st.text(max_size=20), st.none() | st.binary(max_size=50)), max_size=8))
+def test_stored_headers_come_back_as_they_were_in_ascii(headers: list[tuple[str, bytes | None]]) -> None:
+    try:
+        for name, _ in headers:
+            name.encode()
+    except UnicodeEncodeError:
+        return
+    text = store_headers(headers)
+
+    assert load_headers(text) == headers
+    assert text.isascii()
+    assert "\0" not in text
