@@ -34,8 +34,9 @@ _QUOTED = re.compile(r"'([^']*)'")
 def complaint(details: Mapping[str, Any], blamed: Sequence[Placed]) -> Finding:
     """The finding for one error of pydantic and the values that caused it."""
     if not blamed:
-        where = ".".join(str(part) for part in details["loc"])
-        return Finding(Severity.ERROR, f"'{where}' is missing or invalid: {details['msg']}")
+        where = ".".join(str(part) for part in details["loc"][1:])
+        what = "is missing" if details["type"] == "missing" else f"is not valid: {details['msg']}"
+        return Finding(Severity.ERROR, f"'{where}' {what}")
     placed = blamed[0]
     name = dotted(placed.name)
     if len(blamed) > 1:

@@ -37,7 +37,6 @@ from streambind.configuration.unknown_keys import binders_in, keys_under_both_ro
 
 _CODE = Origin("code")
 _DEFAULT = Origin("default")
-_BINDINGS = ("streambind", "bindings")
 _BUILT_IN = flatten({"spring.cloud.stream.instance-index": "${INSTANCE_INDEX:${CF_INSTANCE_INDEX:0}}"}, _DEFAULT)
 
 
@@ -81,7 +80,12 @@ class _Loading:
         merged = self._merged(activated)
         placed, problems = place(merged, self.root, self._lookup(merged))
         self.findings += problems
-        arrangement = Arrangement(placed, self.models, self._bindings(merged))
+        arrangement = Arrangement(
+            placed,
+            self.models,
+            list(self._keys_below(merged, "bindings")),
+            self._keys_below(merged, "binders"),
+        )
         binders = arrangement.binders()
         validated = validate(arrangement.leaves(binders), binders.types, bindings=arrangement.bindings)
         self.findings += [*binders.findings, *validated.findings]
@@ -98,11 +102,14 @@ class _Loading:
         self.findings += binder_findings(configuration, placed)
         return replace(configuration, findings=_in_order(self.findings, files))
 
-    def _bindings(self, flat: Flat) -> list[str]:
-        """The names under `bindings`, also of those of which everything else is wrong."""
-        names = [place.name for key, place in flat.places.items() if key[:2] == _BINDINGS and len(key) == 3]
-        slots = [find_slot(name, self.root) for name in names]
-        return [slot.path[2] for slot in slots if isinstance(slot, Slot)]
+    def _keys_below(self, flat: Flat, table: str) -> dict[str, Origin]:
+        """The keys of a table and where they stand, also those of which everything else is wrong."""
+        keys: dict[str, Origin] = {}
+        for key, at in flat.places.items():
+            slot = find_slot(at.name, self.root) if len(key) == 3 and key[:2] == ("streambind", table) else None
+            if isinstance(slot, Slot):
+                keys[slot.path[2]] = at.origin
+        return keys
 
     def _merged(self, activated: Activated) -> Flat:
         """All sources over one another; reports the names that have no place."""

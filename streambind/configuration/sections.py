@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from streambind.configuration.finding import Finding, Severity
+from streambind.configuration.finding import Finding, Origin, Severity
 from streambind.configuration.names import Name, did_you_mean, uniform
 from streambind.configuration.resolution import Placed
 from streambind.configuration.shape import BinderModels
@@ -37,11 +37,13 @@ class Arrangement:
     models: Mapping[str, BinderModels]
     bindings: list[str]
     """The declared bindings; a spelling that is used later gives way to the one here."""
+    clusters: Mapping[str, Origin]
+    """The declared clusters, and where."""
 
     def __post_init__(self) -> None:
         core = [p.path[2] for p in self.placed if p.path[:2] == ("streambind", "bindings") and len(p.path) > 2]
         first = _first_spellings([*self.bindings, *core, *self._names("bindings")])
-        clusters = _first_spellings(self._names("binders"))
+        clusters = _first_spellings([*self.clusters, *self._names("binders")])
         below = [p for p in self.placed if len(p.path) > 1]
         self.placed = [_respelled(_respelled(p, "bindings", first), "binders", clusters) for p in below]
         self.bindings = list(dict.fromkeys(first[uniform(n)] for n in [*self.bindings, *core]))
@@ -53,23 +55,19 @@ class Arrangement:
         """The binders there are, and what is wrong with how they are declared."""
         findings: list[Finding] = []
         types: dict[str, BinderModels] = dict(self.models)
-        clusters = list(_first_spellings(self._names("binders")).values())
-        for name in clusters:
+        for name, origin in self.clusters.items():
             declared = self._at("streambind", "binders", name, "type")
             type_name = str(declared.value) if declared and declared.value else name
             model = next((m for m in self.models.values() if uniform(m.name) == uniform(type_name)), None)
             if model is None:
-                place = declared or next(p for p in self.placed if p.path[1:3] == ("binders", name))
                 hint = did_you_mean(type_name, self.models) or f"; installed: {', '.join(sorted(self.models))}"
-                origin = place.value_origin if declared else place.origin
-                findings.append(
-                    Finding(Severity.ERROR, f"binder '{name}' has no known type '{type_name}'{hint}", origin)
-                )
+                text = f"binder '{name}' has no known type '{type_name}'{hint}"
+                findings.append(Finding(Severity.ERROR, text, declared.value_origin if declared else origin))
             else:
                 types[name] = model
-        candidates = [n for n in clusters if n in types and not self._is_false(n, "defaultCandidate")]
+        candidates = [n for n in self.clusters if n in types and not self._is_false(n, "defaultCandidate")]
         configured = [n for n in self.models if any(self._section(p, n) for p in self.placed)]
-        if not clusters:
+        if not self.clusters:
             candidates = configured or (list(self.models) if len(self.models) == 1 else [])
         return Binders(types, tuple(candidates), tuple(findings))
 
@@ -94,13 +92,12 @@ class Arrangement:
         """The values of one binder: of its type, then of the cluster, each later one over the former."""
         inherits = not self._is_false(name, "inheritEnvironment")
         own = ("streambind", "binders", name, "environment")
-        has_brokers = "brokers" in self.models[type_name].binder_properties.model_fields
         layers: dict[Name, Placed] = {}
         for prefix in ((), own):
             connection = inherits or prefix == own
             below = [(p.path[len(prefix) :], p) for p in self.placed if p.path[: len(prefix)] == prefix]
             for path, p in below:
-                if connection and path == ("spring", type_name, "bootstrap-servers") and has_brokers:
+                if connection and path == ("spring", type_name, "bootstrap-servers"):
                     layers["binder", "brokers"] = p
             for path, p in below:
                 if path[:2] == ("streambind", type_name) and (connection or path[2] != "binder"):

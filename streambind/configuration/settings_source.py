@@ -76,29 +76,35 @@ def validate(leaves: Leaves, binders: Mapping[str, BinderModels], *, bindings: I
     nothing is said of it.
     """
     left = dict(leaves)
+    usable = dict(binders)
     findings: list[Finding] = []
     refused: set[Name] = set()
-    make = _settings_of(binders)
     while True:
         try:
-            settings = make(_tree(left, binders, bindings))
+            settings = _settings_of(usable)(_tree(left, usable, bindings))
         except ValidationError as error:
-            blamed = [(details, _blamed(details["loc"], left)) for details in error.errors()]
+            blamed = [(details, _blamed(details, left)) for details in error.errors()]
             findings += [complaint(details, [left[path] for path in paths]) for details, paths in blamed]
             gone = {path for _, paths in blamed for path in paths}
             refused |= {left[path].name for path in gone}
-            left = {path: placed for path, placed in left.items() if path not in gone}
-            if not gone:
+            incomplete = {details["loc"][1] for details, paths in blamed if not paths and len(details["loc"]) > 1}
+            if not gone and incomplete.isdisjoint(usable):
                 return Validated(StreamProperties(), {n: _bare(m) for n, m in binders.items()}, findings, refused)
+            usable = {name: model for name, model in usable.items() if name not in incomplete}
+            left = {path: placed for path, placed in left.items() if path not in gone and _has_place(path, usable)}
         else:
-            return Validated(settings.stream, _sections(settings.binders, binders), findings, refused)
+            sections = {n: _bare(m) for n, m in binders.items()} | _sections(settings.binders, usable)
+            return Validated(settings.stream, sections, findings, refused)
 
 
-def _blamed(location: tuple[int | str, ...], leaves: Leaves) -> list[Name]:
-    """The leaf at the place of an error; else all leaves below it."""
-    path = tuple(str(part) for part in location)
+def _blamed(details: Mapping[str, Any], leaves: Leaves) -> list[Name]:
+    """The leaf at the place of an error; else all leaves below it. Nothing that is there makes up for what is
+    missing."""
+    path = tuple(str(part) for part in details["loc"])
+    if details["type"] == "missing":
+        return []
     for size in range(len(path), 0, -1):
-        if path[:size] in leaves:
+        if path[:size] in leaves and leaves[path[:size]].value is not None:
             return [path[:size]]
     for size in range(len(path), 2, -1):
         below = [leaf for leaf in leaves if leaf[:size] == path[:size]]
@@ -107,10 +113,14 @@ def _blamed(location: tuple[int | str, ...], leaves: Leaves) -> list[Name]:
     return []
 
 
+def _has_place(path: Name, usable: Mapping[str, BinderModels]) -> bool:
+    return path[0] != "binders" or path[1] in usable
+
+
 def _tree(leaves: Leaves, binders: Iterable[str], bindings: Iterable[str]) -> dict[str, Any]:
     tree: dict[str, Any] = {
         "stream": {"bindings": {name: {} for name in bindings}},
-        "binders": {name: {"binder": {}} for name in binders},
+        "binders": {name: {"binder": {}, "defaultConsumer": {}, "defaultProducer": {}} for name in binders},
     }
     for path, placed in leaves.items():
         if placed.value == "" and not _is_entry(placed):
@@ -155,8 +165,8 @@ def _section_model(models: BinderModels) -> type[BaseModel]:
         "binder": (models.binder_properties, ...),
         "consumers": (dict[str, consumer], Field(default_factory=dict)),  # type: ignore[valid-type]
         "producers": (dict[str, producer], Field(default_factory=dict)),  # type: ignore[valid-type]
-        "default_consumer": (consumer, Field(default_factory=consumer, alias="defaultConsumer")),
-        "default_producer": (producer, Field(default_factory=producer, alias="defaultProducer")),
+        "default_consumer": (consumer, Field(alias="defaultConsumer")),
+        "default_producer": (producer, Field(alias="defaultProducer")),
     }
     return create_model("Section", __config__=_STRICT, **fields)
 

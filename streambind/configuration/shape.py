@@ -7,7 +7,7 @@ a table of leaves are all the rest of the name (`configuration.max.poll.records`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import NoneType, UnionType
@@ -118,11 +118,17 @@ def _section(models: BinderModels) -> Group:
 
 def _both_roots(root: Group, models: Iterable[BinderModels]) -> Group:
     cloud = Group(open=True).with_members([Member("stream", root)])
-    clients = [
-        Member(m.name, Group(open=True).with_members([Member("bootstrap-servers", Leaf())])) for m in models
-    ]
-    spring = Group(open=True).with_members([Member("cloud", cloud), *clients])
+    spring = Group(open=True).with_members([Member("cloud", cloud), *_clients(models)])
     return Group(open=True).with_members([Member("spring", spring), Member("streambind", root)])
+
+
+def _clients(models: Iterable[BinderModels]) -> Iterator[Member]:
+    """Spring Boot's own place for the brokers, `spring.kafka.bootstrap-servers`, for binders that have brokers."""
+    for model in models:
+        brokers = group_of(model.binder_properties).members.get("brokers")
+        if brokers is not None and brokers.no_effect is None:
+            servers = Member("bootstrap-servers", brokers.shape)
+            yield Member(model.name, Group(open=True).with_members([servers]))
 
 
 def group_of(model: type[BaseModel]) -> Group:
