@@ -226,7 +226,7 @@ def test_post_never_raises(start: Start) -> None:
 def test_stop_sends_what_is_queued(start: Start) -> None:
     producer = ScriptedProducer()
     producer.hold()
-    sender = start(producer)
+    sender = start(producer, capacity=1200)
     receipts = [sender.submit(_message(n)) for n in range(1200)]
 
     producer.release()
