@@ -13,7 +13,16 @@ from streambind.configuration.properties import ConsumerProperties
 from streambind.errors import ConversionError, DeliveryError, HandlerError, RetriableError
 from streambind.persistence.failures import sqlstate
 
-_DEFECTS = (ValidationError, TypeError, LookupError, AttributeError, NameError, NotImplementedError)
+_DEFECTS = (
+    ConversionError,
+    DeliveryError,
+    ValidationError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    NameError,
+    NotImplementedError,
+)
 """What no repetition mends: the payload does not fit, or the handler has a mistake."""
 
 _FOREIGN_KEY = "23503"
@@ -65,7 +74,7 @@ class Budget:
                 return named
         if isinstance(error, HandlerError):
             return isinstance(error, RetriableError)
-        if isinstance(error, ConversionError | DeliveryError | _DEFECTS):
+        if isinstance(error, _DEFECTS):
             return False
         if isinstance(error, IntegrityError):
             return _is_missing_parent(error)
