@@ -34,8 +34,7 @@ class PartitionLog:
         self._records: list[Record] = []
 
     def append(self, message: Message, now_ms: int) -> int:
-        timestamp = now_ms if message.timestamp_ms is None else message.timestamp_ms
-        record = Record(self.end, timestamp, message.key, message.payload, tuple(message.raw_headers))
+        record = Record(self.end, now_ms, message.key, message.payload, tuple(message.raw_headers))
         self._offsets.append(record.offset)
         self._records.append(record)
         self.end += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -178,8 +179,8 @@ class Bench:
             gate.set()
         if self._broken:
             self.harness.heal_broker()
-        for it in self._inputs:
-            it.unbind()
+        with ThreadPoolExecutor() as pool:  # members of one group leave faster together
+            list(pool.map(Input.unbind, self._inputs))
         for binder in self._binders:
             binder.close(TIMEOUT_MS)
         violations = [violation for it in self._inputs for violation in it.violations]

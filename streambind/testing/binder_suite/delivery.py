@@ -83,16 +83,10 @@ class TestDelivery:
         assert _round_trip(bench, Message(payload)).payload == payload
 
     def test_timestamps_are_milliseconds(self, bench: Bench) -> None:
-        destination = bench.destination()
-        it = bench.input(destination)
         before_ms = time.time() * 1000
-        given_ms = round(before_ms) - 60_000
-        bench.send(destination, Message(b"given", timestamp_ms=given_ms), Message(b"now"))
-        bench.handled(it, [b"given", b"now"])
-        given, now = (m.timestamp_ms for m in it.done)
-        assert given == given_ms
-        assert now is not None
-        assert before_ms - 1000 <= now <= time.time() * 1000 + 1000
+        timestamp_ms = _round_trip(bench, Message(b"x")).timestamp_ms
+        assert timestamp_ms is not None
+        assert before_ms - 1000 <= timestamp_ms <= time.time() * 1000 + 1000
 
     def test_batches_are_bounded(self, bench: Bench) -> None:
         limit = bench.harness.max_batch
