@@ -11,7 +11,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from streambind.configuration.finding import Finding, Origin, Severity
 from streambind.configuration.flat import Flat, Value
 from streambind.configuration.masking import is_secret, should_not_be_literal
-from streambind.configuration.names import Name, dotted, is_index, uniform
+from streambind.configuration.names import Name, dotted, identity, is_index, uniform
 from streambind.configuration.placeholders import Lookup, UnresolvedPlaceholder, resolve
 from streambind.configuration.placement import Slot, find_slot
 from streambind.configuration.shape import Group, Leaf, Listing, Member, Table
@@ -37,7 +37,7 @@ class Placed:
 def place(flat: Flat, root: Group, lookup: Lookup) -> tuple[list[Placed], list[Finding]]:
     """Every value that has a slot; names without one have been reported before. Findings: placeholders that
     cannot be resolved, values for what has no effect, secrets written into files."""
-    placing = _Placing(lookup)
+    placing = _Placing(flat, lookup)
     slots = ((value, find_slot(value.name, root)) for value in flat.values.values())
     for value, slot in slots:
         if isinstance(slot, Slot):
@@ -46,8 +46,8 @@ def place(flat: Flat, root: Group, lookup: Lookup) -> tuple[list[Placed], list[F
 
 
 class _Placing:
-    def __init__(self, lookup: Lookup) -> None:
-        self.lookup = lookup
+    def __init__(self, flat: Flat, lookup: Lookup) -> None:
+        self.flat, self.lookup = flat, lookup
         self.placed: dict[Name, Placed] = {}
         self.findings: list[Finding] = []
         self.idle: set[Name] = set()
@@ -109,14 +109,20 @@ class _Placing:
             no_effect = member.no_effect
             if no_effect is None:
                 continue
+            last = i == len(slot.members) - 1
             key = (*(m.name for m in slot.members[: i + 1]), *(key for _, key in slot.keys))
-            if key not in self.idle and not (i == len(slot.members) - 1 and _is_default(member, resolved)):
+            if key not in self.idle and not (last and _is_default(member, resolved)):
                 self.idle.add(key)
-                self._report(
-                    Severity.WARNING, f"'{member.name}' has no effect here: {no_effect.reason}", value.origin
-                )
+                text = f"'{member.name}' has no effect here: {no_effect.reason}"
+                self._report(Severity.WARNING, text, self._place_of(member, value))
             return True
         return False
+
+    def _place_of(self, member: Member, value: Value) -> Origin:
+        """Where the member's own name stands, which may be above the value's."""
+        size = next((i for i, s in enumerate(value.name, 1) if uniform(s) == uniform(member.name)), 0)
+        place = self.flat.places.get(identity(value.name[:size]))
+        return place.origin if place and size < len(value.name) else value.origin
 
     def _wrong_kind(self, value: Value, slot: Slot, resolved: object) -> bool:
         if isinstance(slot.shape, Group | Table) and resolved != "":

@@ -116,9 +116,9 @@ def test_what_has_no_effect_is_said_once_with_the_reason(configured: Configured)
     assert shown(configured(text)) == [
         "application.yaml:4:21  warning  'useNativeDecoding' has no effect here: payloads are decoded and encoded"
         " by content type",
-        "application.yaml:5:31  warning  'poller' has no effect here: there are no function beans; listeners and"
+        "application.yaml:5:22  warning  'poller' has no effect here: there are no function beans; listeners and"
         " publishers name their binding",
-        "application.yaml:5:73  warning  'requiredGroups' has no effect here: a group begins at the earliest"
+        "application.yaml:5:56  warning  'requiredGroups' has no effect here: a group begins at the earliest"
         " message, so none is lost before it exists",
         "application.yaml:6:32  warning  'ackMode' has no effect here: a returned handler is done",
         "application.yaml:8:3  warning  'function' has no effect here: there are no function beans; listeners and"
