@@ -49,6 +49,7 @@ from streambind.testing.binder_suite.groups import (  # noqa: E402
 )
 from streambind.testing.binder_suite.harness import BinderHarness  # noqa: E402
 from streambind.testing.binder_suite.inspection import (  # noqa: E402
+    TestBinderType,
     TestBrokerAway,
     TestCommitted,
     TestDescribe,
@@ -82,6 +83,7 @@ __all__ = [
     "BinderHarness",
     "TestAdoption",
     "TestAnonymous",
+    "TestBinderType",
     "TestBrokerAway",
     "TestCommitted",
     "TestConcurrency",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from streambind.binding.outcome import Outcome
+from streambind.binding.outcome import Outcome, Sent
 from streambind.errors import BrokerError, BrokerUnavailableError
 from streambind.message import Message
 from streambind.testing.binder_suite.bench import TIMEOUT_MS, Bench
+from streambind.testing.binder_suite.in_thread import InThread
 
 
 class TestDescribe:
@@ -136,13 +139,49 @@ class TestBrokerAway:
 
     def test_questions_raise_within_their_time(self, bench: Bench) -> None:
         destination = bench.destination()
+        group = bench.group()
         bench.break_broker()
-        with pytest.raises(BrokerUnavailableError):
-            bench.main.describe(destination, 500)
-        with pytest.raises(BrokerUnavailableError):
-            bench.main.committed(bench.group(), destination, 500)
-        with pytest.raises(BrokerUnavailableError):
-            bench.main.read(destination, {0: 0}, 500)
+        questions: list[Callable[[], object]] = [
+            lambda: bench.main.describe(destination, 500),
+            lambda: bench.main.committed(group, destination, 500),
+            lambda: bench.main.read(destination, {0: 0}, 500),
+        ]
+        for question in questions:
+            with InThread(question) as asking, pytest.raises(BrokerUnavailableError):
+                asking.result(bench)
+
+    def test_an_input_is_refused_for_now_or_works_later(self, bench: Bench) -> None:
+        destination = bench.destination()
+        bench.send(destination, b"1")
+        bench.break_broker()
+        with InThread(lambda: bench.input(destination)) as binding:
+            try:
+                it = binding.result(bench)
+            except BrokerUnavailableError:
+                bench.heal_broker()
+                it = bench.input(destination)
+        bench.heal_broker()
+        bench.handled(it, [b"1"])
+
+    def test_an_output_is_refused_for_now_or_works_later(self, bench: Bench) -> None:
+        destination = bench.destination()
+        bench.break_broker()
+        with InThread(lambda: bench.output(destination)) as binding:
+            try:
+                output = binding.result(bench)
+            except BrokerUnavailableError:
+                bench.heal_broker()
+                output = bench.output(destination)
+        bench.heal_broker()
+        assert output.send([Message(b"1")]) == [Sent(0, 0)]
+
+    def test_the_state_of_an_input_can_be_seen(self, bench: Bench) -> None:
+        destination = bench.destination()
+        it = bench.input(destination)
+        bench.ready(it, destination)
+        bench.break_broker()
+        with InThread(it.binding.partitions) as asking:
+            asking.result(bench)
 
     def test_making_and_closing_a_binder_needs_no_broker(self, bench: Bench) -> None:
         bench.break_broker()
@@ -156,3 +195,16 @@ class TestBrokerAway:
         bench.break_broker()
         it.unbind(timeout_ms=1000)
         assert list(it.binding.partitions()) == []
+
+
+class TestBinderType:
+    def test_nobody_gets_dead_letters_without_asking(self, bench: Bench) -> None:
+        it = bench.harness.binder_type
+        defaults = it.consumer_properties()
+        assert it.dead_letter_destination("destination", "group", defaults) is None
+        assert it.dead_letter_destination("destination", None, defaults) is None
+
+    def test_its_properties_all_have_defaults(self, bench: Bench) -> None:
+        it = bench.harness.binder_type
+        for model in (it.binder_properties, it.consumer_properties, it.producer_properties):
+            assert model() == model.model_validate({})

@@ -1,6 +1,6 @@
 """Memory binders that are wrong in one way each."""
 
-from tests.conformance.mutants import deliveries, groups, sends
+from tests.conformance.mutants import deliveries, groups, lifecycle, sends
 from tests.conformance.mutants.registry import MUTANTS, Break
 
-__all__ = ["MUTANTS", "Break", "deliveries", "groups", "sends"]
+__all__ = ["MUTANTS", "Break", "deliveries", "groups", "lifecycle", "sends"]

@@ -8,29 +8,19 @@ from typing import Any
 
 import pytest
 
-from streambind.binders.memory import MemoryBinder
 from streambind.binders.memory.broker import MemoryBroker
 from streambind.binders.memory.consumer import MemoryConsumerBinding
 from streambind.binders.memory.log import MemoryBatch, Record
 from streambind.binders.memory.progress import Progress
 from streambind.binders.memory.properties import MemoryConsumerProperties
-from streambind.binding.binder import ConsumerTarget, Deliver, Lane, PartitionState
+from streambind.binding.binder import Deliver, Lane, PartitionState
 from streambind.binding.outcome import Continue, Outcome, RetryAfter, Seek, Stop
 from streambind.message import Batch
-from tests.conformance.mutants.registry import around, mutant
-
-
-def _deliver(patch: pytest.MonkeyPatch, instead: Callable[[Deliver, Batch], Outcome]) -> None:
-    """Put `instead(deliver, batch)` between the binder and the core."""
-
-    def bind(original: Any, binder: MemoryBinder, target: ConsumerTarget, deliver: Deliver) -> Any:
-        return original(binder, target, lambda batch: instead(deliver, batch))
-
-    around(patch, MemoryBinder, "bind_consumer", bind)
+from tests.conformance.mutants.registry import around, instead_of_deliver, mutant
 
 
 def _then(patch: pytest.MonkeyPatch, change: Callable[[Batch, Outcome], Outcome]) -> None:
-    _deliver(patch, lambda deliver, batch: change(batch, deliver(batch)))
+    instead_of_deliver(patch, lambda deliver, batch: change(batch, deliver(batch)))
 
 
 @mutant("TestStop.test_an_exception_stops_the_partition")
@@ -41,7 +31,7 @@ def acknowledges_what_raised(patch: pytest.MonkeyPatch) -> None:
         except RuntimeError:
             return Outcome(len(batch))
 
-    _deliver(patch, instead)
+    instead_of_deliver(patch, instead)
 
 
 @mutant("TestStop.test_an_exception_stops_the_partition")
@@ -52,7 +42,7 @@ def tries_again_what_raised(patch: pytest.MonkeyPatch) -> None:
         except RuntimeError:
             return Outcome(0, RetryAfter(1))
 
-    _deliver(patch, instead)
+    instead_of_deliver(patch, instead)
 
 
 @mutant("TestStop.test_it_is_visible_and_nothing_later_comes")
@@ -177,7 +167,7 @@ def delivers_twice(patch: pytest.MonkeyPatch) -> None:
             deliver(batch)
         return deliver(batch)
 
-    _deliver(patch, instead)
+    instead_of_deliver(patch, instead)
 
 
 @mutant("TestDelivery.test_batches_are_bounded")
@@ -209,101 +199,4 @@ def reads_one_destination_only(patch: pytest.MonkeyPatch) -> None:
         )
 
     first: dict[str, str] = {}
-    _deliver(patch, instead)
-
-
-@mutant("TestConcurrency.test_one_delivery_at_a_time_per_partition")
-def delivers_a_lane_concurrently(patch: pytest.MonkeyPatch) -> None:
-    class Forgetful(dict[Lane, int]):
-        def __contains__(self, lane: object) -> bool:
-            return False
-
-    def start(original: Any, binding: MemoryConsumerBinding, *arguments: Any) -> None:
-        original(binding, *arguments)
-        binding._running = Forgetful()
-
-    around(patch, MemoryConsumerBinding, "__init__", start)
-
-
-def _concurrency(patch: pytest.MonkeyPatch, threads: Callable[[int], int]) -> None:
-    def bind(original: Any, binder: MemoryBinder, target: ConsumerTarget, deliver: Deliver) -> Any:
-        properties = target.properties.model_copy(update={"concurrency": threads(target.properties.concurrency)})
-        object.__setattr__(target, "properties", properties)
-        return original(binder, target, deliver)
-
-    around(patch, MemoryBinder, "bind_consumer", bind)
-
-
-@mutant("TestConcurrency.test_no_more_than_concurrency_deliveries_run")
-def runs_more_deliveries_than_it_may(patch: pytest.MonkeyPatch) -> None:
-    _concurrency(patch, lambda concurrency: concurrency * 2)
-
-
-@mutant("TestConcurrency.test_a_slow_partition_does_not_hold_another")
-def has_one_worker(patch: pytest.MonkeyPatch) -> None:
-    _concurrency(patch, lambda concurrency: 1)
-
-
-@mutant("TestPause.test_nothing_is_delivered_until_resume")
-def ignores_pause(patch: pytest.MonkeyPatch) -> None:
-    around(patch, MemoryConsumerBinding, "pause", lambda original, binding: None)
-
-
-@mutant("TestPause.test_nothing_is_delivered_until_resume")
-def never_resumes(patch: pytest.MonkeyPatch) -> None:
-    around(patch, MemoryConsumerBinding, "resume", lambda original, binding: None)
-
-
-@mutant("TestPause.test_a_retry_waits_for_resume_too")
-def retries_while_paused(patch: pytest.MonkeyPatch) -> None:
-    def next_work(original: Any, binding: MemoryConsumerBinding) -> Any:
-        paused = binding._paused
-        binding._paused = paused and not any(p.rest for p in binding._lanes.values())
-        try:
-            return original(binding)
-        finally:
-            binding._paused = paused
-
-    around(patch, MemoryConsumerBinding, "_next", next_work)
-
-
-@mutant("TestUnbind.test_nothing_is_delivered_afterwards")
-def delivers_after_unbind(patch: pytest.MonkeyPatch) -> None:
-    batches: list[tuple[Deliver, Batch]] = []
-
-    def instead(deliver: Deliver, batch: Batch) -> Outcome:
-        batches.append((deliver, batch))
-        return deliver(batch)
-
-    def unbind(original: Any, binding: MemoryConsumerBinding, timeout_ms: int) -> None:
-        original(binding, timeout_ms)
-        for deliver, batch in batches[-1:]:
-            threading.Timer(0.001, deliver, (batch,)).start()
-
-    _deliver(patch, instead)
-    around(patch, MemoryConsumerBinding, "unbind", unbind)
-
-
-@mutant("TestUnbind.test_it_waits_for_the_running_delivery_and_reports_what_was_done")
-def unbinds_at_once(patch: pytest.MonkeyPatch) -> None:
-    around(patch, MemoryConsumerBinding, "unbind", lambda original, binding, timeout_ms: original(binding, 0))
-
-
-@mutant("TestUnbind.test_it_returns_when_the_time_is_over_and_the_undone_comes_again")
-def unbinds_when_it_likes(patch: pytest.MonkeyPatch) -> None:
-    around(patch, MemoryConsumerBinding, "unbind", lambda original, binding, timeout_ms: original(binding, 3000))
-
-
-@mutant("TestUnbind.test_everything_may_be_called_again")
-def unbinds_once(patch: pytest.MonkeyPatch) -> None:
-    def unbind(original: Any, binding: MemoryConsumerBinding, timeout_ms: int) -> None:
-        if binding._left:
-            raise RuntimeError("not bound")
-        original(binding, timeout_ms)
-
-    around(patch, MemoryConsumerBinding, "unbind", unbind)
-
-
-@mutant("TestUnbind.test_closing_the_binder_unbinds_everything")
-def closes_without_unbinding(patch: pytest.MonkeyPatch) -> None:
-    around(patch, MemoryBinder, "close", lambda original, binder, timeout_ms: None)
+    instead_of_deliver(patch, instead)

@@ -7,6 +7,11 @@ from typing import Any
 
 import pytest
 
+from streambind.binders.memory import MemoryBinder
+from streambind.binding.binder import ConsumerTarget, Deliver
+from streambind.binding.outcome import Outcome
+from streambind.message import Batch
+
 Break = Callable[[pytest.MonkeyPatch], None]
 
 MUTANTS: dict[str, tuple[Break, str]] = {}
@@ -29,3 +34,12 @@ def around(patch: pytest.MonkeyPatch, owner: type, name: str, instead: Callable[
         return instead(original, *arguments, **named)
 
     patch.setattr(owner, name, replaced)
+
+
+def instead_of_deliver(patch: pytest.MonkeyPatch, instead: Callable[[Deliver, Batch], Outcome]) -> None:
+    """Put `instead(deliver, batch)` between the binder and the core."""
+
+    def bind(original: Any, binder: MemoryBinder, target: ConsumerTarget, deliver: Deliver) -> Any:
+        return original(binder, target, lambda batch: instead(deliver, batch))
+
+    around(patch, MemoryBinder, "bind_consumer", bind)
