@@ -44,6 +44,17 @@ def entity_before(session: Session, mapper: Mapper[Any], entity: Any, columns: C
     return detached(mapper, known)
 
 
+def complete(session: Session, mapper: Mapper[Any], entity: Any, columns: Collection[str]) -> None:
+    """Load what is missing of an entity whose primary key a flush has just changed: until the flush is over, the
+    entity would look for itself under the old one."""
+    stored = inspect(entity).dict
+    missing = [name for name in columns if name not in stored]
+    if missing:
+        found = _read(session, mapper, mapper.primary_key_from_instance(entity), missing)
+        for name, value in (found or {}).items():
+            set_committed_value(entity, name, value)
+
+
 def detached(mapper: Mapper[Any], values: Mapping[str, Any]) -> Any:
     """An instance that holds the values given and belongs to no session: what is not given, it cannot load, and
     says so. Its constructor is not called."""

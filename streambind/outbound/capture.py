@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import async_sessionmaker
-from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
 from streambind.configuration.finding import Finding
 from streambind.errors import ConfigurationError
@@ -16,7 +17,9 @@ from streambind.outbound.captured_session import Desk, captured_session, desk_of
 from streambind.outbound.outbox import Outbox
 from streambind.outbound.outgoing import Outgoing, OutputPlan
 from streambind.outbound.plans import Plans
+from streambind.outbound.published_tables import PublishedTables
 from streambind.outbound.publishes import arm
+from streambind.outbound.statement_guard import StatementGuard
 from streambind.persistence.database import AnySessions, Database
 
 
@@ -40,14 +43,15 @@ class Capture:
         wake: Callable[[], None],
         send_after_commit: Callable[[Sequence[Outgoing]], None],
     ) -> None:
-        plans = Plans(classes, outputs)
-        self._desk = Desk(database, plans, Outbox(database), wake, send_after_commit)
-        self._session_class: type[Session] | None = None
-        self._detach_async: Callable[[], None] | None = None
+        self._database = database
+        self._plans = Plans(classes, outputs)
+        self._wake = wake
+        self._send_after_commit = send_after_commit
+        self._undo: list[Callable[[], None]] = []
 
     def check(self) -> list[Finding]:
         """What is wrong with the published classes, all at once. Configures the mappers; connects to nothing."""
-        return check(self._desk.database, self._desk.plans)
+        return check(self._database, self._plans)
 
     def attach(self) -> None:
         """Capture the sessions of the database's sessionmaker, those that exist already too (asynchronous ones
@@ -56,45 +60,49 @@ class Capture:
         Raises:
             ConfigurationError: another application captures this sessionmaker.
         """
-        session_class = _session_class(self._desk.database.sessions)
+        sessions = self._database.sessions
+        session_class = _session_class(sessions)
         if desk_of(session_class) is not None:
             raise ConfigurationError(
                 "this sessionmaker is captured by another StreamApplication already: give each application its own"
             )
-        sessions = self._desk.database.sessions
         if isinstance(sessions, async_sessionmaker):
-            session_class = self._own_class(sessions, session_class)
-        for cls in self._desk.plans.classes:
+            session_class = self._give_own_class(sessions, session_class)
+        tables = PublishedTables(self._plans)
+        for cls in self._plans.classes:
             arm(cls)
-        set_desk(session_class, self._desk)
-        self._session_class = session_class
-        for name, listener in _LISTENERS.items():
-            event.listen(session_class, name, listener)
+        self._capture(
+            session_class,
+            Desk(self._database, self._plans, tables, Outbox(self._database), self._wake, self._send_after_commit),
+        )
+        guard = StatementGuard(tables)
+        guard.attach(self._database.engine)
+        self._undo.append(lambda: guard.detach(self._database.engine))
 
     def detach(self) -> None:
         """Undo `attach()`. Idempotent."""
-        session_class, self._session_class = self._session_class, None
-        if session_class is None:
-            return
-        for name, listener in _LISTENERS.items():
-            event.remove(session_class, name, listener)
-        set_desk(session_class, None)
-        if self._detach_async is not None:
-            self._detach_async()
+        while self._undo:
+            self._undo.pop()()
 
-    def _own_class(self, sessions: async_sessionmaker[Any], session_class: type[Session]) -> type[Session]:
+    def _capture(self, session_class: type[Session], desk: Desk) -> None:
+        set_desk(session_class, desk)
+        self._undo.append(lambda: set_desk(session_class, None))
+        for name, listener in _LISTENERS.items():
+            event.listen(session_class, name, listener)
+            self._undo.append(partial(event.remove, session_class, name, listener))
+
+    def _give_own_class(self, sessions: async_sessionmaker[Any], session_class: type[Session]) -> type[Session]:
         """A session class of this sessionmaker's own: that of other AsyncSessions must not be touched."""
-        given = sessions.kw.get("sync_session_class")
         own: type[Session] = type(session_class.__name__, (session_class,), {})
+        before = dict(sessions.kw)
         sessions.kw["sync_session_class"] = own
 
         def restore() -> None:
             if sessions.kw.get("sync_session_class") is own:
-                sessions.kw["sync_session_class"] = given
-                if given is None:
-                    del sessions.kw["sync_session_class"]
+                del sessions.kw["sync_session_class"]
+                sessions.kw.update({k: v for k, v in before.items() if k == "sync_session_class"})
 
-        self._detach_async = restore
+        self._undo.append(restore)
         return own
 
 
@@ -105,6 +113,12 @@ def _session_class(sessions: AnySessions) -> type[Session]:
     # A sessionmaker makes a class of its own, so that listeners on it concern no other session.
     made: type[Session] = sessions.class_
     return made
+
+
+def _do_orm_execute(state: ORMExecuteState) -> Any | None:
+    if state.statement.is_dml and (captured := captured_session(state.session)):
+        return captured.execute(state)
+    return None
 
 
 def _before_flush(session: Session, *_: Any) -> None:
@@ -147,7 +161,8 @@ def _after_transaction_end(session: Session, transaction: SessionTransaction) ->
         captured.ended(transaction)
 
 
-_LISTENERS: dict[str, Callable[..., None]] = {
+_LISTENERS: dict[str, Callable[..., Any]] = {
+    "do_orm_execute": _do_orm_execute,
     "before_flush": _before_flush,
     "after_flush": _after_flush,
     "after_soft_rollback": _after_soft_rollback,

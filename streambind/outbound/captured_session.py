@@ -9,16 +9,18 @@ from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import UnboundExecutionError
-from sqlalchemy.orm import Mapper, Session, SessionTransaction
+from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction
 
 from streambind.configuration.properties import Publish
 from streambind.errors import CaptureError
 from streambind.failpoints import failpoint
+from streambind.outbound.bulk import bulk_statement
 from streambind.outbound.flush_changes import FlushChanges
 from streambind.outbound.outbox import Outbox
 from streambind.outbound.outgoing import Outgoing, OutputPlan
 from streambind.outbound.permits import Permits, enter, leave, permits_of
 from streambind.outbound.plans import Plans
+from streambind.outbound.published_tables import PublishedTables
 from streambind.persistence.database import Database
 
 log = logging.getLogger("streambind.capture")
@@ -33,6 +35,7 @@ class Desk:
 
     database: Database
     plans: Plans
+    tables: PublishedTables
     outbox: Outbox
     wake: Callable[[], None]
     send_after_commit: Callable[[Sequence[Outgoing]], None]
@@ -71,7 +74,7 @@ class CapturedSession:
             EncodeError: an event cannot be encoded, or is too large.
         """
         self._permits.flushing = False
-        changes = list(self.changes.take())
+        changes = list(self.changes.take(session))
         messages = [message for plan, change in changes for message in plan.messages(change)]
         self.changes.clear()
         self.write(session, messages, changes[0][0].mapper if changes else None)
@@ -81,6 +84,22 @@ class CapturedSession:
         self.changes.clear()
 
     # Writing
+
+    def execute(self, state: ORMExecuteState) -> Any | None:
+        """Capture a statement of `session.execute`; returns its result, None if it is not to be captured.
+
+        Raises:
+            CaptureError: the statement changes published rows, and they cannot become events.
+            EncodeError: an event cannot be encoded, or is too large.
+        """
+        if self._permits.suppressed:
+            return None
+        bulk = bulk_statement(state, self._desk.plans, self._desk.tables)
+        if bulk is None:
+            return None
+        result, messages = bulk.execute()
+        self.write(state.session, messages, bulk.mapper)
+        return result
 
     def output(self, binding: str) -> OutputPlan:
         """

@@ -12,7 +12,7 @@ from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 from sqlalchemy.sql import ClauseElement
 
 from streambind.event import JobType
-from streambind.outbound.before import entity_before
+from streambind.outbound.before import complete, entity_before
 from streambind.outbound.plans import Change, MapperPlan, Plans
 
 
@@ -35,10 +35,12 @@ class FlushChanges:
         self._before = {}
         self._computed = set()
 
-    def take(self) -> Iterator[tuple[MapperPlan, Change]]:
+    def take(self, session: Session) -> Iterator[tuple[MapperPlan, Change]]:
         """The net changes."""
         for plan, change in self._changes:
             if change.job is not JobType.UPDATE or self._changed(plan, change):
+                if change.before is not None:
+                    complete(session, plan.mapper, change.entity, plan.needed)
                 yield plan, change
 
     def before_update(self, session: Session, mapper: Mapper[Any], entity: Any) -> None:

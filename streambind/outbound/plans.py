@@ -44,7 +44,7 @@ class PublicationPlan:
             EncodeError: the event cannot be encoded, or is too large.
         """
         job, entity, before = change
-        if before is not None and self._key(before) != self._key(entity):
+        if before is not None and self.key(before) != self.key(entity):
             yield from self._messages(JobType.DELETE, before)
             job = JobType.INSERT
         yield from self._messages(job, entity)
@@ -53,7 +53,7 @@ class PublicationPlan:
         payload = self._payload(job, entity)
         if payload is None:
             return
-        key, deletes = self._key(entity), self.output.deletes
+        key, deletes = self.key(entity), self.output.deletes
         if job is not JobType.DELETE or deletes == "event":
             yield outgoing(self.output, payload, key=key)
             return
@@ -75,7 +75,11 @@ class PublicationPlan:
         except Exception as error:
             raise self._failed(f"make {publication.event.__name__} ({job}) of", error) from error
 
-    def _key(self, entity: Any) -> bytes | None:
+    def key(self, entity: Any) -> bytes | None:
+        """
+        Raises:
+            CaptureError: the key cannot be taken, or is too long.
+        """
         key_of = self.publication.key
         try:
             if key_of is None:

@@ -1,0 +1,170 @@
+"""Statements that change many rows at once: their RETURNING tells which rows, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Delete, Insert, Update
+from sqlalchemy.orm import Mapper, ORMExecuteState
+
+from streambind.errors import CaptureError, UncapturedChangeError
+from streambind.event import JobType
+from streambind.outbound.bulk_rows import BulkRows
+from streambind.outbound.captured_result import CapturedResult, primary_keys, without_last
+from streambind.outbound.outgoing import Outgoing
+from streambind.outbound.plans import Change, MapperPlan, Plans, primary_key_names
+from streambind.outbound.published_tables import PublishedTables
+from streambind.outbound.statement_guard import CAPTURED
+
+Rows = list[tuple[Any, ...]]
+
+_JOBS: dict[type, JobType] = {Insert: JobType.INSERT, Update: JobType.UPDATE, Delete: JobType.DELETE}
+
+
+def bulk_statement(state: ORMExecuteState, plans: Plans, tables: PublishedTables) -> BulkStatement | None:
+    """What is to be captured of a statement of `session.execute`, None if nothing is.
+
+    Raises:
+        UncapturedChangeError: the statement changes published rows, but which ones cannot be known.
+    """
+    statement = state.statement
+    if not isinstance(statement, Insert | Update | Delete) or CAPTURED in state.execution_options:
+        return None
+    mappers = tables.mappers(statement.table)
+    return BulkStatement(state, plans, mappers) if mappers else None
+
+
+class BulkStatement:
+    """One `insert()`, `update()` or `delete()` on a published table.
+
+    Every row that the statement touches becomes an event: one that it sets to what it was already, too, since
+    the database does not tell. Events are made from columns only; relationships cannot be loaded for them.
+    """
+
+    def __init__(self, state: ORMExecuteState, plans: Plans, mappers: Sequence[Mapper[Any]]) -> None:
+        self._state = state
+        self._statement: Any = state.statement
+        self._plans = plans
+        self._job = next(job for kind, job in _JOBS.items() if isinstance(state.statement, kind))
+        self.mapper = mappers[0]
+        self._primary_key = primary_key_names(self.mapper)
+        self._refuse_upsert()
+        self._rows = BulkRows(mappers, f"this bulk {self._job}")
+        self._options = {CAPTURED: self._rows.table}
+
+    def execute(self) -> tuple[Any, list[Outgoing]]:
+        """Run the statement; returns the caller's result and the messages of its rows.
+
+        Raises:
+            UncapturedChangeError: it may change keys, and the old ones cannot be known.
+            CaptureError: an event cannot be made.
+            EncodeError: an event cannot be encoded, or is too large.
+        """
+        parameters = self._state.parameters
+        assigned = self._assigned()
+        if self._job is JobType.INSERT or not isinstance(parameters, list):
+            self._refuse_keys(assigned)
+            result, rows = self._execute_once()
+        elif self._state.is_orm_statement:
+            assigned -= set(self._primary_key)
+            result, rows = self._execute_by_keys(parameters)
+        else:
+            self._refuse_keys(assigned)
+            result, rows = self._execute_one_by_one(parameters)
+        return result, list(self._messages(rows, assigned))
+
+    def _execute_once(self) -> tuple[Any, Rows]:
+        labels = self._rows.labels
+        returning = self._statement.returning(*labels)
+        result = self._state.invoke_statement(returning, execution_options=self._options)
+        if len(self._statement.exported_columns):
+            return without_last(result, len(labels))
+        rows = [tuple(row) for row in result]
+        inserted = primary_keys(self._primary_key, self._rows.keys(rows)) if self._job is JobType.INSERT else ()
+        return CapturedResult(len(rows), inserted), rows
+
+    def _execute_by_keys(self, parameters: list[Any]) -> tuple[Any, Rows]:
+        """The ORM's bulk UPDATE by primary key: it returns no rows, but its parameters name them."""
+        if not all(set(self._primary_key) <= set(each) for each in parameters):
+            raise self._refusal("needs the primary key in every set of parameters, by the attributes' names")
+        result = self._state.invoke_statement(execution_options=self._options)
+        return result, self._rows.read(self._connection(), parameters)
+
+    def _execute_one_by_one(self, parameters: list[Any]) -> tuple[Any, Rows]:
+        """Core's UPDATE or DELETE with several sets of parameters: drivers return no rows for them together."""
+        state = self._state
+        rows: Rows = []
+        returning = self._statement.returning(*self._rows.labels)
+        for each in parameters:
+            result = state.session.execute(
+                returning,
+                each,
+                execution_options=state.local_execution_options.union(self._options),
+                bind_arguments=state.bind_arguments,
+            )
+            rows.extend(tuple(row) for row in result)
+        return CapturedResult(len(rows)), rows
+
+    def _connection(self) -> Connection:
+        return self._state.session.connection(bind_arguments={"mapper": self.mapper})
+
+    def _messages(self, rows: Rows, assigned: set[str]) -> Iterator[Outgoing]:
+        for row in rows:
+            found = self._rows.entity(row)
+            if found is None:
+                continue
+            mapper, entity = found
+            plan = self._plans.of(mapper)
+            if assigned and plan.own_keys:
+                self._refuse_own_keys(plan, row, assigned)
+            yield from plan.messages(Change(self._job, entity))
+
+    def _assigned(self) -> set[str]:
+        """The attributes that an UPDATE sets."""
+        if self._job is not JobType.UPDATE:
+            return set()
+        keys: set[Any] = {*(self._statement._values or ())}
+        # SQLAlchemy 2.0 keeps those of ordered_values() apart.
+        keys.update(key for key, _ in getattr(self._statement, "_ordered_values", None) or ())
+        parameters = self._state.parameters or {}
+        for each in parameters if isinstance(parameters, list) else [parameters]:
+            keys.update(each)
+        return self._rows.names(keys)
+
+    def _refuse_upsert(self) -> None:
+        statement = self._statement
+        if self._job is not JobType.INSERT:
+            return
+        if getattr(statement, "_post_values_clause", None) is not None or statement._prefixes:
+            raise self._refusal(
+                "is an upsert: it does not tell inserted rows from updated and untouched ones. Use "
+                "session.merge(), or select the rows that exist and insert the others"
+            )
+
+    def _refuse_keys(self, assigned: set[str]) -> None:
+        if changed := sorted(assigned & set(self._primary_key)):
+            raise self._refusal(
+                f"sets {', '.join(changed)}, the primary key, and the old keys cannot be known afterwards. Load "
+                "the objects and change them"
+            )
+
+    def _refuse_own_keys(self, plan: MapperPlan, row: tuple[Any, ...], assigned: set[str]) -> None:
+        """A key of `key=` is the old one too if it can be taken without what the statement sets."""
+        found = self._rows.entity(row, without=assigned)
+        for publication in plan.publications:
+            if found is None or publication.publication.key is None:
+                continue
+            try:
+                publication.key(found[1])
+            except CaptureError as error:
+                raise self._refusal(
+                    f"sets {', '.join(sorted(assigned))}, of which the key for {publication.output.binding} is "
+                    "made, and the old keys cannot be known afterwards. Load the objects and change them"
+                ) from error
+
+    def _refusal(self, why: str) -> UncapturedChangeError:
+        return UncapturedChangeError(
+            f"a bulk {self._job} of {self.mapper.class_.__name__}, which is published, {why}; or, if no event is "
+            "meant, write `with suppress_events(session):`"
+        )

@@ -1,0 +1,46 @@
+"""The tables behind an application's published classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Table
+from sqlalchemy.orm import Mapper, class_mapper
+
+from streambind.outbound.plans import Plans
+from streambind.outbound.publication import publications_of
+
+
+class PublishedTables:
+    """Which published mappers write to a table. Configures the mappers; classes mapped below them later share
+    the tables known here or are not known to it."""
+
+    def __init__(self, plans: Plans) -> None:
+        self._mappers: dict[Table, list[Mapper[Any]]] = {}
+        for mapper in published_mappers(plans):
+            for table in mapper.tables:
+                if isinstance(table, Table):
+                    self._mappers.setdefault(table, []).append(mapper)
+
+    def __iter__(self) -> Any:
+        return iter(self._mappers)
+
+    def mappers(self, table: object) -> list[Mapper[Any]]:
+        """The published mappers of what a statement writes to, aliases seen through; none for other tables."""
+        while not isinstance(table, Table):
+            table = getattr(table, "element", None)
+            if table is None:
+                return []
+        return self._mappers.get(table, [])
+
+    def unit_of_work_caches(self) -> list[object]:
+        """The caches of compiled statements that flushes of the published classes execute with: they tell a
+        flush's own statement from one that a hook sends in the middle of it."""
+        bases = {mapper.base_mapper for mappers in self._mappers.values() for mapper in mappers}
+        return [getattr(base, "_compiled_cache", None) for base in bases]
+
+
+def published_mappers(plans: Plans) -> list[Mapper[Any]]:
+    """The mappers of the published classes and of all classes below them, once each."""
+    found = {m: None for cls in plans.classes for m in class_mapper(cls).self_and_descendants}
+    return [mapper for mapper in found if publications_of(mapper.class_)]

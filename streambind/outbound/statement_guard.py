@@ -1,0 +1,91 @@
+"""The guard on the engine: a published table is not changed without an event, whoever sends the statement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine, ExecutionContext, Table, event
+
+from streambind.errors import UncapturedChangeError
+from streambind.outbound.dml_text import DmlText, Written
+from streambind.outbound.permits import at_work
+from streambind.outbound.published_tables import PublishedTables
+
+CAPTURED = "streambind_captured"
+"""Execution option of a statement whose rows become events: the one table that it may write to."""
+
+
+class StatementGuard:
+    """Looks at every SQL text before it is sent: ORM, Core, `text()`, driver SQL, common table expressions.
+
+    It lets through what a flush of a captured session writes for its objects, what is captured by its rows, and
+    everything of a session inside `suppress_events`. It does not see: a raw driver cursor, COPY, cascades,
+    triggers and functions of the database, and other engines.
+    """
+
+    def __init__(self, tables: PublishedTables) -> None:
+        self._tables = tables
+        self._by_name: dict[str, list[Table]] = {}
+        for table in tables:
+            self._by_name.setdefault(table.name.lower(), []).append(table)
+        self._text = DmlText(self._by_name)
+        self._caches = tables.unit_of_work_caches()
+
+    def attach(self, engine: Engine) -> None:
+        """Look at every statement of the engine from now on."""
+        event.listen(engine, "before_cursor_execute", self._before_cursor_execute)
+
+    def detach(self, engine: Engine) -> None:
+        """Look no longer."""
+        event.remove(engine, "before_cursor_execute", self._before_cursor_execute)
+
+    def _before_cursor_execute(
+        self,
+        connection: Connection,
+        cursor: Any,
+        statement: str,
+        parameters: Any,
+        context: ExecutionContext | None,
+        executemany: bool,
+    ) -> None:
+        written = self._text.written(statement)
+        if not written:
+            return
+        options = {} if context is None else context.execution_options
+        found = [table for part in written if (table := self._table(part, connection, options)) is not None]
+        if found and not self._is_permitted(found, connection, options):
+            raise self._refusal(found[0])
+
+    def _is_permitted(self, tables: list[Table], connection: Connection, options: Any) -> bool:
+        if options.get(CAPTURED) is tables[0] and len(tables) == 1:
+            return True
+        cache = options.get("compiled_cache")
+        for permits in at_work(connection):
+            if permits.suppressed:
+                return True
+            if permits.flushing and any(cache is known or known is None for known in self._caches):
+                return True
+        return False
+
+    def _table(self, part: Written, connection: Connection, options: Any) -> Table | None:
+        """The published table that a text means, None if it means another one of the same name."""
+        default = (connection.dialect.default_schema_name or "").lower()
+        translated = options.get("schema_translate_map") or {}
+        for table in self._by_name[part.name]:
+            schema = (translated.get(table.schema, table.schema) or default).lower()
+            if schema == (part.schema or default):
+                return table
+            # Without a schema, the search path decides; unless a table without one is known, it is this one.
+            if part.schema is None and table.name not in table.metadata.tables:
+                return table
+        return None
+
+    def _refusal(self, table: Table) -> UncapturedChangeError:
+        mapper = self._tables.mappers(table)[0]
+        return UncapturedChangeError(
+            f"this statement changes {table.fullname}, the table of {mapper.class_.__name__}, which is published: "
+            "its events would be lost. Change objects in a session, or use session.execute() with insert, update "
+            "or delete, which is captured; bulk_save_objects, bulk_*_mappings, text, driver SQL and statements on "
+            "a connection are not. If no event is meant, write `with suppress_events(session):` and use that "
+            "session"
+        )

@@ -1,0 +1,202 @@
+"""A service whose sessionmaker is captured, on every engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Connection, create_engine, select
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from streambind.configuration.properties import Publish
+from streambind.conversion import JSON
+from streambind.event_loop import EventLoop, await_result
+from streambind.outbound.capture import Capture
+from streambind.outbound.outgoing import Outgoing, OutputPlan
+from streambind.outbound.stored_headers import load_headers
+from streambind.persistence.database import Database
+from streambind.persistence.schema import create_tables
+from tests.integration.capture.models import CLASSES, METADATA
+
+T = TypeVar("T")
+
+ENGINES = [
+    "sqlite",
+    "sqlite+aiosqlite",
+    "postgresql+psycopg",
+    "postgresql+psycopg async",
+    "postgresql+asyncpg",
+]
+BINDINGS = [
+    *("categoryChanged", "lectureChanged", "seatChanged", "roomChanged", "nodeChanged", "animalChanged"),
+    *("carChanged", "pointChanged", "summary", "tombstones", "both", "bytes", "small", "late", "direct"),
+]
+
+
+@dataclass(frozen=True)
+class Event:
+    """A row of the outbox, read."""
+
+    binding: str
+    destination: str
+    key: str | None
+    seq: int | None
+    payload: bytes | None
+    headers: Mapping[str, bytes | None]
+    event_id: UUID
+    shard: int
+
+    @property
+    def json(self) -> Any:
+        return None if self.payload is None else json.loads(self.payload)
+
+    @property
+    def short(self) -> tuple[str | None, int | None, str | None]:
+        """Key, number, job; a tombstone has no job."""
+        job = self.json["jobType"] if self.payload and b"jobType" in self.payload else None
+        return self.key, self.seq, job
+
+
+def outputs() -> dict[str, OutputPlan]:
+    encoder = JSON.encoder(UTC)
+    plans = {f"out-{name}": OutputPlan(f"out-{name}", name, encoder) for name in BINDINGS}
+    plans["out-tombstones"] = OutputPlan("out-tombstones", "tombstones", encoder, deletes="tombstone")
+    plans["out-both"] = OutputPlan("out-both", "both", encoder, deletes="event-and-tombstone")
+    plans["out-small"] = OutputPlan("out-small", "small", encoder, max_payload_bytes=10)
+    plans["out-late"] = OutputPlan("out-late", "late", encoder, publish=Publish.AFTER_COMMIT)
+    plans["out-direct"] = OutputPlan("out-direct", "direct", encoder, publish=Publish.DIRECT)
+    return plans
+
+
+@dataclass
+class Service:
+    """One service: its database, its capture, and what came out."""
+
+    database: Database
+    capture: Capture
+    woken: list[None] = field(default_factory=list)
+    sent: list[Outgoing] = field(default_factory=list)
+
+    def do(self, work: Callable[[Session], T]) -> T:
+        """Run `work` with a session that is closed afterwards; committing is the work's business."""
+        sessions = self.database.sessions
+        if not isinstance(sessions, async_sessionmaker):
+            with sessions() as session:
+                return work(session)
+
+        def on_loop() -> T:
+            asynchronous = sessions()
+            try:
+                return work(asynchronous.sync_session)
+            finally:
+                await_result(asynchronous.close())
+
+        return self.database.loop.call(on_loop)
+
+    def commit(self, work: Callable[[Session], T]) -> T:
+        """Run `work` in a session and commit it."""
+
+        def committed(session: Session) -> T:
+            result = work(session)
+            session.commit()
+            return result
+
+        return self.do(committed)
+
+    def connected(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` on a connection in a transaction of its own."""
+        return self.database.run(work)
+
+    @property
+    def events(self) -> list[Event]:
+        """Everything in the outbox, in order."""
+        outbox = self.database.tables.outbox
+        rows = self.database.run(lambda c: c.execute(select(outbox).order_by(outbox.c.id)).all())
+        return [
+            Event(
+                row.binding,
+                row.destination,
+                None if row.key is None else row.key.decode(),
+                row.seq,
+                row.payload,
+                dict(load_headers(row.headers)),
+                row.event_id,
+                row.shard,
+            )
+            for row in rows
+        ]
+
+    @property
+    def shorts(self) -> list[tuple[str | None, int | None, str | None]]:
+        return [event.short for event in self.events]
+
+    @property
+    def dialect(self) -> str:
+        return self.database.dialect.name
+
+
+def make_service(
+    url: str,
+    *,
+    asynchronous: bool = False,
+    classes: Sequence[type] = CLASSES,
+    plans: Mapping[str, OutputPlan] | None = None,
+    **session_options: Any,
+) -> Service:
+    """A service with all tables and with capture attached. Close it with `close_service`."""
+    loop = EventLoop()
+    if asynchronous:
+        database = Database(async_sessionmaker(create_async_engine(url), **session_options), loop=loop)
+    else:
+        database = Database(sessionmaker(create_engine(url), **session_options), loop=loop)
+    create_tables(database)
+    for metadata in METADATA:
+        database.run(metadata.create_all)
+    woken: list[None] = []
+    sent: list[Outgoing] = []
+    capture = Capture(
+        database,
+        classes,
+        outputs=outputs() if plans is None else plans,
+        wake=lambda: woken.append(None),
+        send_after_commit=sent.extend,
+    )
+    capture.attach()
+    return Service(database, capture, woken, sent)
+
+
+def close_service(service: Service) -> None:
+    service.capture.detach()
+    service.database.dispose()
+    service.database.loop.close()
+
+
+def url_for(driver: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if driver.startswith("sqlite"):
+        return f"{driver}:///{tmp_path / 'service.db'}"
+    postgres: str = request.getfixturevalue("postgres_url")
+    return postgres.replace("postgresql+psycopg", driver)
+
+
+@pytest.fixture(params=ENGINES)
+def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
+    driver, _, kind = str(request.param).partition(" ")
+    asynchronous = kind == "async" or driver.endswith(("aiosqlite", "asyncpg"))
+    made = make_service(url_for(driver, request, tmp_path), asynchronous=asynchronous)
+    yield made
+    close_service(made)
+
+
+@pytest.fixture(params=["sqlite", "postgresql+psycopg"])
+def sync_service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
+    """For what is about connections and threads rather than engines."""
+    made = make_service(url_for(request.param, request, tmp_path))
+    yield made
+    close_service(made)
