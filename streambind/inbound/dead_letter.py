@@ -111,7 +111,10 @@ def _chain(error: BaseException) -> Iterator[tuple[BaseException, str]]:
 
 
 def _message(error: BaseException) -> str:
-    return describe(error) if isinstance(error, DBAPIError) else str(error)
+    try:
+        return describe(error) if isinstance(error, DBAPIError) else str(error)
+    except Exception:  # noqa: BLE001 -- a dead letter must not fail for an exception's __str__.
+        return ""
 
 
 def _bounded(text: str, limit: int) -> bytes:

@@ -163,7 +163,7 @@ class Delivery:
         offset = batch.offset(index)
         failing = state.failing if state.failing and state.failing.offset == offset else _Failing(offset)
         failing.tries += 1
-        text = f"{self._place(batch, index)} failed: {describe(error)}"
+        text = f"{self._place(batch, index)} failed: {_told(error)}"
         self._statistics.failed(text)
         if isinstance(error, DeliveryError):
             return self._stop(index, error, f"{text}. It may not be passed over", state)
@@ -206,7 +206,7 @@ class Delivery:
         except StreambindError as error:
             if isinstance(error, SendError) and error.permanent:  # Perhaps too large with all its headers.
                 failing.letter = without_stack_trace(letter)
-            text = f"{self._place(batch, index)}: its dead letter cannot be sent: {describe(error)}"
+            text = f"{self._place(batch, index)}: its dead letter cannot be sent: {_told(error)}"
             raise Trouble(SendError(text), index) from error
         failing.letter = None
 
@@ -239,7 +239,7 @@ class Delivery:
     def _trouble(self, trouble: Trouble, state: _LaneState) -> Outcome:
         state.troubles += 1
         delay = trouble_delay_ms(state.troubles, random.random())
-        text = f"{self._binding}: {describe(trouble.error)}"
+        text = f"{self._binding}: {_told(trouble.error)}"
         self._statistics.degraded(text)
         _log.warning("%s; again in %s ms (%s times now)", text, delay, state.troubles)
         return Outcome(trouble.done, RetryAfter(delay, text))
@@ -247,3 +247,10 @@ class Delivery:
     def _place(self, batch: Batch, index: int | None = None) -> str:
         offset = "" if index is None else f"@{batch.offset(index)}"
         return f"{self._binding}: {batch.destination}[{batch.partition}]{offset}"
+
+
+def _told(error: BaseException) -> str:
+    try:
+        return describe(error)
+    except Exception:  # noqa: BLE001 -- the exception is a listener's, its __str__ too.
+        return type(error).__name__

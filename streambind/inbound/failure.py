@@ -7,7 +7,7 @@ class AttemptEnded(Exception):
     """The attempt did not do all it was asked to. The first `done` messages are done all the same."""
 
     def __init__(self, reason: object, done: int = 0) -> None:
-        super().__init__(str(reason))
+        super().__init__(reason)
         self.done = done
 
 

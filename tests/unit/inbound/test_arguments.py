@@ -1,0 +1,334 @@
+"""Arguments are filled by annotation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+import pytest
+from pydantic import BaseModel, Field
+
+from streambind.binding.outcome import Continue, Outcome, Stop
+from streambind.event import EntityEvent, JobType
+from streambind.headers import encode_headers
+from streambind.inbound.listener import Header
+from streambind.message import Message
+from tests.unit.inbound.batches import ListBatch, Record, batch_of, record
+from tests.unit.inbound.planning import Seen, mistakes, plan
+
+seen = Seen()
+
+
+@pytest.fixture(autouse=True)
+def _empty() -> None:
+    seen.clear()
+
+
+class CategoryChanged(EntityEvent, event_type="LectureCategoryChanged"):
+    category_id: int
+    category_name: str
+
+
+@dataclass
+class Point:
+    x: int
+    y: int
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    lives: int
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+    name: str
+
+
+Pet = Annotated[Cat | Dog, Field(discriminator="kind")]
+
+DOCUMENT = {
+    "eventType": "LectureCategoryChanged",
+    "timestamp": "2022-08-08-12:12:37",
+    "jobType": "INSERT",
+    "categoryId": 2,
+    "categoryName": "최종테스트",
+}
+
+
+def _error(outcome: Outcome) -> str:
+    assert isinstance(outcome.then, Stop), outcome
+    return str(outcome.then.error)
+
+
+def takes_event(event: CategoryChanged) -> None:
+    seen.append(event)
+
+
+def test_an_entity_event_is_read_in_the_configured_time_zone() -> None:
+    outcome = plan(takes_event, surroundings={"time_zone": ZoneInfo("Asia/Seoul")}).deliver(batch_of(DOCUMENT))
+
+    assert outcome == Outcome(1, Continue())
+    event = seen.one()
+    assert (event.category_id, event.category_name, event.job_type) == (2, "최종테스트", JobType.INSERT)
+    assert event.timestamp == datetime(2022, 8, 8, 3, 12, 37, tzinfo=UTC)
+
+
+def takes_dict(event: dict[str, Any]) -> None:
+    seen.append(event)
+
+
+def takes_point(event: Point) -> None:
+    seen.append(event)
+
+
+def takes_pet(event: Pet) -> None:
+    seen.append(event)
+
+
+def takes_text(event: str) -> None:
+    seen.append(event)
+
+
+def takes_bytes(event: bytes) -> None:
+    seen.append(event)
+
+
+@pytest.mark.parametrize(
+    ("listener", "payload", "value"),
+    [
+        (takes_dict, {"a": [1]}, {"a": [1]}),
+        (takes_point, {"x": 1, "y": 2}, Point(1, 2)),
+        (takes_pet, {"kind": "dog", "name": "Rex"}, Dog(kind="dog", name="Rex")),
+        (takes_pet, {"kind": "cat", "lives": 7}, Cat(kind="cat", lives=7)),
+        (takes_text, b'"quoted"', '"quoted"'),
+        (takes_text, "최종".encode(), "최종"),
+        (takes_bytes, b"\x00\xff", b"\x00\xff"),
+        (takes_bytes, b"", b""),
+    ],
+)
+def test_a_payload_may_be_of_any_type(listener: Any, payload: object, value: object) -> None:
+    assert plan(listener).deliver(batch_of(payload)).done == 1
+    assert seen == [value]
+
+
+def takes_message(message: Message) -> None:
+    seen.append(message)
+
+
+def test_the_message_itself_is_never_decoded() -> None:
+    batch = ListBatch([record(b"{no json", "k", type="X")], start=5, partition=3)
+
+    assert plan(takes_message).deliver(batch).done == 1
+
+    message = seen.one()
+    assert (message.destination, message.partition, message.offset) == ("things", 3, 5)
+    assert (message.key, message.payload, message.headers["type"]) == (b"k", b"{no json", "X")
+
+
+def takes_headers(
+    event: dict[str, Any],
+    kind: Annotated[str, Header("type")],
+    attempt: Annotated[int, Header("attempt")] = 1,
+    trace: Annotated[str | None, Header("traceparent")] = None,
+    raw: Annotated[bytes | None, Header("type")] = None,
+    *,
+    flag: Annotated[bool, Header] = False,
+) -> None:
+    seen.append((kind, attempt, trace, raw, flag))
+
+
+def test_headers_are_given_as_their_types() -> None:
+    assert plan(takes_headers).deliver(ListBatch([record({}, None, type="X", attempt=3, flag=True)])).done == 1
+    assert seen.one() == ("X", 3, None, b"X", True)
+
+
+def test_absent_headers_have_their_defaults() -> None:
+    assert plan(takes_headers).deliver(ListBatch([record({}, type="X")])).done == 1
+    assert seen.one() == ("X", 1, None, b"X", False)
+
+
+def test_a_header_without_type_entry_is_text_for_whoever_wants_text() -> None:
+    headers = [("type", b"X"), ("attempt", b"3"), ("traceparent", b"00-ab")]
+
+    assert plan(takes_headers).deliver(ListBatch([Record(b"{}", headers=headers)])).done == 1
+    assert seen.one() == ("X", 3, "00-ab", b"X", False)
+
+
+def test_of_a_repeated_header_the_last_one_counts() -> None:
+    headers = [("type", b"A"), ("type", b"B")]
+
+    assert plan(takes_headers).deliver(ListBatch([Record(b"{}", headers=headers)])).done == 1
+    assert seen.one()[3] == b"B"
+
+
+def test_a_required_header_that_is_missing_fails_the_message_for_good() -> None:
+    text = _error(plan(takes_headers).deliver(batch_of({})))
+
+    assert "header 'type' is missing; give the argument a default, or annotate X | None" in text
+    assert "tried once" in text
+
+
+def test_a_header_of_another_type_fails_the_message_for_good() -> None:
+    text = _error(plan(takes_headers).deliver(ListBatch([record({}, type="X", attempt="soon")])))
+
+    assert "header 'attempt' is not what the listener takes" in text
+
+
+def test_headers_are_not_read_if_nobody_asks() -> None:
+    batch = batch_of(DOCUMENT, DOCUMENT)
+
+    plan(takes_event).deliver(batch)
+
+    assert batch.asked_headers == []
+
+
+async def takes_event_async(event: CategoryChanged, kind: Annotated[str, Header("type")] = "none") -> None:
+    seen.append((event.category_id, kind))
+
+
+def test_an_async_listener_is_waited_for() -> None:
+    assert plan(takes_event_async).deliver(batch_of(DOCUMENT, DOCUMENT)).done == 2
+    assert seen == [(2, "none"), (2, "none")]
+
+
+def takes_nothing() -> None:
+    seen.append("called")
+
+
+def test_a_listener_may_take_nothing() -> None:
+    assert plan(takes_nothing).deliver(batch_of(b"x")).done == 1
+    assert seen == ["called"]
+
+
+class Handlers:
+    def handle(self, event: CategoryChanged) -> None:
+        seen.append(event.category_id)
+
+    def __call__(self, event: CategoryChanged) -> None:
+        seen.append(-event.category_id)
+
+
+def _with_prefix(prefix: str, event: CategoryChanged) -> None:
+    seen.append(f"{prefix}{event.category_id}")
+
+
+def test_methods_objects_and_partials_are_listeners() -> None:
+    assert plan(Handlers().handle, Handlers(), partial(_with_prefix, "p")).deliver(batch_of(DOCUMENT)).done == 1
+    assert seen == [2, -2, "p2"]
+
+
+# Tombstones
+
+
+def takes_or_null(event: CategoryChanged | None) -> None:
+    seen.append(event)
+
+
+def takes_text_or_null(event: str | None) -> None:
+    seen.append(event)
+
+
+def takes_only_null(event: None) -> None:
+    seen.append(event)
+
+
+def takes_anything(event: Any) -> None:
+    seen.append(event)
+
+
+@pytest.mark.parametrize(
+    "listener", [takes_or_null, takes_text_or_null, takes_only_null, takes_anything, takes_nothing, takes_message]
+)
+def test_a_tombstone_reaches_whoever_takes_null(listener: Any) -> None:
+    assert plan(listener).deliver(batch_of(None)).done == 1
+    assert [x for x in seen if x not in ("called", None) and x.payload is not None] == []
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("listener", [takes_event, takes_text, takes_bytes, takes_dict])
+def test_a_tombstone_that_nobody_takes_fails_for_good(listener: Any) -> None:
+    text = _error(plan(listener).deliver(batch_of(None)))
+
+    assert "the payload is null (a tombstone); annotate" in text
+    assert "| None to take it" in text
+
+
+def test_a_tombstone_passes_over_those_that_do_not_take_null_if_another_does() -> None:
+    assert plan(takes_event, takes_message, takes_or_null).deliver(batch_of(None)).done == 1
+    assert [type(x) for x in seen] == [Message, type(None)]
+
+
+def test_a_tombstone_for_none_of_several_listeners_fails_for_good() -> None:
+    text = _error(plan(takes_event, takes_dict).deliver(batch_of(None)))
+
+    assert "none of takes_event, takes_dict takes it: annotate X | None" in text
+
+
+def test_the_json_text_null_is_null_too() -> None:
+    assert plan(takes_or_null).deliver(batch_of(b"null")).done == 1
+    assert seen == [None]
+
+
+# Content types
+
+
+def test_another_content_type_of_the_message_is_looked_at_when_the_bindings_fails() -> None:
+    headers = encode_headers({"contentType": "application/json"})
+    batch = ListBatch([Record(b'{"x":1,"y":2}', headers=headers)])
+
+    assert plan(takes_point, content_type="application/octet-stream").deliver(batch).done == 1
+    assert seen == [Point(1, 2)]
+
+
+def test_whoever_takes_anything_gets_what_the_message_says_it_is() -> None:
+    text = Record(b"12", headers=encode_headers({"contentType": "text/plain"}))
+    quoted = Record(b"12", headers=[("contentType", b'"application/json"')])
+    data = Record(b"12", headers=encode_headers({"contentType": "application/octet-stream"}))
+
+    assert plan(takes_anything).deliver(ListBatch([text, quoted, data, Record(b"12")])).done == 4
+    assert seen == ["12", 12, b"12", 12]
+
+
+def test_an_unknown_content_type_is_named() -> None:
+    record_of = Record(b"x", headers=encode_headers({"contentType": "application/avro"}))
+
+    assert "application/avro" in _error(plan(takes_anything).deliver(ListBatch([record_of])))
+
+
+def test_what_does_not_decode_is_told_by_field_without_values() -> None:
+    text = _error(plan(takes_event).deliver(batch_of({**DOCUMENT, "categoryId": "secret"})))
+
+    assert "the payload is not a CategoryChanged: categoryId" in text
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize("payload", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"null", b"[]", b"12"])
+def test_poison_fails_its_message_and_nothing_else(payload: bytes) -> None:
+    outcome = plan(takes_event, on_error="skip").deliver(batch_of(DOCUMENT, payload, DOCUMENT))
+
+    assert outcome == Outcome(2, Continue())
+    assert len(seen) == 1
+
+
+def test_listeners_of_one_type_get_the_same_object() -> None:
+    assert plan(takes_event, takes_event, takes_dict).deliver(batch_of(DOCUMENT)).done == 1
+    assert seen[0] is seen[1]
+    assert isinstance(seen[2], dict)
+
+
+def takes_module(event: type(pytest)) -> None:  # type: ignore[valid-type]
+    ...
+
+
+def test_a_type_that_cannot_be_decoded_is_a_mistake_of_the_listener() -> None:
+    assert "listener takes_module: argument 'event': a payload cannot be read as" in mistakes(takes_module)
+
+
+def test_a_content_type_without_converter_is_a_mistake_of_the_binding() -> None:
+    assert "no converter for contentType 'application/avro'" in mistakes(
+        takes_event, content_type="application/avro"
+    )

@@ -1,0 +1,323 @@
+"""Which listeners are called, in which order, and what they return."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from streambind.binding.outcome import Continue, Outcome, RetryAfter, Stop
+from streambind.errors import BrokerUnavailableError, EncodeError, LifecycleError, SendError
+from streambind.inbound.listener import Header, send_to, stream_listener
+from streambind.inbound.replies import Reply
+from streambind.message import Message
+from tests.unit.inbound.batches import ListBatch, batch_of, record
+from tests.unit.inbound.planning import Seen, mistakes, plan
+
+seen = Seen()
+
+
+@pytest.fixture(autouse=True)
+def _empty() -> None:
+    seen.clear()
+
+
+def listener(name: str, condition: Any = None) -> Callable[..., Any]:
+    @stream_listener("in-things", condition=condition)
+    def handle(event: dict[str, Any]) -> None:
+        seen.append((name, event.get("n")))
+
+    return handle
+
+
+def test_every_listener_whose_condition_holds_is_called_in_order() -> None:
+    inputs = plan(
+        listener("always"),
+        listener("by text", "headers['type'] == 'X'"),
+        listener("never", "headers['type'] == 'Z'"),
+        listener("by function", lambda message: message.headers["type"] == "X"),
+        listener("by payload", "payload.n == 1"),
+    )
+
+    inputs.deliver(ListBatch([record({"n": 1}, type="X"), record({"n": 2}, type="Y")]))
+
+    assert seen == [("always", 1), ("by text", 1), ("by function", 1), ("by payload", 1), ("always", 2)]
+
+
+def test_a_message_that_nobody_wants_is_handled_counted_and_mentioned_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    inputs = plan(listener("x", "headers['type'] == 'X'"))
+
+    with caplog.at_level(logging.WARNING, logger="streambind"):
+        assert inputs.deliver(batch_of({}, {}, {})) == Outcome(3, Continue())
+
+    assert inputs.statistics.figures().unmatched == 3
+    assert [r.message for r in caplog.records] == [
+        "in-things: no listener's condition holds for things[0]@0; it counts as handled (said once a minute)"
+    ]
+
+
+def test_a_condition_that_raises_fails_the_message() -> None:
+    outcome = plan(listener("x", lambda message: message.headers["absent"] == 1)).deliver(batch_of({}))
+
+    assert isinstance(outcome.then, Stop)
+    assert "KeyError" in str(outcome.then.error)
+
+
+def test_a_condition_on_a_payload_that_is_no_json_fails_the_message() -> None:
+    outcome = plan(listener("x", "payload.n == 1")).deliver(batch_of(b"{no"))
+
+    assert isinstance(outcome.then, Stop)
+    assert "the condition reads the payload, which is not JSON" in str(outcome.then.error)
+
+
+def test_a_condition_that_is_no_expression_is_a_mistake_with_place() -> None:
+    text = mistakes(listener("x", "payload.n > 1"))
+
+    assert "condition 'payload.n > 1', column 11: '>' is not part of an expression" in text
+    assert f"{__file__}:" in text
+
+
+# Batch listeners
+
+
+def takes_batch(events: list[dict[str, Any]], messages: list[Message]) -> None:
+    seen.append(([event["n"] for event in events], [message.offset for message in messages]))
+
+
+def takes_batch_of_known(events: list[dict[str, Any] | None]) -> None:
+    seen.append(events)
+
+
+def test_a_batch_listener_is_called_once_with_all_messages() -> None:
+    assert plan(takes_batch).deliver(batch_of({"n": 1}, {"n": 2}, {"n": 3}, start=7)).done == 3
+    assert seen == [([1, 2, 3], [7, 8, 9])]
+
+
+def test_a_batch_listener_gets_what_its_condition_lets_through() -> None:
+    marked = stream_listener("in-things", condition="payload.n != 2")(functools.partial(takes_batch))
+
+    inputs = plan(marked)
+
+    assert inputs.deliver(batch_of({"n": 1}, {"n": 2}, {"n": 3})).done == 3
+    assert seen == [([1, 3], [0, 2])]
+    assert inputs.statistics.figures().unmatched == 1
+
+
+def test_the_message_that_a_batch_cannot_decode_is_found_without_a_call_for_it() -> None:
+    inputs = plan(takes_batch, on_error="skip")
+
+    assert inputs.deliver(batch_of({"n": 1}, b"{no", {"n": 3})) == Outcome(2, Continue())
+    assert seen == [([1], [0])]
+
+
+def test_tombstones_in_batches_follow_the_same_rule() -> None:
+    assert plan(takes_batch_of_known).deliver(batch_of({}, None)).done == 2
+    assert seen == [[{}, None]]
+
+    outcome = plan(takes_batch).deliver(batch_of({"n": 1}, None))
+    assert isinstance(outcome.then, Stop)
+    assert outcome.done == 1
+
+
+def fails_on_two(events: list[dict[str, Any]]) -> None:
+    seen.append([event["n"] for event in events])
+    if any(event["n"] == 2 for event in events):
+        raise ValueError("two")
+
+
+def test_a_batch_that_fails_is_done_again_one_by_one_up_to_the_message_that_fails() -> None:
+    outcome = plan(fails_on_two).deliver(batch_of({"n": 1}, {"n": 2}, {"n": 3}))
+
+    assert (outcome.done, type(outcome.then)) == (1, RetryAfter)
+    assert seen == [[1, 2, 3], [1], [2]]
+
+
+# What async and def mean
+
+
+async def handles_async(event: dict[str, Any]) -> None:
+    seen.append(event["n"])
+
+
+def test_async_listeners_run_in_order_too() -> None:
+    assert plan(handles_async, handles_async).deliver(batch_of({"n": 1}, {"n": 2})).done == 2
+    assert seen == [1, 1, 2, 2]
+
+
+def hides(function: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(*args: Any) -> Any:
+        return function(*args)
+
+    return wrapper
+
+
+def takes_header_too(event: dict[str, Any], kind: Annotated[str | None, Header("type")]) -> None: ...
+
+
+@pytest.mark.parametrize("others", [[], [takes_header_too]])
+def test_a_coroutine_that_nobody_would_await_is_noticed(others: list[Callable[..., Any]]) -> None:
+    outcome = plan(hides(handles_async), *others).deliver(batch_of({"n": 1}))
+
+    assert isinstance(outcome.then, Stop)
+    assert "returned an awaitable although it is no async def" in str(outcome.then.error)
+    assert seen == []
+
+
+# Replies
+
+
+@dataclass
+class Sender:
+    sent: list[Reply] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
+
+    def publish(self, session: Session, reply: Reply) -> None:
+        raise AssertionError("there is no session")
+
+    def send(self, replies: Sequence[Reply]) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.sent += replies
+
+
+@stream_listener("in-things")
+@send_to("out-x")
+def answers(event: dict[str, Any]) -> dict[str, Any] | None:
+    seen.append(event["n"])
+    return {"double": event["n"] * 2} if event["n"] else None
+
+
+@stream_listener("in-things")
+@send_to("out-x", key=lambda answer: answer["a"])
+def answers_many(event: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"a": event["n"]}, {"a": event["n"] + 1}]
+
+
+@stream_listener("in-things")
+@send_to("out-x")
+def answers_a_list(event: dict[str, Any]) -> Sequence[int]:
+    return [1, 2]
+
+
+@stream_listener("in-things")
+@send_to("out-x")
+async def answers_async(event: dict[str, Any]) -> int:
+    return int(event["n"])
+
+
+@stream_listener("in-things")
+@send_to("out-x")
+def answers_batch(events: list[dict[str, Any]]) -> int:
+    return len(events)
+
+
+def replying(function: Callable[..., Any], sender: Sender, *records: Any, **settings: Any) -> Outcome:
+    batch = ListBatch([record(payload, "k") for payload in records])
+    return plan(function, surroundings={"replies": sender}, **settings).deliver(batch)
+
+
+def test_a_result_is_sent_under_the_key_of_the_message_none_is_not() -> None:
+    sender = Sender()
+
+    assert replying(answers, sender, {"n": 1}, {"n": 0}, {"n": 2}).done == 3
+    assert sender.sent == [Reply("out-x", {"double": 2}, b"k"), Reply("out-x", {"double": 4}, b"k")]
+
+
+@pytest.mark.parametrize(
+    ("function", "sent"),
+    [
+        (answers_many, [Reply("out-x", {"a": 1}, 1), Reply("out-x", {"a": 2}, 2)]),
+        (answers_a_list, [Reply("out-x", [1, 2], b"k")]),
+        (answers_async, [Reply("out-x", 1, b"k")]),
+        (answers_batch, [Reply("out-x", 1, None)]),
+    ],
+)
+def test_only_a_list_that_is_annotated_sends_several(function: Any, sent: list[Reply]) -> None:
+    sender = Sender()
+
+    assert replying(function, sender, {"n": 1}).done == 1
+    assert sender.sent == sent
+
+
+@pytest.mark.parametrize("error", [SendError("away"), BrokerUnavailableError("away"), LifecycleError("stopping")])
+def test_no_message_is_done_before_its_reply_is_and_none_is_to_blame(error: Exception) -> None:
+    sender = Sender(failures=[error])
+
+    outcome = replying(answers, sender, {"n": 1}, {"n": 2})
+
+    assert outcome.done == 0
+    assert isinstance(outcome.then, RetryAfter)
+    assert outcome.then.delay_ms <= 100
+
+
+@pytest.mark.parametrize("error", [SendError("too large", permanent=True), EncodeError("no form")])
+def test_a_reply_that_can_never_be_sent_fails_its_message(error: Exception) -> None:
+    class Picky(Sender):
+        def send(self, replies: Sequence[Reply]) -> None:
+            if any(reply.payload == {"double": 4} for reply in replies):
+                raise error
+            super().send(replies)
+
+    sender = Picky()
+    outcome = replying(answers, sender, {"n": 1}, {"n": 2}, {"n": 3}, max_attempts=1)
+
+    assert outcome.done == 1
+    assert isinstance(outcome.then, Stop)
+    assert [reply.payload for reply in sender.sent] == [{"double": 2}]
+
+
+def test_replies_before_a_failing_message_are_sent_first() -> None:
+    sender = Sender()
+
+    outcome = replying(answers, sender, {"n": 1}, {}, {"n": 3})
+
+    assert (outcome.done, type(outcome.then)) == (1, Stop)
+    assert [reply.payload for reply in sender.sent] == [{"double": 2}]
+
+
+def test_a_reply_without_anyone_to_send_it_is_a_mistake() -> None:
+    assert "nothing here can send to out-x" in mistakes(answers)
+
+
+# What does not go together
+
+
+async def takes_async(event: dict[str, Any]) -> None: ...
+
+
+def takes_sync(event: dict[str, Any]) -> None: ...
+
+
+def test_def_and_async_def_do_not_share_a_binding() -> None:
+    text = mistakes(takes_sync, takes_async)
+
+    assert "listener takes_async: def and async def both listen to in-things" in text
+
+
+def test_batch_and_single_listeners_do_not_share_a_binding() -> None:
+    text = mistakes(takes_sync, fails_on_two)
+
+    assert "listener fails_on_two: it takes batches from in-things, another listener single messages" in text
+
+
+def test_dead_letters_need_a_destination() -> None:
+    assert "set enableDlq: true" in mistakes(takes_sync, on_error="dlq")
+
+
+def test_a_session_needs_a_database() -> None:
+    def stores(event: str, session: Session) -> None: ...
+
+    text = mistakes(stores, group="g")
+    assert "it takes a Session, but the application has no database" in text
+
+
+def test_all_mistakes_come_at_once() -> None:
+    assert len(mistakes(takes_sync, takes_async, fails_on_two, on_error="dlq").splitlines()) == 3
