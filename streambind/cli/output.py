@@ -1,96 +1,156 @@
-"""What commands print: tables and colours for people, JSON for machines, errors without tracebacks."""
+"""What commands print: lines, tables and colours for people, JSON for machines.
+
+All text that is not the command's own goes through `line`, `cells` or JSON, which make it harmless.
+"""
 
 from __future__ import annotations
 
-import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NoReturn
 
 import click
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
-from sqlalchemy.exc import SQLAlchemyError
+from rich.text import Span, Text
 
+from streambind.cli.visible import visible, visible_json
 from streambind.configuration.finding import Finding, Severity
-from streambind.errors import BrokerUnavailableError, ConfigurationError, StreambindError
-from streambind.persistence.failures import describe, is_database_trouble
 
-OK, FAILED, AWAY = 0, 1, 3
-"""Exit codes beside click's 2 for a wrong command line: AWAY when a broker or database does not answer."""
+OK, FAILED, AWAY, INTERRUPTED, PIPE_CLOSED = 0, 1, 3, 130, 141
+"""Exit codes beside click's 2 for a wrong command line: AWAY when a broker, a database or a service does not
+answer; the last two are those that a shell gives a program ended by SIGINT or SIGPIPE."""
 
-P = ParamSpec("P")
-R = TypeVar("R")
+_UNLIMITED = 100_000
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class Screen(Console):
+    """A console that leaves a closed pipe to the one place that handles it."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        raise BrokenPipeError
+
+
+out = Screen(highlight=False, soft_wrap=True)
+err = Screen(stderr=True, highlight=False, soft_wrap=True)
+
+
+def line(markup: str, *values: object, lines: bool = False) -> Text:
+    """`markup` in rich's notation with `{}` for each value; values are never read as markup."""
+    remaining = iter(values)
+    whole = Text()
+    template = Text.from_markup(markup, emoji=False)
+    edges = [edge for match in re.finditer(r"\{\}", template.plain) for edge in match.span()]
+    for piece in template.divide(edges):
+        if piece.plain != "{}":
+            whole.append_text(piece)
+            continue
+        value = visible(next(remaining), lines=lines)
+        whole.append_text(Text(value, spans=[Span(0, len(value), span.style) for span in piece.spans]))
+    return whole
+
+
+def write(markup: str, *values: object, lines: bool = False) -> None:
+    """Print a line on standard output."""
+    out.print(line(markup, *values, lines=lines))
+
+
+def write_error(text: object) -> None:
+    """Print an error, of one or more lines, on standard error."""
+    err.print(line("[red bold]error[/]  {}", text, lines=True))
 
 
 def print_json(value: object) -> None:
-    """One JSON document, UTF-8 unescaped."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+    """One JSON document, laid out."""
+    _write_out(visible_json(value, indent=2))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """A table without frames; `empty` is said instead when there are no rows."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+def print_json_line(value: object) -> None:
+    """One JSON document on one line, of a stream of them; flushed, for whoever reads along."""
+    _write_out(visible_json(value))
+    sys.stdout.flush()
+
+
+def _write_out(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> RenderableType:
+    """A table without frames; where the terminal is too narrow for it, one block per row.
+
+    A cell is a Text, which is shown as it is, or a value, which is made harmless; None is empty.
+    """
+    cells = [[_cell(value) for value in row] for row in rows]
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, overflow="fold")
-    count = 0
-    for row in rows:
-        table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
-        count += 1
-    if count:
-        out.print(table, soft_wrap=False)
+        grid.add_column(column, no_wrap=True)
+    for row in cells:
+        grid.add_row(*row)
+    if not out.is_terminal:
+        return grid
+    wide = out.measure(grid, options=out.options.update(width=_UNLIMITED)).maximum
+    return grid if wide <= out.width else Group(*(_block(columns, row) for row in cells))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
+    """Print a table, or `empty` if there are no rows."""
+    if rows:
+        show(table(columns, rows))
     else:
-        out.print(empty)
+        write("{}", empty)
+
+
+def show(renderable: RenderableType) -> None:
+    """Print tables and blocks: as wide as the terminal, in a file or a pipe as wide as they are."""
+    out.print(renderable, soft_wrap=False, width=None if out.is_terminal else _UNLIMITED)
+
+
+def _cell(value: object) -> Text:
+    if isinstance(value, Text):
+        return value
+    return Text("" if value is None else visible(value))
+
+
+def _block(columns: Sequence[str], row: Sequence[Text]) -> RenderableType:
+    """The first cell as a heading, the others below it with their columns' names."""
+    grid = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for column, cell in zip(columns[1:], row[1:], strict=True):
+        if cell.plain:
+            grid.add_row(f"  {column}", cell)
+    heading = row[0].copy()
+    heading.stylize("bold")
+    return Group(heading, grid)
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """One line per finding, then the counts."""
+    """One aligned line per finding, then the counts."""
+    width = max((len(str(finding.origin)) for finding in findings if finding.origin), default=0)
     for finding in findings:
         colour = "red" if finding.severity is Severity.ERROR else "yellow"
-        place = f"{escape(str(finding.origin))}  " if finding.origin else ""
-        severity = f"[{colour}]{finding.severity:<7}[/{colour}]"
-        out.print(f"{place}{severity}  {escape(finding.text)}")
+        place = f"{visible(finding.origin):<{width}}  " if finding.origin else ""
+        write(f"{{}}[{colour}]{{}}[/]  {{}}", place, f"{finding.severity:<7}", finding.text)
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
-    out.print(f"{_count(errors, 'error')}, {_count(len(findings) - errors, 'warning')}")
+    write("{}, {}", count(errors, "error"), count(len(findings) - errors, "warning"))
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """`1 error`, `2 errors`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def without_traceback(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn what a user can cause into a message and an exit code; a defect keeps its traceback."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except ConfigurationError as error:
-            if error.findings:
-                print_findings(error.findings)
-            else:
-                _say(error)
-            raise SystemExit(FAILED) from error
-        except BrokerUnavailableError as error:
-            _say(error)
-            raise SystemExit(AWAY) from error
-        except StreambindError as error:
-            _say(error)
-            raise SystemExit(FAILED) from error
-        except SQLAlchemyError as error:
-            err.print(f"[red]error[/red]  the database refused: {escape(describe(error))}")
-            raise SystemExit(AWAY if is_database_trouble(error) else FAILED) from error
-
-    return run
-
-
-def _say(error: Exception) -> None:
-    err.print(f"[red]error[/red]  {escape(str(error))}")
+def age(milliseconds: int) -> str:
+    """A length of time in words, of its two largest units: `340 ms`, `12 s`, `3 min 4 s`, `2 h`, `5 d 1 h`."""
+    if milliseconds < 1000:
+        return f"{max(0, milliseconds)} ms"
+    seconds = milliseconds // 1000
+    for unit, size, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if seconds >= size:
+            rest = seconds % size // part
+            return f"{seconds // size} {unit}" + (f" {rest} {smaller}" if rest else "")
+    return f"{seconds} s"
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:

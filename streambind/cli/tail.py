@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 import click
-from rich.markup import escape
-from rich.syntax import Syntax
 
 from streambind.binders.kafka import KAFKA
 from streambind.binding.binder import Binder
-from streambind.cli.output import out, print_json, without_traceback
-from streambind.cli.target import resolve
-from streambind.errors import DestinationError
-from streambind.message import CONTENT_TYPE, Message
+from streambind.cli.output import json_option
+from streambind.cli.tail_view import print_message, show_message
+from streambind.cli.target import BROKER_TIMEOUT_MS, CLOSE_TIMEOUT_MS, broker_named, resolve
+from streambind.configuration import Configuration
+from streambind.errors import ConfigurationError, DestinationError
+from streambind.message import Message
 
-TIMEOUT_MS = 10_000
-POLL_S = 0.25
-_UNSHOWN = ("spring_json_header_types", CONTENT_TYPE)
+_POLL_S = 0.25
 
 
 @click.command()
 @click.argument("destination")
 @click.option("--from-beginning", is_flag=True, help="Show what is there already; without it only what comes.")
 @click.option("-n", "--lines", type=click.IntRange(min=1), help="End after this many messages.")
-@click.option("--no-follow", is_flag=True, help="End at the current end.")
-@click.option("--config", "location", metavar="TARGET", help="Configuration folder or module:attribute.")
+@click.option("--no-follow", is_flag=True, help="End at what is the end now.")
+@click.option("--config", "location", metavar="TARGET", help="Configuration folder or file, or module:attribute.")
 @click.option("--brokers", metavar="HOST:PORT", help="Kafka to read from, without any configuration.")
 @click.option("--binder", "binder_name", metavar="NAME", help="Which configured binder, if there are several.")
 @click.option("--headers", "all_headers", is_flag=True, help="Show every header.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document per message.")
-@without_traceback
+@json_option
 def tail(
     destination: str,
     from_beginning: bool,
@@ -46,90 +42,78 @@ def tail(
     all_headers: bool,
     as_json: bool,
 ) -> None:
-    """Show the messages of DESTINATION (a topic) with key, time, headers and payload."""
-    binder = _binder(location, brokers, binder_name)
-    try:
+    """Show the messages of DESTINATION (a topic) as they come, until Ctrl-C.
+
+    No group is joined and nothing is changed. Times are in UTC. The headers of the machinery (contentType,
+    spring_json_header_types, sb-*) are shown with --headers. With --json each message is one line of JSON.
+
+    \b
+    Examples:
+      streambind tail categoryChanged --brokers localhost:9092
+      streambind tail categoryChanged --config config/lecture --from-beginning -n 10
+      streambind tail categoryChanged --json | jq .payload
+    """
+    show: Callable[[Message], None] = print_message
+    if not as_json:
+        show = lambda message: show_message(message, all_headers=all_headers)  # noqa: E731
+    with _binder(location, brokers, binder_name) as binder, contextlib.suppress(KeyboardInterrupt):
         messages = _messages(binder, destination, from_beginning=from_beginning, follow=not no_follow)
         for message in islice(messages, lines):
-            if as_json:
-                _show_json(message)
-            else:
-                show(message, all_headers=all_headers)
-    except KeyboardInterrupt:
-        return
-    finally:
-        binder.close(1000)
+            show(message)
 
 
-def _binder(location: str | None, brokers: str | None, name: str | None) -> Binder:
+@contextlib.contextmanager
+def _binder(location: str | None, brokers: str | None, name: str | None) -> Iterator[Binder]:
     if brokers is not None:
-        return KAFKA.create(KAFKA.binder_properties.model_validate({"brokers": brokers}))
+        with kafka_at(brokers) as binder:
+            yield binder
+        return
     target = resolve(location)
-    target.configuration.require_valid()
-    return target.binders().binder(name or target.configuration.binder_name(""))
+    with target.brokers() as asked:
+        name = name or _binder_name(target.configuration)
+        with asked.named(name):
+            yield asked.factory.binder(name)
+
+
+def _binder_name(configuration: Configuration) -> str:
+    """The only binder, or the default one."""
+    names = {configuration.binder_name(binding) for binding in configuration.properties.bindings}
+    if len(names) > 1:
+        raise ConfigurationError(
+            f"several binders are in use: choose one with --binder: {', '.join(sorted(names))}"
+        )
+    return names.pop() if names else configuration.binder_name("")
+
+
+@contextlib.contextmanager
+def kafka_at(brokers: str) -> Iterator[Binder]:
+    """A binder for a Kafka that no configuration names."""
+    binder = KAFKA.create(KAFKA.binder_properties.model_validate({"brokers": brokers}))
+    try:
+        with broker_named(brokers):
+            yield binder
+    finally:
+        binder.close(CLOSE_TIMEOUT_MS)
 
 
 def _messages(binder: Binder, destination: str, *, from_beginning: bool, follow: bool) -> Iterator[Message]:
     """Messages in the order they come; within one read sorted by time, since partitions have no common order."""
-    info = binder.describe(destination, TIMEOUT_MS)
+    info = binder.describe(destination, BROKER_TIMEOUT_MS)
     if info is None and not follow:
         raise DestinationError(f"destination {destination!r} does not exist")
     positions = {} if info is None else dict(info.starts if from_beginning else info.ends)
     while True:
-        batch = binder.read(destination, positions, TIMEOUT_MS) if positions else ()
+        ends = {} if info is None else info.ends
+        behind = {p: at for p, at in positions.items() if at < ends.get(p, 0)}
+        batch = binder.read(destination, behind, BROKER_TIMEOUT_MS) if behind else ()
         yield from sorted(batch, key=lambda m: (m.timestamp_ms or 0, m.partition or 0, m.offset or 0))
         for message in batch:
             positions[message.partition or 0] = (message.offset or 0) + 1
-        if batch:
-            continue
-        if not follow:
-            return
-        time.sleep(POLL_S)
-        info = binder.describe(destination, TIMEOUT_MS)
+        if not batch:
+            if not follow:
+                return
+            time.sleep(_POLL_S)
+        info = binder.describe(destination, BROKER_TIMEOUT_MS)
         for partition, start in () if info is None else info.starts.items():
-            positions.setdefault(partition, start)
-
-
-def show(message: Message, *, all_headers: bool) -> None:
-    """One message as people read it: where, when, key, headers, then the payload."""
-    key = "" if message.key is None else f"key={_text(message.key)}"
-    moment = datetime.fromtimestamp((message.timestamp_ms or 0) / 1000, UTC)
-    headers = [
-        f"{name}={_text(value)}"
-        for name, value in message.raw_headers
-        if all_headers or not (name in _UNSHOWN or name.startswith("sb-"))
-    ]
-    line = "  ".join(filter(None, [f"{moment:%H:%M:%S}", key, *headers]))
-    out.print(f"[bold]p{message.partition} @{message.offset}[/bold]  {escape(line)}")
-    payload = "null" if message.payload is None else _text(message.payload)
-    if out.is_terminal and payload.startswith(("{", "[")):
-        out.print(Syntax("  " + payload, "json", background_color="default", word_wrap=True))
-    else:
-        out.print("  " + payload, markup=False)
-
-
-def _show_json(message: Message) -> None:
-    print_json(
-        {
-            "destination": message.destination,
-            "partition": message.partition,
-            "offset": message.offset,
-            "timestampMs": message.timestamp_ms,
-            "key": None if message.key is None else _text(message.key),
-            "headers": [[name, _text(value)] for name, value in message.raw_headers],
-            "payload": _json_or_text(message.payload),
-        }
-    )
-
-
-def _json_or_text(payload: bytes | None) -> object:
-    if payload is None:
-        return None
-    try:
-        return json.loads(payload)
-    except (ValueError, RecursionError):
-        return _text(payload)
-
-
-def _text(value: bytes | None) -> str:
-    return "null" if value is None else value.decode(errors="backslashreplace")
+            # Records that retention has removed meanwhile cannot be shown.
+            positions[partition] = max(positions.get(partition, start), start)

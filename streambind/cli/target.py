@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection
 
 from streambind.application import StreamApplication
+from streambind.binding.binder import Binder
 from streambind.binding.factory import BinderFactory, binder_types
+from streambind.cli.users_code import load_application
 from streambind.configuration import Configuration, load
-from streambind.errors import ConfigurationError
+from streambind.errors import (
+    BrokerUnavailableError,
+    ConfigurationError,
+    DatabaseUnavailableError,
+    SchemaError,
+)
 from streambind.event_loop import EventLoop
 from streambind.persistence.database import Database
+from streambind.persistence.failures import describe, is_database_trouble
+from streambind.persistence.schema import check_tables
 
-PLACES = (".", "config")
+BROKER_TIMEOUT_MS = 5000
+CLOSE_TIMEOUT_MS = 1000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -25,8 +39,10 @@ class Target:
     configuration: Configuration
     application: StreamApplication | None = None
 
-    def binders(self) -> BinderFactory:
-        return BinderFactory(self.configuration)
+    @property
+    def has_database(self) -> bool:
+        built_in = self.application is not None and self.application.database is not None
+        return built_in or self.configuration.properties.datasource.url is not None
 
     def database(self) -> Database:
         """The application's database, or that of `streambind.datasource.url`.
@@ -45,12 +61,98 @@ class Target:
         url = datasource.url.get_secret_value()
         return Database.from_url(url, loop=EventLoop(), schema=datasource.table_schema)
 
+    @contextlib.contextmanager
+    def brokers(self) -> Iterator[Brokers]:
+        """The configured brokers, for the length of the block."""
+        self.configuration.require_valid()
+        factory = BinderFactory(self.configuration)
+        try:
+            yield Brokers(self.configuration, factory)
+        finally:
+            factory.close(CLOSE_TIMEOUT_MS)
+
+
+@dataclass(frozen=True)
+class Brokers:
+    """Asks the brokers of a configuration; one that is away is named in the error."""
+
+    configuration: Configuration
+    factory: BinderFactory
+
+    def ask(self, binder: str, question: Callable[[Binder], T]) -> T:
+        """
+        Raises:
+            BrokerUnavailableError: no answer in time.
+        """
+        with self.named(binder):
+            return question(self.factory.binder(binder))
+
+    def named(self, binder: str) -> contextlib.AbstractContextManager[None]:
+        """Errors inside of the block say which broker does not answer."""
+        addresses = getattr(self.configuration.binder(binder).properties, "brokers", None)
+        return broker_named(_joined(addresses) or binder)
+
+
+@contextlib.contextmanager
+def broker_named(address: str) -> Iterator[None]:
+    """Say in the error which broker does not answer."""
+    try:
+        yield
+    except BrokerUnavailableError as error:
+        raise BrokerUnavailableError(f"the broker {address} does not answer: {error}") from error
+
+
+def _joined(addresses: object) -> str:
+    return ",".join(addresses) if isinstance(addresses, list | tuple) else str(addresses or "")
+
+
+def ask_database(database: Database, question: Callable[[], T]) -> T:
+    """An answer of a database that holds streambind's tables.
+
+    Raises:
+        DatabaseUnavailableError: it is away.
+        SchemaError: the tables are missing or of another version.
+    """
+    _require_file(database)
+
+    def check(connection: Connection) -> None:
+        check_tables(connection, database)
+
+    with database_named(database):
+        database.run(check)
+        return question()
+
+
+@contextlib.contextmanager
+def database_named(database: Database) -> Iterator[None]:
+    """Say in the error which database does not answer, without its password."""
+    try:
+        yield
+    except Exception as error:
+        if not is_database_trouble(error):
+            raise
+        raise DatabaseUnavailableError(
+            f"the database {database.engine.url!r} does not answer: {describe(error)}"
+        ) from error
+
+
+def _require_file(database: Database) -> None:
+    """Asking SQLite for a file that is not there would make it."""
+    file = database.engine.url.database
+    memory = not file or ":memory:" in file or file.startswith("file:")
+    if database.dialect.name == "sqlite" and not memory and not Path(str(file)).exists():
+        raise SchemaError(
+            f"there is no database {file} in {Path.cwd()}: start the application once, "
+            "or run `streambind outbox create-tables`"
+        )
+
 
 def resolve(text: str | None) -> Target:
     """`sample_app.lecture.app:stream`, `config/lecture`, or None for ./application.yaml or ./config.
 
     Raises:
         ConfigurationError: nothing is there; the text says what was looked for.
+        UserCodeError: the application's module raises.
     """
     if text is not None and ":" in text and not Path(text).exists():
         application = load_application(text)
@@ -58,42 +160,17 @@ def resolve(text: str | None) -> Target:
     return Target(load(_location(text), binder_models=binder_types()))
 
 
-def load_application(text: str) -> StreamApplication:
-    """Import `module:attribute`, an application or a function that makes one; the working folder is searched.
-
-    Raises:
-        ConfigurationError: no such module or attribute, or it is something else.
-    """
-    module_name, _, attribute = text.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise
-        raise ConfigurationError(
-            f"no module {module_name!r} here; run the command from the folder that holds it, "
-            "or install the package"
-        ) from error
-    found = getattr(module, attribute or "stream", None)
-    if callable(found) and not isinstance(found, StreamApplication):
-        found = found()
-    if not isinstance(found, StreamApplication):
-        raise ConfigurationError(
-            f"{text} is no StreamApplication; write module:attribute, where the attribute is one "
-            "or a function that makes one"
-        )
-    return found
-
-
 def _location(text: str | None) -> Path:
-    if text is not None:
-        return Path(text)
-    for place in PLACES:
-        for name in ("application.yaml", "application.yml"):
-            if (Path(place) / name).is_file():
-                return Path(place)
-    raise ConfigurationError(
-        "no application.yaml here or in ./config; name a folder, a file or an application module:attribute"
-    )
+    if text is None:
+        for place in (Path(), Path("config")):
+            if any((place / f"application.{ending}").is_file() for ending in ("yaml", "yml")):
+                return place
+        raise ConfigurationError(
+            "no application.yaml here or in ./config; name a folder, a file or an application module:attribute"
+        )
+    if not Path(text).exists():
+        raise ConfigurationError(
+            f"no configuration at {text}: there is no such file or folder "
+            "(an application is named module:attribute)"
+        )
+    return Path(text)

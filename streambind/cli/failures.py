@@ -1,0 +1,64 @@
+"""What a user can cause becomes one message and an exit code; a defect of streambind keeps its traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from streambind.cli.output import AWAY, FAILED, INTERRUPTED, PIPE_CLOSED, print_findings, write_error
+from streambind.errors import (
+    BrokerUnavailableError,
+    ConfigurationError,
+    DatabaseUnavailableError,
+    StreambindError,
+)
+from streambind.persistence.failures import describe, is_database_trouble
+
+
+class UnreachableError(StreambindError):
+    """A running application was asked and did not answer."""
+
+
+_AWAY = (BrokerUnavailableError, DatabaseUnavailableError, UnreachableError)
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Run a command inside of it.
+
+    Raises:
+        SystemExit: with the exit code, once the message is printed.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        raise SystemExit(PIPE_CLOSED) from None
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+    except (StreambindError, SQLAlchemyError) as error:
+        raise SystemExit(_tell(error)) from error
+
+
+def _tell(error: StreambindError | SQLAlchemyError) -> int:
+    if isinstance(error, ConfigurationError) and error.findings:
+        print_findings(error.findings)
+        return FAILED
+    if isinstance(error, SQLAlchemyError):
+        write_error(f"the database refused: {describe(error)}")
+        return AWAY if is_database_trouble(error) else FAILED
+    write_error(error)
+    return AWAY if isinstance(error, _AWAY) else FAILED
+
+
+def _drop_output() -> None:
+    """Let Python's own flush at the end find an open file: nobody reads the rest."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
