@@ -105,8 +105,7 @@ class RelayLoop:
     def _turn(self) -> float:
         finishing = self._purge_at is not None
         freed = self._collect()
-        retiring = self.leases.retiring
-        if self._clock() >= self.leases.due_at or (retiring and not retiring & self.lanes.busy_shards()):
+        if self._clock() >= self.leases.due_at:
             self._renew()
         read = self._pace.should_read(self._clock(), self.lanes, freed=freed) or (finishing and not self._drained)
         rows = self._exchange(read=read)
@@ -115,6 +114,8 @@ class RelayLoop:
         if rows and self._source is not None:
             failpoint("relay.after_select")
             self.lanes.dispatch(rows, self._source, self.leases.valid_until)
+        if self.leases.retiring and not self.leases.retiring & self._busy_shards():
+            self._renew()
         return self._pause()
 
     def _collect(self) -> bool:
@@ -128,7 +129,7 @@ class RelayLoop:
     def _renew(self) -> None:
         if 0 < self.leases.valid_until <= self._clock():
             log.warning("relay: the leases ran out: this process stood still, or the database was away")
-        gained = self.leases.round(self.lanes.busy_shards())
+        gained = self.leases.round(self._busy_shards())
 
         def survey(connection: Connection) -> tuple[Source, tuple[int, int]]:
             return self._rows.source(connection), self._rows.backlog(connection)
@@ -137,6 +138,11 @@ class RelayLoop:
         if gained:
             log.debug("relay: shards %s", sorted(self.leases.held))
             self._pace.woken = True
+
+    def _busy_shards(self) -> set[int]:
+        """Shards with rows in flight, or delivered and not yet deleted: letting those go would repeat them."""
+        pending = {row.shard for outcome in self._outcomes for row in outcome.delivered}
+        return pending | self.lanes.busy_shards()
 
     def _exchange(self, *, read: bool) -> list[OutboxRow]:
         """Put outcomes into the database and read what comes next, in one transaction."""

@@ -1,0 +1,181 @@
+"""The database goes away, and defects: the relay says so once and goes on by itself."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pytest
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from streambind.event_loop import EventLoop
+from streambind.outbound.relay_state import RelayStatus
+from streambind.persistence.database import Database
+from streambind.persistence.schema import create_tables
+from tests.integration.relay.commits import backlog, commit_keys, committed
+from tests.integration.relay.conftest import StartRelay
+from tests.integration.relay.wire import Wire, gaps, missing
+from tests.services import PostgresServer
+from tests.services.process import wait_for
+
+T = TypeVar("T")
+
+
+class Fails:
+    """Makes `Database.run` raise while `error` is set; the work may have been done (`after`) or not."""
+
+    def __init__(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.error: Exception | None = None
+        self.after = False
+        self.count = 0
+        self._run: Callable[..., Any] = database.run
+        monkeypatch.setattr(database, "run", self.run)
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        if self.error is not None and not self.after:
+            self.count += 1
+            raise self.error
+        done: T = self._run(work)
+        if self.error is not None:
+            self.count += 1
+            raise self.error
+        return done
+
+
+def _locked() -> OperationalError:
+    return OperationalError("SELECT", {}, Exception("database is locked"))
+
+
+def test_with_the_database_away_it_is_degraded_and_says_so_once(
+    sqlite: Database, start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "streambind.relay")
+    fails, wire = Fails(sqlite, monkeypatch), Wire()
+    relay = start_relay(sqlite, wire.producer)
+    assert wait_for(lambda: bool(relay.state.shards), 20)
+    fails.error = _locked()
+
+    assert wait_for(lambda: fails.count >= 3, 20)
+    state = relay.state
+    fails.error = None
+    commit_keys(sqlite, range(5))
+
+    assert state.status is RelayStatus.DEGRADED
+    assert "database is locked" in (state.last_error or "")
+    assert wire.wait_for(lambda: len(wire.log) == 5)
+    assert wait_for(lambda: relay.state.status is RelayStatus.RUNNING, 20)
+    assert [r.getMessage().partition(":")[2][:40] for r in caplog.records if r.levelno >= logging.INFO] == [
+        " the database is away; it tries again un",
+        " goes on",
+    ]
+
+
+def test_the_tries_get_rarer(sqlite: Database, start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch) -> None:
+    fails = Fails(sqlite, monkeypatch)
+    fails.error = _locked()
+    relay = start_relay(sqlite, Wire().producer)
+    began = time.monotonic()
+    while fails.count < 4:
+        relay.wake()  # commits go on elsewhere; they must not make it try without a pause
+
+    assert time.monotonic() - began >= 0.05 + 0.1 + 0.2
+
+
+def test_a_defect_is_logged_with_its_traceback_and_tried_again(
+    sqlite: Database, start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fails, wire = Fails(sqlite, monkeypatch), Wire()
+    relay = start_relay(sqlite, wire.producer)
+    assert wait_for(lambda: bool(relay.state.shards), 20)
+    fails.error = ZeroDivisionError("a defect")
+
+    assert wait_for(lambda: relay.state.status is RelayStatus.FAILED, 20)
+    assert relay.state.last_error == "ZeroDivisionError: a defect"
+    fails.error = None
+    commit_keys(sqlite, range(5))
+
+    assert wire.wait_for(lambda: len(wire.log) == 5)
+    assert wait_for(lambda: relay.state.status is RelayStatus.RUNNING, 20)
+    assert "Traceback" in caplog.text
+
+
+def test_a_commit_whose_reply_is_lost_sends_nothing_out_of_order(
+    sqlite: Database, start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails, wire = Fails(sqlite, monkeypatch), Wire()
+    fails.after = True
+    commit_keys(sqlite, range(30), rounds=10)
+    start_relay(sqlite, wire.producer, batch_size=20)
+
+    for n in range(1, 6):
+        assert wire.wait_for(lambda n=n: len(wire.log) >= 30 * n)  # type: ignore[misc]
+        seen, fails.error = fails.count, _locked()
+        assert wait_for(lambda seen=seen: fails.count > seen, 20)  # type: ignore[misc]
+        fails.error = None
+
+    assert wait_for(lambda: backlog(sqlite) == 0, 20)
+    assert missing(wire.sequences(), committed(sqlite)) == []
+    assert gaps(wire.sequences()) == []
+
+
+def test_a_binder_that_raises_is_a_destinations_trouble_only(
+    sqlite: Database, start_relay: StartRelay, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = True
+
+    def answer(message: object) -> None:
+        if broken:
+            raise ZeroDivisionError("a defect in the binder")
+
+    wire = Wire(answer)
+    commit_keys(sqlite, range(5))
+    relay = start_relay(sqlite, wire.producer)
+
+    assert wait_for(lambda: "ZeroDivisionError" in relay.state.destinations.get("lectures", ""), 20)
+    broken = False
+
+    assert wire.wait_for(lambda: len(wire.log) == 5)
+
+
+def test_stop_ends_with_the_database_away(
+    sqlite: Database, start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails, wire = Fails(sqlite, monkeypatch), Wire()
+    relay = start_relay(sqlite, wire.producer)
+    assert wait_for(lambda: bool(relay.state.shards), 20)
+    fails.error = _locked()
+    assert wait_for(lambda: relay.state.status is RelayStatus.DEGRADED, 20)
+
+    began = time.monotonic()
+    relay.stop(60_000)
+
+    assert time.monotonic() - began < 20
+
+
+def test_a_crashed_server_is_waited_for_and_nothing_is_lost(
+    own_postgres: PostgresServer, start_relay: StartRelay
+) -> None:
+    loop = EventLoop()
+    database = Database.from_url(own_postgres.new_database(), loop=loop)
+    create_tables(database)
+    wire = Wire()
+    relay = start_relay(database, wire.producer, batch_size=50)
+    commit_keys(database, range(50), rounds=20)
+    assert wire.wait_for(lambda: len(wire.log) > 100)
+
+    own_postgres.crash()
+    assert wait_for(lambda: relay.state.status is RelayStatus.DEGRADED, 20)
+    own_postgres.restart()
+
+    assert wait_for(lambda: relay.state.status is RelayStatus.RUNNING, 60)
+    database.dispose()
+    commit_keys(database, range(50))
+    relay.wake()
+    assert wait_for(lambda: backlog(database) == 0, 30)
+    assert missing(wire.sequences(), committed(database)) == []
+    assert gaps(wire.sequences()) == []
+    relay.stop(5000)
+    database.dispose()
