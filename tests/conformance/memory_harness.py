@@ -11,6 +11,7 @@ class MemoryHarness(BinderHarness):
     binder_type = MEMORY
     abilities = frozenset({"outages", "retention", "holes", "java-partitions"})
     within_s = 5.0
+    send_timeout_ms = 300
     max_batch = 500
 
     def __init__(self) -> None:

@@ -24,6 +24,8 @@ class BinderHarness:
     abilities: frozenset[str] = frozenset()
     within_s: float = 10.0
     """How long a test waits for what should happen; a rebalance must fit in."""
+    send_timeout_ms: int = 2000
+    """How long a first send takes at most, connecting included; shorter than `within_s`."""
     max_batch: int | None = None
     """The most messages that a batch may hold with `consumer_properties()`; None if nothing bounds it."""
 

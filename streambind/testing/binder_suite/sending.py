@@ -88,7 +88,7 @@ class TestResults:
 class TestOutage:
     def test_nothing_succeeds_and_the_time_is_kept(self, bench: Bench) -> None:
         destination = bench.destination()
-        output = bench.output(destination, timeout_ms=500)
+        output = bench.output(destination, timeout_ms=bench.harness.send_timeout_ms)
         assert output.send([Message(b"1")]) == [Sent(0, 0)]
         bench.break_broker()
         with InThread(lambda: output.send([Message(b"2"), Message(b"3")])) as sending:
