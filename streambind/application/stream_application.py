@@ -91,6 +91,11 @@ class StreamApplication:
         return self._blueprint.configuration
 
     @property
+    def blueprint(self) -> Blueprint:
+        """What was made of configuration and code, whether the application runs or not."""
+        return self._blueprint
+
+    @property
     def findings(self) -> tuple[Finding, ...]:
         """The warnings that building found."""
         return self._blueprint.findings

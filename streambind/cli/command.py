@@ -7,11 +7,14 @@ from typing import Any
 
 import click
 
+from streambind.cli.bindings import bindings
 from streambind.cli.broker import broker
 from streambind.cli.check import check
 from streambind.cli.demo import demo
 from streambind.cli.failures import told
+from streambind.cli.outbox import outbox
 from streambind.cli.run import run
+from streambind.cli.status import status
 from streambind.cli.tail import tail
 
 
@@ -45,5 +48,5 @@ def main() -> None:
     """
 
 
-for command in (demo, check, run, tail, broker):
+for command in (demo, check, bindings, run, status, tail, outbox, broker):
     main.add_command(command)

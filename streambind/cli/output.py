@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.table import Table
 from rich.text import Span, Text
 
@@ -26,7 +26,16 @@ _UNLIMITED = 100_000
 
 
 class Screen(Console):
-    """A console that leaves a closed pipe to the one place that handles it."""
+    """A console that never cuts what goes to a file or a pipe, and leaves a closed pipe to the one place that
+    handles it."""
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        return super().size if self.is_terminal else ConsoleDimensions(_UNLIMITED, 25)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
 
     def on_broken_pipe(self) -> NoReturn:
         raise BrokenPipeError
@@ -87,8 +96,6 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Renderabl
         grid.add_column(column, no_wrap=True)
     for row in cells:
         grid.add_row(*row)
-    if not out.is_terminal:
-        return grid
     wide = out.measure(grid, options=out.options.update(width=_UNLIMITED)).maximum
     return grid if wide <= out.width else Group(*(_block(columns, row) for row in cells))
 
@@ -103,7 +110,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, emp
 
 def show(renderable: RenderableType) -> None:
     """Print tables and blocks: as wide as the terminal, in a file or a pipe as wide as they are."""
-    out.print(renderable, soft_wrap=False, width=None if out.is_terminal else _UNLIMITED)
+    out.print(renderable, soft_wrap=False)
 
 
 def _cell(value: object) -> Text:

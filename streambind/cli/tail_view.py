@@ -42,14 +42,14 @@ def message_lines(message: Message, *, all_headers: bool = False) -> tuple[Text,
 
 
 def print_message(message: Message) -> None:
-    """`payload` is the JSON value that was sent, else text; bytes that are no text stand as `payloadBase64`, and
+    """`payload` is the JSON value that was sent, else text; bytes that are no text stand as `payload_base64`, and
     so with `key`. A header that is no text is written with escapes."""
     print_json_line(
         {
             "destination": message.destination,
             "partition": message.partition,
             "offset": message.offset,
-            "timestampMs": message.timestamp_ms,
+            "timestamp_ms": message.timestamp_ms,
             **_text_or_base64("key", message.key),
             "headers": [[n, None if v is None else _escaped(v)] for n, v in message.raw_headers],
             **_payload(message.payload),
@@ -97,7 +97,7 @@ def _text_or_base64(name: str, value: bytes | None) -> dict[str, object]:
     try:
         return {name: value.decode()}
     except UnicodeDecodeError:
-        return {f"{name}Base64": base64.b64encode(value).decode()}
+        return {f"{name}_base64": base64.b64encode(value).decode()}
 
 
 def _escaped(value: bytes) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from streambind.application import StreamApplication
+from streambind.binding.binder import Lane
 from streambind.binding.binding import BindingState, BindingStatus
 from streambind.errors import StreambindError
 from streambind.outbound.outbox_status import outbox_status
@@ -28,7 +29,8 @@ class HealthStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BindingHealth:
-    """One binding. `stalled` and `retrying` give reasons by partition; `counts` are since the process started."""
+    """One binding. Partitions are written `destination[number]`; `stalled` and `retrying` give the reason of each
+    that is not served. `counts` are since the process started."""
 
     name: str
     direction: str
@@ -36,9 +38,9 @@ class BindingHealth:
     state: str
     destination: str
     group: str | None
-    assigned: tuple[int, ...] = ()
-    stalled: dict[int, str] = field(default_factory=dict)
-    retrying: dict[int, str] = field(default_factory=dict)
+    assigned: tuple[str, ...] = ()
+    stalled: dict[str, str] = field(default_factory=dict)
+    retrying: dict[str, str] = field(default_factory=dict)
     last_error: str | None = None
     counts: dict[str, Any] = field(default_factory=dict)
 
@@ -57,9 +59,10 @@ class OutboxHealth:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The worst of its parts."""
+    """The worst of its parts; an application that does not run is down."""
 
     status: HealthStatus
+    running: bool
     bindings: tuple[BindingHealth, ...]
     outbox: OutboxHealth | None
 
@@ -74,12 +77,14 @@ def health(application: StreamApplication) -> Health:
     database, relay = application.database, application.relay
     outbox = None if database is None or relay is None else _outbox(database, relay)
     parts = [binding.status for binding in bindings] + ([outbox.status] if outbox else [])
-    return Health(_worst(parts), bindings, outbox)
+    running = application.is_running
+    return Health(_worst(parts) if running else HealthStatus.DOWN, running, bindings, outbox)
 
 
 def _binding(application: StreamApplication, status: BindingStatus) -> BindingHealth:
-    stalled = {p.lane.partition: p.stalled for p in status.partitions if p.stalled}
-    retrying = {p.lane.partition: p.retrying for p in status.partitions if p.retrying}
+    partitions = sorted(status.partitions, key=lambda p: (p.lane.destination, p.lane.partition))
+    stalled = {_text(p.lane): p.stalled for p in partitions if p.stalled}
+    retrying = {_text(p.lane): p.retrying for p in partitions if p.retrying}
     figures = application.figures(status.name)
     degraded = retrying or status.state is BindingState.WAITING or (figures and figures.degraded_since)
     word = HealthStatus.DEGRADED if degraded else HealthStatus.UP
@@ -92,12 +97,16 @@ def _binding(application: StreamApplication, status: BindingStatus) -> BindingHe
         state=str(status.state),
         destination=status.destination,
         group=status.group,
-        assigned=tuple(sorted(p.lane.partition for p in status.partitions)),
+        assigned=tuple(_text(p.lane) for p in partitions),
         stalled=stalled,
         retrying=retrying,
         last_error=status.last_error or (figures.last_error if figures else None),
         counts=asdict(figures) if figures else {},
     )
+
+
+def _text(lane: Lane) -> str:
+    return f"{lane.destination}[{lane.partition}]"
 
 
 def _outbox(database: Database, relay: RelayState) -> OutboxHealth:

@@ -1,0 +1,88 @@
+"""What waits in an outbox, for people and for machines."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from streambind.cli.output import age, count, line, table
+from streambind.cli.target import Target, ask_database
+from streambind.cli.visible import visible
+from streambind.outbound.outbox_status import BlockedKey, OutboxStatus, ShardLease, outbox_status
+
+NO_KEY = "(no key)"
+
+
+def ask_outbox(target: Target) -> OutboxStatus:
+    """
+    Raises:
+        ConfigurationError: the target has no database.
+        DatabaseUnavailableError: it does not answer.
+        SchemaError: streambind's tables are missing.
+    """
+    database = target.database()
+    return ask_database(database, lambda: outbox_status(database))
+
+
+def key_text(key: bytes) -> str:
+    """A blocked key as it is shown, and as it is named to `streambind outbox unblock`."""
+    return visible(key) if key else NO_KEY
+
+
+def owners(status: OutboxStatus) -> dict[str, list[ShardLease]]:
+    """The shards with a valid lease, by who relays them."""
+    found: dict[str, list[ShardLease]] = {}
+    for lease in status.leases:
+        if lease.owner is not None and lease.expires_in_ms > 0:
+            found.setdefault(lease.owner, []).append(lease)
+    return found
+
+
+def outbox_lines(status: OutboxStatus) -> list[RenderableType]:
+    """Backlog, who relays, and the blocked keys with their reasons."""
+    oldest = "" if status.oldest_ms is None else f", the oldest {age(status.oldest_ms)} old"
+    found: list[RenderableType] = [line("backlog  {}{}", count(status.backlog, "message"), oldest)]
+    leases = owners(status)
+    for owner, held in leases.items():
+        ends = age(min(lease.expires_in_ms for lease in held))
+        shards = ranges([lease.shard for lease in held])
+        found.append(line("relay    {} has shards {}, lease ends in {}", owner, shards, ends))
+    if not leases:
+        found.append(line("relay    nobody relays"))
+    found.append(line("blocked  {}", count(len(status.blocked), "key")))
+    if status.blocked:
+        rows = [(b.destination, key_text(b.key), age(b.for_ms), b.reason) for b in status.blocked]
+        found += [Text(), table(("destination", "key", "blocked for", "reason"), rows)]
+    return found
+
+
+def outbox_document(status: OutboxStatus) -> dict[str, Any]:
+    return {
+        "backlog": status.backlog,
+        "oldest_age_ms": status.oldest_ms,
+        "blocked": [_blocked(blocked) for blocked in status.blocked],
+        "leases": [
+            {"shard": lease.shard, "owner": lease.owner, "expires_in_ms": lease.expires_in_ms}
+            for lease in status.leases
+        ],
+    }
+
+
+def ranges(numbers: list[int]) -> str:
+    """`0-3, 7`."""
+    ordered = sorted(numbers)
+    starts = ordered[:1] + [b for a, b in pairwise(ordered) if b != a + 1]
+    ends = [a for a, b in pairwise(ordered) if b != a + 1] + ordered[-1:]
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
+
+
+def _blocked(blocked: BlockedKey) -> dict[str, Any]:
+    return {
+        "destination": blocked.destination,
+        "key": blocked.key.decode(errors="backslashreplace") if blocked.key else None,
+        "reason": blocked.reason,
+        "for_ms": blocked.for_ms,
+    }

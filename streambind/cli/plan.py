@@ -1,0 +1,118 @@
+"""What is bound to what, told from the configuration and, where the target is code, from its declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from streambind.application.channels import ChannelPlan
+from streambind.application.declarations import Declarations
+from streambind.application.inputs import destinations_of
+from streambind.binding.factory import BinderFactory
+from streambind.cli.target import Target
+from streambind.configuration import BindingProperties, Origin
+from streambind.configuration.properties import OnError
+from streambind.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class PlannedBinding:
+    """One binding. `mode` is how an output publishes, or what an input does with a message that keeps failing.
+
+    `code` names listeners or publishers; None where the target is no code. `positions` says whether the
+    database holds what the group has done; None where only the database can tell. `is_pattern`: the
+    destinations are a pattern of names.
+    """
+
+    name: str
+    direction: str
+    destinations: tuple[str, ...]
+    group: str | None
+    content_type: str
+    binder: str
+    mode: str
+    declared: Origin | None
+    code: tuple[str, ...] | None
+    positions: bool | None = False
+    is_pattern: bool = False
+
+    @property
+    def is_input(self) -> bool:
+        return self.direction == "input"
+
+
+def planned_bindings(target: Target) -> list[PlannedBinding]:
+    """The bindings in the order of the configuration.
+
+    Raises:
+        ConfigurationError: with the findings, if one of them is an error.
+    """
+    target.configuration.require_valid()
+    return [_planned(target, name) for name in target.configuration.properties.bindings]
+
+
+def _planned(target: Target, name: str) -> PlannedBinding:
+    configuration = target.configuration
+    properties = configuration.properties.bindings[name]
+    is_input = name not in _outputs(target)
+    return PlannedBinding(
+        name=name,
+        direction="input" if is_input else "output",
+        destinations=destinations_of(name, properties) if is_input else (properties.destination or name,),
+        group=properties.group,
+        content_type=properties.content_type,
+        binder=configuration.binder_name(name),
+        mode=f"on error {_on_error(target, name, properties)}" if is_input else str(properties.producer.publish),
+        declared=configuration.origin_of(f"bindings.{name}"),
+        code=_code(target, name, is_input),
+        positions=_positions(target, name) if is_input else False,
+        is_pattern=is_input and _is_pattern(target, name),
+    )
+
+
+def _declarations(target: Target) -> Declarations:
+    return Declarations((), ()) if target.application is None else target.application.blueprint.declarations
+
+
+def _outputs(target: Target) -> set[str]:
+    return set(ChannelPlan(target.configuration, _declarations(target)).channels.outputs)
+
+
+def _code(target: Target, name: str, is_input: bool) -> tuple[str, ...] | None:
+    if target.application is None:
+        return None
+    declarations = _declarations(target)
+    listened = ((mark.binding, mark.function) for mark in declarations.listeners)
+    uses = listened if is_input else declarations.published()
+    return tuple(_named(code) for channel, code in uses if target.configuration.find_binding(channel) == name)
+
+
+def _named(code: Callable[..., Any]) -> str:
+    return f"{code.__module__}.{getattr(code, '__qualname__', code)}"
+
+
+def _positions(target: Target, name: str) -> bool | None:
+    if target.application is None:
+        return None if target.has_database else False
+    plan = target.application.blueprint.input_plans.get(name)
+    return plan is not None and plan.positions is not None
+
+
+def _on_error(target: Target, name: str, properties: BindingProperties) -> OnError:
+    if properties.consumer.on_error is not None:
+        return properties.consumer.on_error
+    binder = target.configuration.binder_name(name)
+    try:
+        binder_type = BinderFactory(target.configuration).type_of(binder)
+        extended = target.configuration.binder(binder).consumer(name)
+        destination = destinations_of(name, properties)[0]
+        letters = binder_type.dead_letter_destination(destination, properties.group, extended)
+    except ConfigurationError:
+        letters = None
+    return OnError.STOP if letters is None else OnError.DLQ
+
+
+def _is_pattern(target: Target, name: str) -> bool:
+    extended = target.configuration.binder(target.configuration.binder_name(name)).consumer(name)
+    return bool(getattr(extended, "destination_is_pattern", False))

@@ -1,0 +1,102 @@
+"""What can be told of an application without asking it: from its database and its broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from streambind.cli.bindings import lag_text, live_document
+from streambind.cli.outbox_view import ask_outbox, outbox_document, outbox_lines, owners
+from streambind.cli.output import count, line, table
+from streambind.cli.plan import PlannedBinding, planned_bindings
+from streambind.cli.progress import Progress, measured
+from streambind.cli.status_screen import verdict
+from streambind.cli.target import Target, resolve
+from streambind.errors import SchemaError
+from streambind.outbound.outbox_status import OutboxStatus
+
+
+@dataclass(frozen=True)
+class Outside:
+    """One look. `outbox` is None where the service has none."""
+
+    title: str
+    inputs: tuple[Progress, ...]
+    outbox: OutboxStatus | None
+
+    @property
+    def reasons(self) -> list[str]:
+        """What is not as it should be."""
+        found = []
+        if self.outbox is not None and self.outbox.blocked:
+            found.append(f"{count(len(self.outbox.blocked), 'key')} blocked")
+        if self.outbox is not None and self.outbox.backlog and not owners(self.outbox):
+            found.append("messages wait and nobody relays")
+        found += [f"no destination {name}" for measure in self.inputs for name in measure.missing]
+        return found
+
+    @property
+    def word(self) -> str:
+        if self.outbox is not None and self.outbox.blocked:
+            return "down"
+        return "degraded" if self.reasons else "up"
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "status": self.word,
+            "reasons": self.reasons,
+            "inputs": [
+                {"name": p.binding.name, "group": p.binding.group, **live_document(p)} for p in self.inputs
+            ],
+            "outbox": None if self.outbox is None else outbox_document(self.outbox),
+        }
+
+    def screen(self) -> RenderableType:
+        said = f"{self.title}, seen from outside"
+        parts: list[RenderableType] = [verdict(self.word, ": ".join([said, *self.reasons[:1]]))]
+        parts += [line("      {}", reason) for reason in self.reasons[1:]]
+        if self.inputs:
+            rows = [_row(measure) for measure in self.inputs]
+            parts += [Text(), table(("input", "destination", "group", "lag", "counted from"), rows)]
+        if self.outbox is not None:
+            parts += [Text(), *outbox_lines(self.outbox)]
+        return Group(*parts)
+
+
+def _row(measure: Progress) -> list[object]:
+    source = "database" if measure.by_database else "committed offsets"
+    binding = measure.binding
+    return [binding.name, ", ".join(binding.destinations), binding.group, lag_text(measure), source]
+
+
+def outside(text: str) -> Callable[[], Outside]:
+    """Reads the target once; what is returned looks whenever it is called.
+
+    Raises:
+        StreambindError: there is no such target, or it is misconfigured.
+    """
+    target = resolve(text)
+    planned = planned_bindings(target)
+    inputs = [binding for binding in planned if binding.is_input]
+
+    def look() -> Outside:
+        return Outside(text, tuple(measured(target, inputs)), _outbox(target, planned))
+
+    return look
+
+
+def _outbox(target: Target, planned: list[PlannedBinding]) -> OutboxStatus | None:
+    """None without a database, and without tables where nothing is sure to need them."""
+    outputs = any(not binding.is_input and binding.mode == "outbox" for binding in planned)
+    if not target.has_database or not outputs:
+        return None
+    try:
+        return ask_outbox(target)
+    except SchemaError:
+        if target.application is not None and target.application.blueprint.needs_tables:
+            raise
+        return None

@@ -1,0 +1,94 @@
+"""The health of a running application as a screen. The document comes from elsewhere: nothing in it is sure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from streambind.cli.output import age, count, line, table
+
+COLOURS = {"up": "green", "degraded": "yellow", "down": "red"}
+
+
+def health_screen(title: str, document: dict[str, Any]) -> RenderableType:
+    """The word for all, a table of bindings, what is wrong with them, and the outbox."""
+    bindings = [binding for binding in document["bindings"] if isinstance(binding, dict)]
+    parts: list[RenderableType] = [verdict(str(document["status"]), title)]
+    if document.get("running") is False:
+        parts.append(line("the application does not run: start it, or use its lifespan"))
+    if bindings:
+        columns = ("binding", "health", "state", "destination", "group", "assigned", "done")
+        parts += [Text(), table(columns, [_row(binding) for binding in bindings])]
+    problems = [text for binding in bindings for text in _problems(binding)]
+    if problems:
+        parts += [Text(), *problems]
+    outbox = document.get("outbox")
+    if isinstance(outbox, dict):
+        parts += [Text(), *_outbox(outbox)]
+    return Group(*parts)
+
+
+def verdict(word: str, title: str) -> Text:
+    """`up  what`, coloured."""
+    return line(f"[{COLOURS.get(word, 'white')} bold]{{}}[/]  {{}}", word, title)
+
+
+def _row(binding: dict[str, Any]) -> list[object]:
+    word = str(binding.get("status"))
+    counts = _of(binding, "counts", dict)
+    counted = [f"{name.replace('_', ' ')} {number}" for name, number in counts.items() if _is_count(name, number)]
+    is_input = binding.get("direction") == "input"
+    return [
+        binding.get("name"),
+        line(f"[{COLOURS.get(word, 'white')}]{{}}[/]", word),
+        binding.get("state"),
+        binding.get("destination"),
+        binding.get("group"),
+        (", ".join(map(str, _of(binding, "assigned", list))) or "nothing") if is_input else None,
+        ", ".join(counted) if is_input else None,
+    ]
+
+
+def _is_count(name: str, number: object) -> bool:
+    return isinstance(number, int) and (number > 0 or name == "handled")
+
+
+def _problems(binding: dict[str, Any]) -> list[Text]:
+    name = binding.get("name")
+    found = [
+        line("[red]{}  {} stalled:[/] {}", name, lane, reason)
+        for lane, reason in _of(binding, "stalled", dict).items()
+    ]
+    found += [
+        line("[yellow]{}  {} retrying:[/] {}", name, lane, reason)
+        for lane, reason in _of(binding, "retrying", dict).items()
+    ]
+    if binding.get("last_error"):
+        found.append(line("[dim]{}  last error:[/] {}", name, binding["last_error"]))
+    return found
+
+
+def _outbox(outbox: dict[str, Any]) -> list[Text]:
+    word, oldest, blocked = str(outbox.get("status")), outbox.get("oldest_age_ms"), outbox.get("blocked")
+    backlog = outbox.get("backlog")
+    old = f", the oldest {age(oldest)} old" if isinstance(oldest, int) else ""
+    waits = count(backlog, "message") if isinstance(backlog, int) else str(backlog)
+    found = [
+        line(
+            f"outbox  [{COLOURS.get(word, 'white')}]{{}}[/]  relay {{}}, {{}} waiting{{}}",
+            *(word, outbox.get("relay"), waits, old),
+        )
+    ]
+    if isinstance(blocked, int) and blocked:
+        text = "[red]{} blocked:[/] streambind outbox status TARGET says why"
+        found.append(line(f"outbox  {text}", count(blocked, "key")))
+    if outbox.get("last_error"):
+        found.append(line("[dim]outbox  last error:[/] {}", outbox["last_error"]))
+    return found
+
+
+def _of(binding: dict[str, Any], name: str, kind: type[Any]) -> Any:
+    value = binding.get(name)
+    return value if isinstance(value, kind) else kind()
