@@ -100,7 +100,7 @@ class Arrangement:
                 if connection and path == ("spring", type_name, "bootstrap-servers"):
                     layers["binder", "brokers"] = p
             for path, p in below:
-                if path[:2] == ("streambind", type_name) and (connection or path[2] != "binder"):
+                if len(path) > 2 and path[:2] == ("streambind", type_name) and (connection or path[2] != "binder"):
                     layers[path[2:]] = p
         return self._by_side(layers)
 

@@ -79,7 +79,7 @@ def test_entries_are_what_is_configured_with_secrets_masked(configured: Configur
     assert list(configuration.entries()) == [
         Entry("spring.kafka.bootstrap-servers", "h", Origin(file, 2, 14)),
         Entry("streambind.bindings.in-a.destination", "", Origin(file, 6, 36)),
-        Entry("streambind.bindings.in-a.group", "g", Origin(file, 6, 20)),
+        Entry("streambind.bindings.in-a.group", "g", Origin(file, 6, 19)),
         Entry("streambind.datasource.url", "******", Origin(file, 5, 14)),
         Entry("streambind.kafka.binder.configuration.sasl.password", "******", Origin(file, 8, 35)),
     ]
