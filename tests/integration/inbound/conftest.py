@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, delete
 
 from streambind.event_loop import EventLoop
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
 from tests.integration.inbound.service import Base, Service
+from tests.services import FreshDatabases
 
 SYNCHRONOUS = ["sqlite", "postgresql+psycopg"]
 ASYNCHRONOUS = ["sqlite+aiosqlite", "postgresql+psycopg_async", "postgresql+asyncpg"]
@@ -19,9 +21,17 @@ ASYNCHRONOUS = ["sqlite+aiosqlite", "postgresql+psycopg_async", "postgresql+asyn
 MakeDatabase = Callable[[str], Database]
 
 
+@pytest.fixture(scope="module")
+def module_postgres_url(postgres: FreshDatabases) -> Iterator[str]:
+    """A PostgreSQL database for the tests of one module: making one takes longer than most of them."""
+    url = postgres.new_database()
+    yield url
+    postgres.drop_database(url)
+
+
 @pytest.fixture
 def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeDatabase]:
-    """Makes databases by driver; calls with one test share the same data."""
+    """Makes databases by driver, with empty tables; those of one test share their data."""
     loop = EventLoop()
     made: list[Database] = []
 
@@ -29,18 +39,25 @@ def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ma
         if driver.startswith("sqlite"):
             url = f"{driver}:///{tmp_path / 'service.db'}"
         else:
-            postgres: str = request.getfixturevalue("postgres_url")
+            postgres: str = request.getfixturevalue("module_postgres_url")
             url = postgres.replace("postgresql+psycopg", driver)
         database = Database.from_url(url, loop=loop)
-        made.append(database)
         create_tables(database)
         database.run(lambda connection: Base.metadata.create_all(connection))
+        if not made:
+            database.run(lambda connection: _empty(connection, database))
+        made.append(database)
         return database
 
     yield make
     for database in made:
         database.dispose()
     loop.close()
+
+
+def _empty(connection: Connection, database: Database) -> None:
+    for table in (database.tables.position, database.tables.guard, *reversed(Base.metadata.sorted_tables)):
+        connection.execute(delete(table))
 
 
 def _drivers(*drivers: str) -> list[Any]:
