@@ -33,7 +33,15 @@ StartPolicy = Literal["earliest", "latest", "none"]
 SIZE_MARGIN_BYTES = 512
 """How far below a topic's `max.message.bytes` the client must refuse, so that a broker never refuses a batch."""
 
+WARM_UP_MS = 2000
+"""A new producer first asks for its id, which takes half a second and more; its first messages have longer."""
+
+# Without a bound the client waits up to ten seconds before it tries a broker again that was away.
+_COMMON_DEFAULTS = {"reconnect.backoff.max.ms": "1000"}
+# After a re-bootstrap, requests to a group's coordinator hang for ever (seen with librdkafka 2.16).
+_ADMIN_DEFAULTS = {**_COMMON_DEFAULTS, "metadata.recovery.strategy": "none"}
 _CONSUMER_DEFAULTS = {
+    **_COMMON_DEFAULTS,
     "topic.metadata.refresh.interval.ms": "10000",
     # The client stops for fetch.queue.backoff.ms whenever it holds queued.min.messages; with its own defaults
     # (100000 and one second) a fast listener waits most of the time.
@@ -41,6 +49,7 @@ _CONSUMER_DEFAULTS = {
     "fetch.queue.backoff.ms": "20",
 }
 _PRODUCER_DEFAULTS = {
+    **_COMMON_DEFAULTS,
     "enable.idempotence": "true",
     "partitioner": "murmur2_random",
     "topic.metadata.refresh.interval.ms": "10000",
@@ -89,7 +98,7 @@ def admin_settings(binder: KafkaBinderProperties) -> dict[str, str]:
     for name in ("acks", "message.max.bytes", "linger.ms", "compression.type", "enable.idempotence"):
         settings.pop(name, None)
     common = {name: value for name, value in settings.items() if name in known_to("C") or not known_to("C")}
-    return {**common, "bootstrap.servers": bootstrap_servers(binder)}
+    return {**_ADMIN_DEFAULTS, **common, "bootstrap.servers": bootstrap_servers(binder)}
 
 
 def consumer_settings(
@@ -163,7 +172,7 @@ def producer_settings(
         "compression.type": properties.compression_type,
         **({} if properties.buffer_size is None else {"batch.size": str(properties.buffer_size)}),
         **settings,
-        "message.timeout.ms": "0" if timeout_ms is None else str(max(1, timeout_ms)),
+        "message.timeout.ms": "0" if timeout_ms is None else str(timeout_ms + WARM_UP_MS),
         "bootstrap.servers": bootstrap_servers(binder),
     }
     client.pop("delivery.timeout.ms", None)

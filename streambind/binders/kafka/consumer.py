@@ -159,7 +159,9 @@ class KafkaConsumerBinding:
                 self._loop.subscribe()
                 while not self._stop.is_set():
                     self._loop.turn()
-            except (KafkaException, ClientBroken, RuntimeError) as exc:
+            except Exception as exc:
+                if not isinstance(exc, KafkaException | ClientBroken):
+                    LOG.exception("binding %s: polling failed", self._target.binding)
                 self._loop.close()
                 if time.monotonic() - began > _MAX_BACK_OFF_S:
                     back_off_s = _FIRST_BACK_OFF_S
@@ -168,8 +170,8 @@ class KafkaConsumerBinding:
         try:
             self._loop.drain(self._deadline)
             self._loop.leave(self._deadline)
-        except (KafkaException, RuntimeError) as exc:
-            LOG.warning("binding %s: leaving the group: %s", self._target.binding, exc)
+        except Exception:
+            LOG.exception("binding %s: leaving the group failed", self._target.binding)
             self._loop.close()
 
     def _replace(self, exc: Exception, back_off_s: float) -> None:

@@ -129,7 +129,10 @@ class KafkaLane:
         self.running = False
         if self.abandoned:
             return None
-        done = max(0, min(outcome.done, len(batch)))
+        done = outcome.done
+        if not 0 <= done <= len(batch):
+            self.stop(f"a defect: {done} messages done of a batch of {len(batch)}")
+            return None
         self.position = boundary(batch, done)
         match outcome.then:
             case Stop(error):

@@ -117,7 +117,7 @@ class PollLoop:
 
     def _hand_on(self, messages: list[KafkaMessage]) -> None:
         errors = [*map(_error, messages)]
-        if errors.count(None) != len(errors):
+        if any(errors):
             for message, error in zip(messages, errors, strict=True):
                 if error is not None:
                     self._complain(error, message)

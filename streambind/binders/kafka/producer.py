@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from streambind.binders.kafka.client_settings import SIZE_MARGIN_BYTES
+from streambind.binders.kafka.client_settings import SIZE_MARGIN_BYTES, WARM_UP_MS
 from streambind.binders.kafka.error_mapping import broker_error, describe
 from streambind.binders.kafka.sending import Result, Sending
 from streambind.binding.binder import ProducerTarget
@@ -38,8 +38,9 @@ class KafkaProducerBinding:
     ) -> None:
         self._target = target
         self._settings = dict(settings)
-        self._max_message_bytes = max_message_bytes
+        self._max_payload_bytes: int | None = None
         if max_message_bytes is not None:
+            self._max_payload_bytes = max(0, max_message_bytes - SIZE_MARGIN_BYTES)  # room for key and headers
             self._settings["message.max.bytes"] = str(max_message_bytes)
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
@@ -74,9 +75,7 @@ class KafkaProducerBinding:
                 self._idle.notify_all()
 
     def max_payload_bytes(self) -> int | None:
-        if self._max_message_bytes is None:
-            return None
-        return max(0, self._max_message_bytes - SIZE_MARGIN_BYTES)  # the margin is for the key and the headers
+        return self._max_payload_bytes
 
     def purge(self) -> None:
         with self._lock:
@@ -120,6 +119,9 @@ class KafkaProducerBinding:
         sending.all_accepted(accepted)
 
     def _accept(self, client: Producer, sending: Sending, index: int, message: Message) -> bool:
+        if self._max_payload_bytes is not None and len(message.payload or b"") > self._max_payload_bytes:
+            sending.refused(index, KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+            return False
         partition = -1 if message.partition is None else message.partition
         headers: list[tuple[str, str | bytes | None]] | None = [*message.raw_headers] or None
         while True:
@@ -148,7 +150,11 @@ class KafkaProducerBinding:
 
     def _await(self, sending: Sending) -> None:
         timeout_ms = self._target.timeout_ms
-        sending.done.wait(None if timeout_ms is None else timeout_ms / 1000 + _GRACE_S)
+        if timeout_ms is None:
+            sending.done.wait()
+        else:
+            warm_up_s = max(0.0, self._made_at + WARM_UP_MS / 1000 - time.monotonic())
+            sending.done.wait(timeout_ms / 1000 + warm_up_s + _GRACE_S)
 
     def _alone(self, client: Producer, sending: Sending, index: int, message: Message) -> None:
         """The broker refused a batch for its size: only the message that is refused by itself is too large."""
@@ -196,6 +202,7 @@ class KafkaProducerBinding:
         return self._target.binding, text
 
     def _new_client(self) -> Producer:
+        self._made_at = time.monotonic()
         try:
             return Producer(
                 {**self._settings, "error_cb": self._on_error},
