@@ -1,0 +1,106 @@
+"""Broker and database crash and come back while events flow: nothing is lost, doubled or out of order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from streambind.testing.eventually import eventually
+from tests.acceptance.services import Services
+from tests.acceptance.stage import Stage, prepare
+from tests.faults.world import World, world
+from tests.services import KafkaBroker, PostgresServer
+
+STARTED_S = 40.0
+RECOVERED_S = 30.0
+SOME = 30
+
+
+@pytest.fixture
+def outages(own_kafka: KafkaBroker, own_postgres: PostgresServer, services: Services) -> Iterator[World]:
+    """A world on servers that the test may break."""
+
+    def new_database() -> str:
+        url = own_postgres.new_database()
+        prepare(url)
+        return url
+
+    with world(Stage(own_kafka.address, new_database), services) as made:
+        yield made
+
+
+def test_all_arrives_when_the_broker_is_away_at_the_start(outages: World, own_kafka: KafkaBroker) -> None:
+    own_kafka.kill()
+    try:
+        effects, source = outages.effects(), outages.source(SOME)
+        eventually(lambda: outages.committed() == SOME, STARTED_S, f"commits wait for the broker\n{source.tail()}")
+        assert outages.handled() == 0
+    finally:
+        own_kafka.restart()
+    took_s = _wait_for(outages, SOME)
+    assert source.wait_for_end(STARTED_S) == 0, source.tail()
+    outages.wait_until_drained(effects)
+    effects.stop()
+    assert outages.broken_promises() == []
+    _report("the broker came late", took_s)
+
+
+def test_all_arrives_when_the_broker_is_killed_while_events_flow(outages: World, own_kafka: KafkaBroker) -> None:
+    def crash() -> None:
+        before = outages.committed()
+        own_kafka.kill()
+        try:
+            eventually(lambda: outages.committed() > before + SOME, STARTED_S, "commits wait for the broker")
+        finally:
+            own_kafka.restart()
+
+    _flow(outages, crash, what="the broker was killed")
+
+
+def test_all_arrives_when_the_database_crashes_while_events_flow(
+    outages: World, own_postgres: PostgresServer
+) -> None:
+    def crash() -> None:
+        own_postgres.crash()
+        own_postgres.restart()
+
+    _flow(outages, crash, crash, crash, what="the database crashed")
+
+
+def test_all_arrives_when_broker_and_database_crash_at_once(
+    outages: World, own_kafka: KafkaBroker, own_postgres: PostgresServer
+) -> None:
+    def crash() -> None:
+        own_kafka.kill()
+        own_postgres.crash()
+        own_postgres.restart()
+        own_kafka.restart()
+
+    _flow(outages, crash, what="both crashed")
+
+
+def _flow(outages: World, *crashes: Callable[[], None], what: str) -> None:
+    """Changes are committed without end while the crashes happen; then all is drained and checked."""
+    effects, source = outages.effects(), outages.source(0)
+    eventually(lambda: outages.handled() >= SOME, STARTED_S, lambda: f"{source.tail()}\n{effects.tail()}")
+    for crash in crashes:
+        crash()
+        _report(what, _wait_for(outages, outages.handled() + SOME))
+    source.stop()
+    outages.wait_until_drained(effects)
+    effects.stop()
+    assert outages.broken_promises() == []
+
+
+def _wait_for(outages: World, effects: int) -> float:
+    """Until there are so many effects: the seconds that it took."""
+    began = time.monotonic()
+    eventually(lambda: outages.handled() >= effects, RECOVERED_S, lambda: f"{outages.handled()} of {effects}")
+    return time.monotonic() - began
+
+
+def _report(what: str, took_s: float) -> None:
+    """Shown with `pytest -s` or `-rP`: how long the read model stood still once the server was back."""
+    print(f"{what}: events flow {took_s:.1f} s after it was back")  # noqa: T201
