@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Delete, Insert, Update
 from sqlalchemy.orm import Mapper, ORMExecuteState
@@ -13,6 +13,7 @@ from streambind.event import JobType
 from streambind.outbound.bulk_rows import BulkRows
 from streambind.outbound.captured_result import CapturedResult, primary_keys, without_last
 from streambind.outbound.outgoing import Outgoing
+from streambind.outbound.permits import permits_of
 from streambind.outbound.plans import Change, MapperPlan, Plans, primary_key_names
 from streambind.outbound.published_tables import PublishedTables
 from streambind.outbound.statement_guard import CAPTURED
@@ -44,13 +45,13 @@ class BulkStatement:
 
     def __init__(self, state: ORMExecuteState, plans: Plans, mappers: Sequence[Mapper[Any]]) -> None:
         self._state = state
-        self._statement: Any = state.statement
+        self._statement = cast(Any, state.statement)
         self._plans = plans
         self._job = next(job for kind, job in _JOBS.items() if isinstance(state.statement, kind))
         self.mapper = mappers[0]
         self._primary_key = primary_key_names(self.mapper)
         self._refuse_upsert()
-        self._rows = BulkRows(mappers, f"this bulk {self._job}")
+        self._rows = BulkRows(mappers, self._statement.table, f"this bulk {self._job}")
         self._options = {CAPTURED: self._rows.table}
 
     def execute(self) -> tuple[Any, list[Outgoing]]:
@@ -88,7 +89,14 @@ class BulkStatement:
         """The ORM's bulk UPDATE by primary key: it returns no rows, but its parameters name them."""
         if not all(set(self._primary_key) <= set(each) for each in parameters):
             raise self._refusal("needs the primary key in every set of parameters, by the attributes' names")
-        result = self._state.invoke_statement(execution_options=self._options)
+        self._state.session._autoflush()
+        # The unit of work sends it, without the options that other statements are told by.
+        permits = permits_of(self._state.session)
+        permits.flushing = True
+        try:
+            result = self._state.invoke_statement()
+        finally:
+            permits.flushing = False
         return result, self._rows.read(self._connection(), parameters)
 
     def _execute_one_by_one(self, parameters: list[Any]) -> tuple[Any, Rows]:

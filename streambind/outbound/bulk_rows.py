@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, and_, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, FromClause, Table, and_, or_, select
 from sqlalchemy.orm import Mapper
 
 from streambind.errors import UncapturedChangeError
@@ -18,13 +18,13 @@ _PER_READ = 400
 
 class BulkRows:
     """Makes entities from the columns of the one table of published mappers: of one class, or of a hierarchy
-    whose discriminator tells the class of a row.
+    whose discriminator tells the class of a row. `target` is that table, or an alias of it.
 
     Raises:
         UncapturedChangeError: one table does not show the entities whole.
     """
 
-    def __init__(self, mappers: Sequence[Mapper[Any]], what: str) -> None:
+    def __init__(self, mappers: Sequence[Mapper[Any]], target: FromClause, what: str) -> None:
         self._mapper = mappers[0]
         for mapper in mappers:
             table, discriminator = mapper.local_table, mapper.polymorphic_on
@@ -39,12 +39,15 @@ class BulkRows:
             self.table = table
         self._discriminator = self._mapper.polymorphic_on
         self._columns: list[ColumnElement[Any]] = list(self.table.c)
+        # Through an alias, the statement knows the columns by the alias only.
+        source = self.table if isinstance(target, Table) else target
+        self._selected = [source.c[column.key] for column in self.table.c]
         self._names: dict[Mapper[Any], dict[str, Column[Any]]] = {}
 
     @property
     def labels(self) -> list[ColumnElement[Any]]:
-        """The table's columns, under names that no caller uses."""
-        return [column.label(f"streambind_{i}") for i, column in enumerate(self._columns)]
+        """The table's columns, as the statement knows them, under names that no caller uses."""
+        return [column.label(f"streambind_{i}") for i, column in enumerate(self._selected)]
 
     def entity(self, row: Sequence[Any], without: Collection[str] = ()) -> tuple[Mapper[Any], Any] | None:
         """The entity of a row of `labels`; `without` names attributes to leave out. None for a row of a class
@@ -78,7 +81,7 @@ class BulkRows:
                 and_(*(column == value for column, value in zip(self._mapper.primary_key, key, strict=True)))
                 for key in wanted[start : start + _PER_READ]
             ]
-            rows.extend(tuple(row) for row in connection.execute(select(*self.labels).where(or_(*chosen))))
+            rows.extend(tuple(row) for row in connection.execute(select(*self._columns).where(or_(*chosen))))
         return rows
 
     def _mapper_of(self, values: Mapping[Any, Any]) -> Mapper[Any]:

@@ -15,6 +15,7 @@ from streambind.errors import ConfigurationError
 from streambind.outbound.capture_check import check
 from streambind.outbound.captured_session import Desk, captured_session, desk_of, set_desk
 from streambind.outbound.outbox import Outbox
+from streambind.outbound.outer_transaction import follow
 from streambind.outbound.outgoing import Outgoing, OutputPlan
 from streambind.outbound.plans import Plans
 from streambind.outbound.published_tables import PublishedTables
@@ -78,6 +79,7 @@ class Capture:
         guard = StatementGuard(tables)
         guard.attach(self._database.engine)
         self._undo.append(lambda: guard.detach(self._database.engine))
+        self._undo.append(follow(self._database.engine))
 
     def detach(self) -> None:
         """Undo `attach()`. Idempotent."""

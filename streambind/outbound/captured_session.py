@@ -17,6 +17,7 @@ from streambind.failpoints import failpoint
 from streambind.outbound.bulk import bulk_statement
 from streambind.outbound.flush_changes import FlushChanges
 from streambind.outbound.outbox import Outbox
+from streambind.outbound.outer_transaction import hold
 from streambind.outbound.outgoing import Outgoing, OutputPlan
 from streambind.outbound.permits import Permits, enter, leave, permits_of
 from streambind.outbound.plans import Plans
@@ -39,6 +40,12 @@ class Desk:
     outbox: Outbox
     wake: Callable[[], None]
     send_after_commit: Callable[[Sequence[Outgoing]], None]
+
+    def committed(self, unsent: Sequence[Outgoing]) -> None:
+        """A transaction with events is committed; these are to be sent now."""
+        self.wake()
+        if unsent:
+            self.send_after_commit(unsent)
 
 
 class CapturedSession:
@@ -185,13 +192,16 @@ class CapturedSession:
         if savepoint is not None:
             self._savepoints.pop(savepoint, None)
             return
+        if not self._unsent and not self._rows_written:
+            return
         unsent, self._unsent = self._unsent, []
         try:
             failpoint("capture.after_commit")
-            if self._rows_written:
-                self._desk.wake()
-            if unsent:
-                self._desk.send_after_commit(unsent)
+            outer = next((c for c in self._connections if c.in_transaction()), None)
+            if outer is None:
+                self._desk.committed(unsent)
+            else:
+                hold(outer, unsent, self._desk.committed)
         except Exception:
             log.exception("after the commit: the transaction is committed all the same")
 

@@ -15,14 +15,13 @@ _INFO = "streambind.permits"
 
 
 class Permits:
-    """`flushing`: the unit of work is writing; `capturing`: a statement runs whose rows become events;
+    """`flushing`: the unit of work writes what capture sees, in a flush or in a bulk UPDATE by primary key;
     `suppressed`: how many `suppress_events` are open."""
 
-    __slots__ = ("capturing", "flushing", "suppressed")
+    __slots__ = ("flushing", "suppressed")
 
     def __init__(self) -> None:
         self.flushing = False
-        self.capturing = False
         self.suppressed = 0
 
 

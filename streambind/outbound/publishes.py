@@ -52,6 +52,11 @@ def arm(cls: type) -> None:
             sqlalchemy_event.listen(cls, name, watcher, propagate=True)
 
 
+def _before_insert(mapper: Mapper[Any], _: Connection, entity: Any) -> None:
+    # Before the guard on the engine sees the statement: what is said here names the session as the cause.
+    _watched(mapper, entity)
+
+
 def _before_update(mapper: Mapper[Any], _: Connection, entity: Any) -> None:
     if watched := _watched(mapper, entity):
         watched[1].before_update(watched[0], mapper, entity)
@@ -78,6 +83,7 @@ def _after_delete(mapper: Mapper[Any], _: Connection, entity: Any) -> None:
 
 
 _WATCHERS: dict[str, Callable[[Mapper[Any], Connection, Any], None]] = {
+    "before_insert": _before_insert,
     "before_update": _before_update,
     "before_delete": _before_delete,
     "after_insert": _after_insert,

@@ -6,12 +6,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
-from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, create_engine, select
+from sqlalchemy import Connection, create_engine, delete, select
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -24,16 +23,18 @@ from streambind.outbound.stored_headers import load_headers
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
 from tests.integration.capture.models import CLASSES, METADATA
+from tests.services import FreshDatabases
 
 T = TypeVar("T")
 
 ENGINES = [
     "sqlite",
     "sqlite+aiosqlite",
-    "postgresql+psycopg",
-    "postgresql+psycopg async",
-    "postgresql+asyncpg",
+    pytest.param("postgresql+psycopg", marks=pytest.mark.postgres),
+    pytest.param("postgresql+psycopg async", marks=pytest.mark.postgres),
+    pytest.param("postgresql+asyncpg", marks=pytest.mark.postgres),
 ]
+SYNC_ENGINES = ["sqlite", pytest.param("postgresql+psycopg", marks=pytest.mark.postgres)]
 BINDINGS = [
     *("categoryChanged", "lectureChanged", "seatChanged", "roomChanged", "nodeChanged", "animalChanged"),
     *("carChanged", "pointChanged", "summary", "tombstones", "both", "bytes", "small", "late", "direct"),
@@ -80,9 +81,28 @@ class Service:
     """One service: its database, its capture, and what came out."""
 
     database: Database
-    capture: Capture
+    plans: Mapping[str, OutputPlan]
+    classes: Sequence[type] = tuple(CLASSES)
     woken: list[None] = field(default_factory=list)
     sent: list[Outgoing] = field(default_factory=list)
+    trouble: Exception | None = None
+
+    def __post_init__(self) -> None:
+        self.capture = self.new_capture()
+
+    def new_capture(self, classes: Sequence[type] | None = None) -> Capture:
+        return Capture(
+            self.database,
+            self.classes if classes is None else classes,
+            outputs=self.plans,
+            wake=lambda: self.woken.append(None),
+            send_after_commit=self._send,
+        )
+
+    def _send(self, messages: Sequence[Outgoing]) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+        self.sent.extend(messages)
 
     def do(self, work: Callable[[Session], T]) -> T:
         """Run `work` with a session that is closed afterwards; committing is the work's business."""
@@ -142,14 +162,7 @@ class Service:
         return self.database.dialect.name
 
 
-def make_service(
-    url: str,
-    *,
-    asynchronous: bool = False,
-    classes: Sequence[type] = CLASSES,
-    plans: Mapping[str, OutputPlan] | None = None,
-    **session_options: Any,
-) -> Service:
+def make_service(url: str, *, asynchronous: bool = False, **session_options: Any) -> Service:
     """A service with all tables and with capture attached. Close it with `close_service`."""
     loop = EventLoop()
     if asynchronous:
@@ -159,17 +172,9 @@ def make_service(
     create_tables(database)
     for metadata in METADATA:
         database.run(metadata.create_all)
-    woken: list[None] = []
-    sent: list[Outgoing] = []
-    capture = Capture(
-        database,
-        classes,
-        outputs=outputs() if plans is None else plans,
-        wake=lambda: woken.append(None),
-        send_after_commit=sent.extend,
-    )
-    capture.attach()
-    return Service(database, capture, woken, sent)
+    service = Service(database, outputs())
+    service.capture.attach()
+    return service
 
 
 def close_service(service: Service) -> None:
@@ -178,25 +183,63 @@ def close_service(service: Service) -> None:
     service.database.loop.close()
 
 
-def url_for(driver: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def reset(service: Service) -> None:
+    """Capturing, and as new: no rows, no counters, nothing woken or sent."""
+    service.capture.detach()
+    tables = [*service.database.tables.metadata.sorted_tables]
+    tables = [t for t in tables if t.name in ("sb_key", "sb_outbox")]
+    tables += [t for metadata in METADATA for t in reversed(metadata.sorted_tables)]
+
+    def empty(connection: Connection) -> None:
+        if service.dialect == "postgresql":
+            connection.exec_driver_sql(f"TRUNCATE {', '.join(t.name for t in tables)}")
+        else:
+            for table in tables:
+                connection.execute(delete(table))
+
+    service.connected(empty)
+    service.capture.attach()
+    service.woken.clear()
+    service.sent.clear()
+    service.trouble = None
+
+
+def module_service(driver: str, *, asynchronous: bool, request: pytest.FixtureRequest) -> Iterator[Service]:
     if driver.startswith("sqlite"):
-        return f"{driver}:///{tmp_path / 'service.db'}"
-    postgres: str = request.getfixturevalue("postgres_url")
-    return postgres.replace("postgresql+psycopg", driver)
+        folder = request.getfixturevalue("tmp_path_factory").mktemp("capture")
+        made = make_service(f"{driver}:///{folder / 'service.db'}", asynchronous=asynchronous)
+        yield made
+        close_service(made)
+        return
+    postgres: FreshDatabases = request.getfixturevalue("postgres")
+    url = postgres.new_database()
+    made = make_service(url.replace("postgresql+psycopg", driver), asynchronous=asynchronous)
+    yield made
+    close_service(made)
+    postgres.drop_database(url)
 
 
-@pytest.fixture(params=ENGINES)
-def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
+@pytest.fixture(scope="module", params=ENGINES)
+def any_service(request: pytest.FixtureRequest) -> Iterator[Service]:
     driver, _, kind = str(request.param).partition(" ")
     asynchronous = kind == "async" or driver.endswith(("aiosqlite", "asyncpg"))
-    made = make_service(url_for(driver, request, tmp_path), asynchronous=asynchronous)
-    yield made
-    close_service(made)
+    yield from module_service(driver, asynchronous=asynchronous, request=request)
 
 
-@pytest.fixture(params=["sqlite", "postgresql+psycopg"])
-def sync_service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
-    """For what is about connections and threads rather than engines."""
-    made = make_service(url_for(request.param, request, tmp_path))
-    yield made
-    close_service(made)
+@pytest.fixture(scope="module", params=SYNC_ENGINES)
+def any_sync_service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    yield from module_service(request.param, asynchronous=False, request=request)
+
+
+@pytest.fixture
+def service(any_service: Service) -> Service:
+    """A captured service on every kind of engine, synchronous and asynchronous."""
+    reset(any_service)
+    return any_service
+
+
+@pytest.fixture
+def sync_service(any_sync_service: Service) -> Service:
+    """One on synchronous engines: for what is about connections and threads rather than engines."""
+    reset(any_sync_service)
+    return any_sync_service

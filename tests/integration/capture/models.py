@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Column, ForeignKey, Integer, String, Table, text
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -182,16 +184,21 @@ class Summary(EntityEvent):
     label: str
 
 
+def shout(text: Any) -> str:
+    loud: str = text.upper()
+    return loud
+
+
 def summarize(task: Task, job: JobType) -> Summary | None:
     """Hidden tasks stay hidden."""
-    return None if task.hidden else Summary(id=task.id, label=task.label.upper(), job_type=job)
+    return None if task.hidden else Summary(id=task.id, label=shout(task.label), job_type=job)
 
 
 @publishes("out-summary", Summary, build=summarize)
 class Task(Base):
     __tablename__ = "task"
     id: Mapped[int] = mapped_column(primary_key=True)
-    label: Mapped[str]
+    label: Mapped[str | None]
     hidden: Mapped[bool] = mapped_column(default=False)
 
 

@@ -1,0 +1,138 @@
+"""Sessions that commit inside somebody else's transaction: what they would send waits for the real commit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import ExceptionContext
+
+from streambind.outbound.outgoing import Outgoing
+
+log = logging.getLogger("streambind.capture")
+
+_INFO = "streambind.held"
+_SAVEPOINTS = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
+
+Deliver = Callable[[Sequence[Outgoing]], None]
+
+
+class Held:
+    """What waits on one connection: messages, and the names of the savepoints begun among them.
+
+    Follows the database: a rollback to a savepoint takes what came after its beginning, and everything if the
+    savepoint is older than all that waits.
+    """
+
+    def __init__(self, deliver: Deliver) -> None:
+        self.deliver = deliver
+        self.committing = False
+        self._entries: list[Outgoing | str] = []
+
+    @property
+    def messages(self) -> list[Outgoing]:
+        """What is left, in order."""
+        return [entry for entry in self._entries if not isinstance(entry, str)]
+
+    def add(self, messages: Sequence[Outgoing]) -> None:
+        self._entries.extend(messages)
+
+    def begin_savepoint(self, name: str) -> None:
+        self._entries.append(name)
+
+    def release_savepoint(self, name: str) -> None:
+        if name in self._entries:
+            self._entries.remove(name)
+
+    def roll_back_to_savepoint(self, name: str) -> None:
+        begun = self._entries.index(name) if name in self._entries else 0
+        del self._entries[begun:]
+
+
+def hold(connection: Connection, messages: Sequence[Outgoing], deliver: Deliver) -> None:
+    """Hand messages over to the transaction that is open on a connection. `deliver` is called with what is left
+    of them once that transaction is known to be committed: when the connection begins another one, or goes back
+    to its pool. SQLAlchemy has no event after a COMMIT: its own comes before, and a COMMIT may fail."""
+    held: Held | None = connection.info.get(_INFO)
+    if held is None:
+        held = connection.info[_INFO] = Held(deliver)
+    held.add(messages)
+
+
+def follow(engine: Engine) -> Callable[[], None]:
+    """Watch the transactions of an engine for what waits on their connections; returns what ends it."""
+    for target, name, listener in _listeners(engine):
+        event.listen(target, name, listener)
+
+    def end() -> None:
+        for target, name, listener in _listeners(engine):
+            event.remove(target, name, listener)
+
+    return end
+
+
+def _listeners(engine: Engine) -> list[tuple[Any, str, Callable[..., None]]]:
+    return [
+        (engine, "before_cursor_execute", _savepoint),
+        (engine, "rollback", _forget),
+        (engine, "rollback_twophase", _forget),
+        (engine, "commit", _commit),
+        (engine, "commit_twophase", _commit),
+        (engine, "handle_error", _handle_error),
+        (engine, "begin", _begin),
+        (engine, "checkin", _checkin),
+    ]
+
+
+def _savepoint(connection: Connection, _: Any, statement: str, *__: Any) -> None:
+    # The text, because SQLAlchemy's event for the beginning of a savepoint does not tell its name.
+    if not statement.startswith(_SAVEPOINTS):
+        return
+    held: Held | None = connection.info.get(_INFO)
+    if held is None:
+        return
+    name = statement.split()[-1]
+    if statement.startswith("SAVEPOINT"):
+        held.begin_savepoint(name)
+    elif statement.startswith("RELEASE"):
+        held.release_savepoint(name)
+    else:
+        held.roll_back_to_savepoint(name)
+
+
+def _forget(connection: Connection, *_: Any) -> None:
+    connection.info.pop(_INFO, None)
+
+
+def _commit(connection: Connection, *_: Any) -> None:
+    if held := connection.info.get(_INFO):
+        held.committing = True
+
+
+def _handle_error(context: ExceptionContext) -> None:
+    """A COMMIT that fails undoes everything; any other statement's failure is the transaction's business."""
+    connection = context.connection
+    if connection is not None and not connection.invalidated and not connection.closed:
+        held: Held | None = connection.info.get(_INFO)
+        if held is not None and held.committing:
+            _forget(connection)
+
+
+def _begin(connection: Connection) -> None:
+    _deliver(connection.info)
+
+
+def _checkin(_: Any, record: Any) -> None:
+    _deliver(record.info)
+
+
+def _deliver(info: Any) -> None:
+    held: Held | None = info.pop(_INFO, None)
+    if held is None or not held.committing:
+        return
+    try:
+        held.deliver(held.messages)
+    except Exception:
+        log.exception("after the commit: the transaction is committed all the same")

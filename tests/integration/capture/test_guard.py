@@ -1,0 +1,219 @@
+"""No way around capture but `suppress_events`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, delete, event, insert, select, text, update
+from sqlalchemy.orm import Session, sessionmaker
+
+from streambind.errors import ConfigurationError, UncapturedChangeError
+from streambind.outbound.publish import publish, suppress_events
+from tests.integration.capture.conftest import Service
+from tests.integration.capture.models import Bystander, Lecture, LectureCategory, Point
+
+POINTS: Any = Point.__table__
+
+Change = Callable[[Session], Any]
+
+
+def _in_a_common_table_expression(session: Session) -> Any:
+    changed = update(POINTS).values(x=1).returning(POINTS.c.id).cte("changed")
+    return session.execute(select(changed))
+
+
+UNSEEN: dict[str, Change] = {
+    "bulk_save_objects": lambda s: s.bulk_save_objects([Point(id=9, x=0)]),
+    "bulk_insert_mappings": lambda s: s.bulk_insert_mappings(Point, [{"id": 9, "x": 0}]),
+    "bulk_update_mappings": lambda s: s.bulk_update_mappings(Point, [{"id": 1, "x": 0}]),
+    "session.connection": lambda s: s.connection().execute(update(POINTS).values(x=1)),
+    "text": lambda s: s.execute(text("UPDATE point SET x = 1")),
+    "text in two statements": lambda s: s.execute(text("UPDATE bystander SET name = ''; UPDATE point SET x = 1")),
+    "driver SQL": lambda s: s.connection().exec_driver_sql('DELETE /* all */ FROM "point"'),
+    "driver SQL with a schema": lambda s: s.connection().exec_driver_sql(
+        f"DELETE FROM {s.get_bind().dialect.default_schema_name}.point"
+    ),
+    "from_statement": lambda s: s.scalars(
+        select(Point).from_statement(insert(Point).values(id=9, x=0).returning(Point))
+    ).all(),
+}
+
+
+@pytest.mark.parametrize("way", UNSEEN)
+def test_a_change_that_nothing_captures_is_refused(service: Service, way: str) -> None:
+    service.commit(lambda s: s.add(Point(id=1, x=10)))
+
+    def work(session: Session) -> None:
+        with pytest.raises(UncapturedChangeError, match=r"point.*Point.*suppress_events"):
+            UNSEEN[way](session)
+        session.rollback()
+
+    service.do(work)
+
+    assert service.do(lambda s: [(p.id, p.x) for p in s.scalars(select(Point))]) == [(1, 10)]
+    assert service.shorts == [("1", 1, "INSERT")]
+
+
+@pytest.mark.parametrize("way", [w for w in UNSEEN if w != "text in two statements"])
+def test_suppress_events_lets_it_through(service: Service, way: str) -> None:
+    service.commit(lambda s: s.add(Point(id=1, x=10)))
+
+    def work(session: Session) -> None:
+        with suppress_events(session):
+            UNSEEN[way](session)
+
+    service.commit(work)
+
+    assert service.shorts == [("1", 1, "INSERT")]
+    assert service.do(lambda s: [(p.id, p.x) for p in s.scalars(select(Point))]) != [(1, 10)]
+
+
+def test_writes_inside_a_common_table_expression_are_refused(service: Service) -> None:
+    if service.dialect == "sqlite":
+        pytest.skip("SQLite has no writing common table expressions")
+
+    def work(session: Session) -> None:
+        with pytest.raises(UncapturedChangeError):
+            _in_a_common_table_expression(session)
+        hidden = delete(POINTS).returning(POINTS.c.id).cte("hidden")
+        with pytest.raises(UncapturedChangeError):
+            session.execute(update(LectureCategory).values(remark="r").add_cte(hidden))
+        session.rollback()
+
+    service.do(work)
+
+
+def test_engine_transactions_are_refused(service: Service) -> None:
+    def work(connection: Connection) -> None:
+        with pytest.raises(UncapturedChangeError):
+            connection.execute(insert(POINTS).values(id=1, x=0))
+        connection.execute(insert(Bystander).values(id=1, name="a"))
+        assert connection.execute(select(POINTS)).all() == []
+
+    service.connected(work)
+
+
+def test_a_hook_s_own_statement_in_the_middle_of_a_flush_is_refused(sync_service: Service) -> None:
+    def change_another(_: Any, connection: Connection, bystander: Bystander) -> None:
+        connection.execute(update(POINTS).values(x=bystander.id))
+
+    event.listen(Bystander, "after_insert", change_another)
+    event.listen(Lecture, "after_insert", change_another)
+
+    def work(session: Session) -> None:
+        session.add(Bystander(id=1, name="a"))
+        with pytest.raises(UncapturedChangeError):
+            session.flush()
+        session.rollback()
+
+    try:
+        sync_service.do(work)
+    finally:
+        event.remove(Bystander, "after_insert", change_another)
+        event.remove(Lecture, "after_insert", change_another)
+
+
+def test_an_unpublished_class_on_a_published_table_is_refused(sync_service: Service) -> None:
+    from sqlalchemy.orm import registry
+
+    class Shadow:
+        id: int
+        x: int
+
+    shadows = registry()
+    shadows.map_imperatively(Shadow, POINTS)
+
+    def work(session: Session) -> None:
+        shadow = Shadow()
+        shadow.id, shadow.x = 1, 0
+        session.add(shadow)
+        with pytest.raises(UncapturedChangeError, match=r"Point.*is published"):
+            session.flush()
+        session.rollback()
+
+    sync_service.do(work)
+    shadows.dispose()
+
+
+def test_a_session_of_another_sessionmaker_is_refused_with_the_remedy(sync_service: Service) -> None:
+    others = sessionmaker(sync_service.database.engine)
+    with others() as session:
+        session.add(Point(id=1, x=0))
+        with pytest.raises(
+            UncapturedChangeError, match=r"Point is published to out-pointChanged.*StreamApplication"
+        ):
+            session.flush()
+        session.rollback()
+        with pytest.raises(UncapturedChangeError, match="belongs to no streambind application"):
+            publish(session, "out-bytes", b"x")
+
+
+def test_a_session_of_another_sessionmaker_may_suppress(sync_service: Service) -> None:
+    others = sessionmaker(sync_service.database.engine)
+    with others() as session, others() as bystander:
+        with suppress_events(session):
+            session.add(Point(id=1, x=0))
+            session.flush()
+            with suppress_events(session):
+                session.execute(update(Point).values(x=1))
+            session.connection().execute(update(POINTS).values(x=2))
+            session.commit()
+            session.execute(text("UPDATE point SET x = 3"))
+            session.commit()
+        with pytest.raises(UncapturedChangeError):
+            session.execute(text("UPDATE point SET x = 4"))
+        session.rollback()
+        with pytest.raises(UncapturedChangeError):
+            bystander.execute(text("UPDATE point SET x = 5"))
+        bystander.rollback()
+    assert sync_service.events == []
+    assert sync_service.do(lambda s: s.get_one(Point, 1).x) == 3
+
+
+def test_a_class_that_the_application_does_not_include_is_refused(sync_service: Service) -> None:
+    sync_service.capture.detach()
+    narrow = sync_service.new_capture([LectureCategory])
+    narrow.attach()
+
+    def work(session: Session) -> None:
+        session.add(Point(id=1, x=0))
+        with pytest.raises(UncapturedChangeError, match=r"models\.Point.*include="):
+            session.flush()
+        session.rollback()
+
+    sync_service.do(work)
+    narrow.detach()
+
+
+def test_a_sessionmaker_has_one_application(service: Service) -> None:
+    second = service.new_capture()
+    with pytest.raises(ConfigurationError, match="another StreamApplication"):
+        second.attach()
+    service.capture.detach()
+    second.attach()
+    service.commit(lambda s: s.add(Point(id=1, x=0)))
+    second.detach()
+    service.capture.attach()
+    service.commit(lambda s: s.add(Point(id=2, x=0)))
+
+    assert service.shorts == [("1", 1, "INSERT"), ("2", 1, "INSERT")]
+
+
+def test_nothing_is_captured_or_guarded_after_detach(sync_service: Service) -> None:
+    sync_service.capture.detach()
+    sync_service.capture.detach()
+
+    def work(session: Session) -> None:
+        with suppress_events(session):
+            session.add(Point(id=1, x=0))
+        session.execute(text("UPDATE point SET x = 1"))
+        session.add(Point(id=2, x=0))
+        with pytest.raises(UncapturedChangeError):
+            session.flush()
+        session.rollback()
+
+    sync_service.do(work)
+
+    assert sync_service.events == []
