@@ -5,7 +5,7 @@ from streambind.errors import PermanentError, RetriableError, StreambindError
 from streambind.event import EntityEvent, JobType
 from streambind.inbound.listener import Header, send_to, stream_listener
 from streambind.message import Message
-from streambind.outbound.publish import publish
+from streambind.outbound.publish import publish, suppress_events
 from streambind.outbound.publishes import publishes
 from streambind.outbound.receipt import Receipt
 
@@ -23,4 +23,5 @@ __all__ = [
     "publishes",
     "send_to",
     "stream_listener",
+    "suppress_events",
 ]

@@ -1,6 +1,6 @@
 """REST doors of the category service. Run it with `uvicorn sample_app.category.app:api --port 8080`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, HTTPException, Response
@@ -17,7 +17,7 @@ Sessions = stream.sessions
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     models.Base.metadata.create_all(stream.engine)
     async with stream.lifespan(app):
         yield

@@ -1,6 +1,6 @@
 """REST door of the lecture service. Run it with `uvicorn sample_app.lecture.app:api --port 8081`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, HTTPException, Request
@@ -15,7 +15,7 @@ Sessions = stream.sessions
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     models.Base.metadata.create_all(stream.engine)
     async with stream.lifespan(app):
         yield

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -236,7 +236,7 @@ class StreamApplication:
         self.stop()
 
     @asynccontextmanager
-    async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
+    async def lifespan(self, _app: object = None) -> AsyncGenerator[None, None]:
         """Run while a web application runs: `FastAPI(lifespan=stream.lifespan)`. Coroutines run on its loop."""
         self._loop.adopt(asyncio.get_running_loop())
         try:
