@@ -1,0 +1,191 @@
+"""The database in the way: the batch waits, no message is to blame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from streambind.binding.binder import Lane
+from streambind.binding.outcome import Continue, Outcome, RetryAfter
+from streambind.configuration.properties import BindingProperties
+from streambind.event_loop import EventLoop
+from streambind.inbound.input import InputPlan, Surroundings
+from streambind.inbound.listener import ListenerMark
+from streambind.persistence.database import Database
+from tests.integration.inbound.service import DESTINATION, Event, Letters, Service, event, keep
+from tests.unit.inbound.batches import ListBatch, numbered
+from tests.unit.inbound.planning import plan as plan_without_database
+
+
+def things(*numbers: int, start: int = 0, partition: int = 0) -> ListBatch:
+    return ListBatch([numbered(event("k", n), "k", n) for n in numbers], start, DESTINATION, partition)
+
+
+class _Deadlock(Exception):
+    sqlstate = "40P01"
+
+
+def _deadlock() -> OperationalError:
+    return OperationalError("UPDATE", {}, _Deadlock("deadlock detected"))
+
+
+def _waits(outcome: Outcome) -> int:
+    assert isinstance(outcome.then, RetryAfter), outcome
+    assert outcome.then.delay_ms <= 30_000
+    return outcome.done
+
+
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_a_deadlock_in_a_handler_does_the_whole_batch_again(service: Service, is_wrapped: bool) -> None:
+    failures = [_deadlock() for _ in range(5)]
+    letters = Letters()
+
+    def deadlocks(event: Event, session: Session) -> None:
+        keep(event, session)
+        if event.number == 2 and failures:
+            if is_wrapped:
+                raise RuntimeError("handler gave up") from failures.pop()
+            raise failures.pop()
+
+    plan = service.keeping(deadlocks, letters=letters, max_attempts=1)
+
+    for _ in range(5):
+        assert _waits(plan.deliver(things(1, 2, 3))) == 0
+        assert service.effects() == []
+    figures = plan.statistics.figures()
+    assert figures.degraded_since is not None
+    assert "SQLSTATE 40P01" in (figures.last_error or "") or is_wrapped
+    assert plan.deliver(things(1, 2, 3)) == Outcome(3, Continue())
+    assert plan.statistics.figures().degraded_since is None
+    assert letters.sent == []
+
+
+def test_a_connection_that_dies_under_a_handler_is_nobodys_fault(make_database: Any) -> None:
+    for driver in ("postgresql+psycopg", "postgresql+asyncpg", "postgresql+psycopg_async"):
+        service = Service(make_database(driver))
+        service.forget_positions()
+        killed: list[int] = []
+
+        def dies(event: Event, session: Session, killed: list[int] = killed) -> None:
+            keep(event, session)
+            session.flush()
+            if event.number == 2 and not killed:
+                killed.append(session.scalar(text("SELECT pg_backend_pid()")) or 0)
+                session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+        before = service.effects()
+        plan = service.keeping(_without_default(dies), max_attempts=1, sequence="ignore")
+
+        assert _waits(plan.deliver(things(1, 2, 3))) == 0
+        assert service.effects() == before
+        assert plan.deliver(things(1, 2, 3)) == Outcome(3, Continue())
+        assert service.effects() == [*before, ("k", 1), ("k", 2), ("k", 3)]
+
+
+def _without_default(handler: Any) -> Any:
+    def handle(event: Event, session: Session) -> None:
+        handler(event, session)
+
+    return handle
+
+
+def test_a_dead_connection_that_a_handler_kept_to_itself_is_noticed(make_database: Any) -> None:
+    service = Service(make_database("postgresql+psycopg"))
+    killed: list[int] = []
+
+    def swallows(event: Event, session: Session) -> None:
+        keep(event, session)
+        session.flush()
+        if not killed:
+            killed.append(1)
+            try:
+                session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+            except OperationalError:
+                return
+
+    plan = service.plan(swallows, max_attempts=1)
+
+    assert _waits(plan.deliver(things(1))) == 0
+    assert plan.deliver(things(1)) == Outcome(1, Continue())
+    assert service.effects() == [("k", 1)]
+
+
+@pytest.mark.parametrize("driver", ["postgresql+psycopg", "postgresql+asyncpg"])
+def test_a_database_that_refuses_connections_is_waited_for(driver: str) -> None:
+    loop = EventLoop()
+    database = Database.from_url(f"{driver}://nobody@127.0.0.1:1/none", loop=loop)
+    listener = Service(database).listener(keep)
+    plan = InputPlan.build(
+        "in-things",
+        BindingProperties(destination=DESTINATION, group="g"),
+        listeners=[ListenerMark(listener, "in-things")],
+        surroundings=Surroundings(loop=loop, database=database),
+    )
+
+    for _ in range(3):
+        assert _waits(plan.deliver(things(1))) == 0
+    assert plan.statistics.figures().degraded_since is not None
+    database.dispose()
+    loop.close()
+
+
+def test_missing_tables_are_waited_for_and_named(tmp_path: Any) -> None:
+    """They may still be created; nothing is lost, and health says what is wrong."""
+    loop = EventLoop()
+    database = Database(sessionmaker(create_engine(f"sqlite:///{tmp_path / 'empty.db'}")), loop=loop)
+    service = Service(database)
+    plan = service.plan(keep, adopt=None)
+
+    assert _waits(plan.deliver(things(1))) == 0
+    assert "sb_position" in (plan.statistics.figures().last_error or "")
+    database.dispose()
+
+
+def test_the_database_of_a_handler_without_session_is_no_messages_fault_either() -> None:
+    failures = [_deadlock()]
+
+    def stores_elsewhere(event: dict[str, Any]) -> None:
+        if event["number"] == 2 and failures:
+            raise failures.pop()
+
+    plan = plan_without_database(stores_elsewhere, max_attempts=1)
+
+    outcome = plan.deliver(things(1, 2, 3))
+    assert _waits(outcome) == 1
+    assert outcome.then.delay_ms <= 100  # type: ignore[union-attr]
+
+
+def test_positions_are_read_and_adopted_once(service: Service) -> None:
+    plan = service.keeping(adopt=None)
+    assert plan.positions is not None
+    first, second, third = (Lane(DESTINATION, partition) for partition in (0, 1, 2))
+
+    assert plan.positions.read([first, second]) == {}
+    assert plan.positions.read([]) == {}
+    assert plan.positions.adopt({}) == {}
+    assert plan.positions.adopt({second: (7, "committed"), first: (0, "earliest")}) == {first: 0, second: 7}
+    # Another instance was faster: its word counts.
+    assert plan.positions.adopt({first: (3, "latest"), third: (9, "latest")}) == {first: 0, third: 9}
+    assert plan.positions.read([first, second, third, Lane("other", 0)]) == {first: 0, second: 7, third: 9}
+
+
+def test_groups_have_positions_of_their_own(sync_service: Service) -> None:
+    def plan(group: str) -> InputPlan:
+        return InputPlan.build(
+            "in-things",
+            BindingProperties(destination=DESTINATION, group=group),
+            listeners=[ListenerMark(keep, "in-things")],
+            surroundings=Surroundings(loop=sync_service.database.loop, database=sync_service.database),
+        )
+
+    for group in ("one", "two"):
+        inputs = plan(group)
+        assert inputs.positions is not None
+        inputs.positions.adopt({Lane(DESTINATION, 0): (0, "earliest")})
+        assert inputs.deliver(things(1, 2)) == Outcome(2, Continue())
+
+    assert sync_service.effects() == [("k", 1), ("k", 2)] * 2
