@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from streambind.binders.kafka import KAFKA, EmbeddedBroker, KafkaBinder
+from streambind.binders.kafka.properties import KafkaBinderProperties
 from streambind.configuration.properties import Properties
 from streambind.testing.binder_suite import *  # noqa: F403
 from streambind.testing.binder_suite import BinderHarness
@@ -20,7 +21,7 @@ class EmbeddedHarness(BinderHarness):
         self._broker = broker
 
     def binder(self) -> KafkaBinder:
-        return KafkaBinder(KAFKA.binder_properties.model_validate({"brokers": self._broker.address}))
+        return KafkaBinder(KafkaBinderProperties.model_validate({"brokers": self._broker.address}))
 
     def consumer_properties(self, **settings: object) -> Properties:
         # This broker gives a classic group its session time-out less a second for every rebalance.

@@ -8,6 +8,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from streambind.binders.kafka import KAFKA, KafkaBinder
+from streambind.binders.kafka.properties import KafkaBinderProperties
 from streambind.configuration.properties import Properties
 from streambind.testing.binder_suite import *  # noqa: F403
 from streambind.testing.binder_suite import BinderHarness
@@ -25,7 +26,7 @@ class KafkaHarness(BinderHarness):
         self._admin = AdminClient({"bootstrap.servers": brokers})
 
     def binder(self) -> KafkaBinder:
-        return KafkaBinder(KAFKA.binder_properties.model_validate({"brokers": self._brokers}))
+        return KafkaBinder(KafkaBinderProperties.model_validate({"brokers": self._brokers}))
 
     def consumer_properties(self, **settings: object) -> Properties:
         return super().consumer_properties(configuration={"heartbeat.interval.ms": "300"}, **settings)

@@ -11,6 +11,7 @@ import threading
 from types import TracebackType
 from typing import Any, Self
 
+from streambind.binders.kafka.embedded_wire import Conversation
 from streambind.binders.kafka.forwarder import Forwarder
 from streambind.binders.kafka.librdkafka import INT, INT32, POINTER, SIZE, TEXT, function
 from streambind.errors import BrokerUnavailableError, LifecycleError
@@ -31,6 +32,7 @@ class EmbeddedBroker:
         self._brokers = brokers
         self._default_partitions = default_partitions
         self._lock = threading.Lock()
+        self._topics_lock = threading.Lock()
         self._handle: Any = None
         self._cluster: Any = None
         self._forwarders: list[Forwarder] = []
@@ -63,7 +65,8 @@ class EmbeddedBroker:
     def create_topic(self, name: str, partitions: int | None = None) -> None:
         """Make a topic; one that exists stays as it is."""
         with self._lock:
-            self._create(name, partitions or self._default_partitions)
+            self._running()
+            self._create(name, partitions)
 
     def partitions(self, name: str) -> int | None:
         """How many partitions a topic made here has."""
@@ -114,16 +117,22 @@ class EmbeddedBroker:
         advertise = function("rd_kafka_mock_broker_set_host_port", None, [POINTER, INT32, TEXT, INT])
         for number, address in enumerate(addresses.split(","), start=1):
             wanted = self._port + number - 1 if self._port else 0
-            forwarder = Forwarder(int(address.rpartition(":")[2]), wanted)
+            forwarder = Forwarder(int(address.rpartition(":")[2]), wanted, self._conversation)
             self._forwarders.append(forwarder)
             advertise(self._cluster, number, b"127.0.0.1", forwarder.port)
 
-    def _create(self, name: str, partitions: int) -> None:
-        self._running()
-        create = function("rd_kafka_mock_topic_create", INT, [POINTER, TEXT, INT, INT])
-        if name not in self._topics:
-            create(self._cluster, name.encode(), partitions, 1)
-            self._topics[name] = partitions
+    def _conversation(self) -> Conversation:
+        return Conversation(self._create)
+
+    def _create(self, name: str, partitions: int | None) -> bool:
+        """Called by the connections' threads too, also while others ask for the same topic."""
+        with self._topics_lock:
+            if name in self._topics or not self._cluster:
+                return False
+            self._topics[name] = partitions or self._default_partitions
+            create = function("rd_kafka_mock_topic_create", INT, [POINTER, TEXT, INT, INT])
+            create(self._cluster, name.encode(), self._topics[name], 1)
+            return True
 
     def _destroy(self) -> None:
         for forwarder in self._forwarders:
