@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import sessionmaker
 
 from streambind.application.channels import ChannelPlan, Channels
+from streambind.application.correspondence import PlannedDeadLetters, PlannedReplies, dead_letters_of
 from streambind.application.declarations import Declarations, collect
-from streambind.application.inputs import PlannedDeadLetters, PlannedReplies, dead_letters_of
 from streambind.application.links import Links
 from streambind.application.outputs import plan_outputs
 from streambind.binding.factory import BinderFactory, binder_types

@@ -4,39 +4,48 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from streambind.binding.binder import ProducerBinding
 from streambind.errors import LifecycleError
 from streambind.outbound.outgoing import Outgoing
 from streambind.outbound.sender import QueuedSender
 
-if TYPE_CHECKING:
-    from streambind.application.running import Running
+
+class Parts(Protocol):
+    """What the planned parts ask of a running application."""
+
+    def wake(self) -> None:
+        """Rows have been committed; never raises."""
+        ...
+
+    def send_after_commit(self, messages: Sequence[Outgoing]) -> None: ...
+    def sender(self, output: str) -> QueuedSender: ...
+    def dead_letter_producer(self, name: str) -> ProducerBinding: ...
 
 
 class Links:
-    """`running` is set while the application runs. Called from any thread."""
+    """Connected while the application runs. Called from any thread."""
 
     def __init__(self) -> None:
-        self.running: Running | None = None
+        self._parts: Parts | None = None
         self._process: int | None = None
 
-    def connect(self, running: Running) -> None:
-        self.running, self._process = running, os.getpid()
+    def connect(self, parts: Parts) -> None:
+        self._parts, self._process = parts, os.getpid()
 
     def disconnect(self) -> None:
-        self.running = self._process = None
+        self._parts = self._process = None
 
-    def parts(self) -> Running:
+    def parts(self) -> Parts:
         """
         Raises:
             LifecycleError: nothing runs, or the process was forked meanwhile.
         """
         self.refuse_fork()
-        if self.running is None:
+        if self._parts is None:
             raise LifecycleError("the application does not run: call start(), or use it as a context manager")
-        return self.running
+        return self._parts
 
     def refuse_fork(self) -> None:
         """
@@ -50,16 +59,16 @@ class Links:
             )
 
     def wake(self) -> None:
-        """Rows have been committed. Without a relay here another process sends them."""
-        running = self.running
-        if running is not None and running.relay is not None:
-            running.relay.wake()
+        """Rows have been committed. Where nothing runs another process sends them."""
+        parts = self._parts
+        if parts is not None:
+            parts.wake()
 
     def send_after_commit(self, messages: Sequence[Outgoing]) -> None:
-        self.parts().outputs.send_after_commit(messages)
+        self.parts().send_after_commit(messages)
 
     def sender(self, output: str) -> QueuedSender:
-        return self.parts().outputs.sender(output)
+        return self.parts().sender(output)
 
     def dead_letter_producer(self, name: str) -> ProducerBinding:
-        return self.parts().inputs.dead_letter_producer(name)
+        return self.parts().dead_letter_producer(name)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from streambind.application.blueprint import Blueprint
 from streambind.application.inputs import Inputs
 from streambind.application.outputs import Outputs
-from streambind.binding.binder import BinderType
+from streambind.binding.binder import BinderType, ProducerBinding
 from streambind.binding.factory import BinderFactory
 from streambind.binding.service import BindingService
 from streambind.errors import DatabaseUnavailableError
+from streambind.outbound.outgoing import Outgoing
 from streambind.outbound.relay import Relay
-from streambind.outbound.sender import OnError
+from streambind.outbound.sender import OnError, QueuedSender
 from streambind.persistence.failures import describe, is_database_trouble
 from streambind.persistence.schema import prepare_tables
 
@@ -26,7 +27,8 @@ _RELAY_SHARE = 0.5
 
 
 class Running:
-    """One start of an application. `start` and `stop` are called once each, from one thread at a time."""
+    """One start of an application, and the `links.Parts` that its plans lead to. `start` and `stop` are called
+    once each, from one thread at a time."""
 
     def __init__(
         self,
@@ -78,6 +80,19 @@ class Running:
         self.bindings.stop_outputs(_left_ms(deadline))
         self.inputs.close(_left_ms(deadline))
         self._binders.close(_left_ms(deadline))
+
+    def wake(self) -> None:
+        if self.relay is not None:
+            self.relay.wake()
+
+    def send_after_commit(self, messages: Sequence[Outgoing]) -> None:
+        self.outputs.send_after_commit(messages)
+
+    def sender(self, output: str) -> QueuedSender:
+        return self.outputs.sender(output)
+
+    def dead_letter_producer(self, name: str) -> ProducerBinding:
+        return self.inputs.dead_letter_producer(name)
 
     def require_tables(self) -> None:
         """Make sure, once, that streambind's tables are there, if they are needed.

@@ -68,6 +68,7 @@ class StreamApplication:
     ) -> None:
         self._loop = EventLoop()
         self._links = Links()
+        self._running: Running | None = None
         self._blueprint = Blueprint(
             location,
             loop=self._loop,
@@ -140,22 +141,22 @@ class StreamApplication:
 
     @property
     def is_running(self) -> bool:
-        return self._links.running is not None
+        return self._running is not None
 
     @property
     def relay(self) -> RelayState | None:
         """How the relay fares; None where this application runs none."""
-        running = self._links.running
+        running = self._running
         return None if running is None or running.relay is None else running.relay.state
 
     def status(self) -> list[BindingStatus]:
         """Every binding in use. Asks neither broker nor database."""
-        running = self._links.running
+        running = self._running
         return [] if running is None else running.bindings.status()
 
     def figures(self, binding: str) -> Figures | None:
         """What the deliveries of an input have done since it was started."""
-        running = self._links.running
+        running = self._running
         return None if running is None else running.inputs.figures(binding)
 
     def binding(self, name: str) -> InputBinding | OutputBinding:
@@ -165,7 +166,11 @@ class StreamApplication:
             LifecycleError: the application does not run.
             ConfigurationError: it has no such binding.
         """
-        return self._links.parts().bindings.binding(name)
+        self._links.refuse_fork()
+        running = self._running
+        if running is None:
+            raise LifecycleError("the application does not run: call start(), or use it as a context manager")
+        return running.bindings.binding(name)
 
     def use_binders(self, types: Mapping[str, BinderType]) -> None:
         """Take other binders under the configured names, from the next start on: for tests.
@@ -174,7 +179,7 @@ class StreamApplication:
             LifecycleError: the application runs.
         """
         with self._lock:
-            if self._links.running is not None:
+            if self._running is not None:
                 raise LifecycleError("stop the application before giving it other binders")
             self._binder_types = types
 
@@ -188,7 +193,7 @@ class StreamApplication:
         """
         with self._lock:
             self._links.refuse_fork()
-            if self._links.running is not None:
+            if self._running is not None:
                 raise LifecycleError("the application runs already")
             for finding in self.findings:
                 log.warning("%s", finding)
@@ -198,6 +203,7 @@ class StreamApplication:
                 owner=f"{os.getpid()}-{uuid.uuid4().hex[:12]}",
                 on_publish_error=self._on_publish_error,
             )
+            self._running = running
             self._links.connect(running)
             try:
                 running.start()
@@ -219,7 +225,7 @@ class StreamApplication:
             )
         with self._lock:
             self._links.refuse_fork()
-            running = self._links.running
+            running = self._running
             if running is not None:
                 self._stop(running, timeout_ms or self._shutdown_timeout_ms())
 
@@ -270,6 +276,7 @@ class StreamApplication:
             running.stop(time.monotonic() + timeout_ms / 1000)
         finally:
             self._links.disconnect()
+            self._running = None
 
     def _shutdown_timeout_ms(self) -> int:
         return self.configuration.properties.shutdown_timeout_ms

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from streambind.application.channels import ChannelPlan
+from streambind.application.correspondence import destinations_of
 from streambind.application.declarations import Declarations
-from streambind.application.inputs import destinations_of
 from streambind.binding.factory import BinderFactory
 from streambind.cli.target import Target
 from streambind.configuration import BindingProperties, Origin
@@ -39,7 +39,7 @@ class PlannedBinding:
 
     @property
     def is_input(self) -> bool:
-        return self.direction == "input"
+        return self.direction == "in"
 
 
 def planned_bindings(target: Target) -> list[PlannedBinding]:
@@ -58,7 +58,7 @@ def _planned(target: Target, name: str) -> PlannedBinding:
     is_input = name not in _outputs(target)
     return PlannedBinding(
         name=name,
-        direction="input" if is_input else "output",
+        direction="in" if is_input else "out",
         destinations=destinations_of(name, properties) if is_input else (properties.destination or name,),
         group=properties.group,
         content_type=properties.content_type,

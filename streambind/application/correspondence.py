@@ -1,0 +1,80 @@
+"""What listeners send: replies and dead letters, planned before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from streambind.application.links import Links
+from streambind.binding.factory import BinderFactory
+from streambind.binding.outcome import Failed, Unknown
+from streambind.configuration import BindingProperties, Configuration
+from streambind.errors import SendError, SendUnconfirmed
+from streambind.inbound.replies import Reply
+from streambind.message import Message
+from streambind.outbound.bridge import StreamBridge
+from streambind.outbound.publish import publish
+
+
+@dataclass(frozen=True)
+class PlannedReplies:
+    """What `@send_to` returns: in the handler's transaction where there is one, else by the stream bridge."""
+
+    bridge: StreamBridge
+
+    def publish(self, session: Session, reply: Reply) -> None:
+        publish(session, reply.binding, reply.payload, key=reply.key)  # type: ignore[arg-type]
+
+    def send(self, replies: Sequence[Reply]) -> None:
+        receipts = [self.bridge.send(reply.binding, reply.payload, key=reply.key) for reply in replies]
+        for receipt in receipts:
+            receipt.result()
+
+
+@dataclass(frozen=True)
+class PlannedDeadLetters:
+    """Sends the dead letters of one input to `destination`, confirmed one by one."""
+
+    binding: str
+    destination: str
+    partition_for: Callable[[int], int | None]
+    links: Links
+
+    def send(self, message: Message) -> None:
+        source = message.partition
+        letter = Message(
+            message.payload,
+            message.key,
+            raw_headers=message.raw_headers,
+            partition=None if source is None else self.partition_for(source),
+        )
+        [result] = self.links.dead_letter_producer(self.binding).send([letter])
+        where = f"binding {self.binding}: a dead letter to {self.destination}"
+        if isinstance(result, Failed):
+            raise SendError(f"{where} was refused: {result.error}", permanent=result.permanent) from result.error
+        if isinstance(result, Unknown):
+            raise SendUnconfirmed(f"{where} was not confirmed: {result.reason}")
+
+
+def dead_letters_of(
+    name: str, properties: BindingProperties, configuration: Configuration, binders: BinderFactory, links: Links
+) -> PlannedDeadLetters | None:
+    """None if the binder's consumer properties ask for no dead letters."""
+    binder_name = configuration.binder_name(name)
+    binder_type = binders.type_of(binder_name)
+    extended = configuration.binder(binder_name).consumer(name)
+    first = destinations_of(name, properties)[0]
+    destination = binder_type.dead_letter_destination(first, properties.group, extended)
+    if destination is None:
+        return None
+    return PlannedDeadLetters(
+        name, destination, lambda source: binder_type.dead_letter_partition(source, extended), links
+    )
+
+
+def destinations_of(name: str, properties: BindingProperties) -> tuple[str, ...]:
+    """The destinations of an input: a list by commas, else the binding's name."""
+    listed = [part.strip() for part in (properties.destination or name).split(",")]
+    return tuple(part for part in listed if part) or (name,)
