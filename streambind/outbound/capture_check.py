@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import class_mapper
+from sqlalchemy.ext.asyncio import async_sessionmaker
+from sqlalchemy.orm import Mapper, Session, class_mapper
 
 from streambind.configuration.finding import Finding, Severity
 from streambind.configuration.names import did_you_mean
 from streambind.configuration.properties import Publish
+from streambind.outbound.capture_cascades import unseen_changes
 from streambind.outbound.plans import Plans
 from streambind.outbound.publication import Publication, publications_of
+from streambind.outbound.published_tables import published_mappers
 from streambind.persistence.database import Database
 
 
 def check(database: Database, plans: Plans) -> list[Finding]:
-    """Findings about every publication of every class, in their order."""
-    return [Finding(Severity.ERROR, text) for cls in plans.classes for text in _class_errors(cls, plans)]
+    """Everything that is wrong, class by class; then what the database would change without being seen."""
+    texts = [text for cls in plans.classes for text in _class_errors(cls, plans)]
+    findings = [Finding(Severity.ERROR, text) for text in texts]
+    if not any(_unmapped(cls) for cls in plans.classes):
+        mappers = published_mappers(plans)
+        findings += [Finding(Severity.ERROR, text) for text in _shared_tables(mappers)]
+        findings += [Finding(Severity.ERROR, text) for text in _other_databases(database, mappers)]
+        findings += [finding for mapper in mappers for finding in unseen_changes(mapper)]
+    return findings
 
 
-def _class_errors(cls: type, plans: Plans) -> Iterator[str]:
+def _unmapped(cls: type) -> SQLAlchemyError | None:
     try:
         class_mapper(cls)
     except SQLAlchemyError as error:
-        yield f"{cls.__name__} is published, but SQLAlchemy cannot map it: {error}"
+        return error
+    return None
+
+
+def _class_errors(cls: type, plans: Plans) -> Iterator[str]:
+    if error := _unmapped(cls):
+        yield f"{cls.__name__} is published, but SQLAlchemy does not map it: {error}"
         return
     for publication in publications_of(cls):
         yield from _publication_errors(cls, publication, plans)
@@ -33,7 +51,8 @@ def _class_errors(cls: type, plans: Plans) -> Iterator[str]:
 def _publication_errors(cls: type, publication: Publication, plans: Plans) -> Iterator[str]:
     output = plans.outputs.get(publication.binding)
     if output is None:
-        yield f"{cls.__name__} is published to {publication.binding}, which is not an output binding"
+        hint = did_you_mean(publication.binding, plans.outputs) or "."
+        yield f"{cls.__name__} is published to {publication.binding}, which is not an output binding{hint}"
     elif output.publish is Publish.DIRECT:
         yield (
             f"{cls.__name__} is published to {publication.binding}, whose producer.publish is direct: an entity's "
@@ -45,4 +64,33 @@ def _publication_errors(cls: type, publication: Publication, plans: Plans) -> It
             yield (
                 f"event {publication.event.__name__} has the field {name!r}, but {cls.__name__} has no attribute "
                 f"of that name{hint} To map names or to compute, use @publishes(..., build=...)"
+            )
+
+
+def _shared_tables(mappers: Sequence[Mapper[Any]]) -> Iterator[str]:
+    seen: dict[Any, Mapper[Any]] = {}
+    for mapper in mappers:
+        other = seen.setdefault(mapper.local_table, mapper)
+        if other.base_mapper is not mapper.base_mapper:
+            yield (
+                f"{other.class_.__name__} and {mapper.class_.__name__} are both published and both mapped to "
+                f"{mapper.local_table}: a change through one is no event of the other. Publish one class, twice "
+                "if need be"
+            )
+
+
+def _other_databases(database: Database, mappers: Sequence[Mapper[Any]]) -> Iterator[str]:
+    sessions: Any = database.sessions
+    session: Session = sessions().sync_session if isinstance(sessions, async_sessionmaker) else sessions()
+    for mapper in mappers:
+        try:
+            bound = session.get_bind(mapper)
+        except SQLAlchemyError as error:
+            yield f"{mapper.class_.__name__} is published, but its database is unknown: {error}"
+            continue
+        engine = bound if isinstance(bound, Engine) else bound.engine
+        if engine.pool is not database.engine.pool:
+            yield (
+                f"{mapper.class_.__name__} is published and bound to {engine.url!r}, but streambind's outbox is "
+                f"in {database.engine.url!r}: change and event can only commit together in one database"
             )
