@@ -34,13 +34,13 @@ def outages(own_kafka: KafkaBroker, own_postgres: PostgresServer, services: Serv
 def test_all_arrives_when_the_broker_is_away_at_the_start(outages: World, own_kafka: KafkaBroker) -> None:
     own_kafka.kill()
     try:
-        effects, source = outages.effects(), outages.source(SOME)
-        eventually(lambda: outages.committed() == SOME, STARTED_S, f"commits wait for the broker\n{source.tail()}")
+        effects, source = outages.effects(), outages.source(0)
+        eventually(lambda: outages.committed() > SOME, STARTED_S, lambda: f"commits wait\n{source.tail()}")
         assert outages.handled() == 0
     finally:
         own_kafka.restart()
     took_s = _wait_for(outages, SOME)
-    assert source.wait_for_end(STARTED_S) == 0, source.tail()
+    source.stop()
     outages.wait_until_drained(effects)
     effects.stop()
     assert outages.broken_promises() == []
