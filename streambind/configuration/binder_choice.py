@@ -8,6 +8,7 @@ from streambind.configuration.finding import Finding, Severity
 from streambind.configuration.loaded import Configuration
 from streambind.configuration.names import did_you_mean, nearest, uniform
 from streambind.configuration.resolution import Placed
+from streambind.configuration.unknown_keys import MOST
 
 
 def binder_findings(configuration: Configuration, placed: Iterable[Placed]) -> list[Finding]:
@@ -50,6 +51,8 @@ def _unknown_bindings(configuration: Configuration, placed: Iterable[Placed]) ->
             if kind != "bindings" or uniform(key) in seen or configuration.find_binding(key):
                 continue
             seen.add(uniform(key))
+            if len(seen) > MOST:
+                return
             if any(uniform(name) == uniform(key) for name in configuration.inactive_bindings):
                 continue
             near = nearest(key, known)

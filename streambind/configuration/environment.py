@@ -23,7 +23,7 @@ from streambind.configuration.names import (
     uniform,
 )
 from streambind.configuration.shape import Group, Leaf, Listing, Shape, Table
-from streambind.configuration.unknown_keys import same_key
+from streambind.configuration.unknown_keys import MOST, same_key
 
 ROOTS = ("SPRING_CLOUD_STREAM_", "STREAMBIND_")
 _NOT_CONFIGURATION = {"STREAMBIND_FAILPOINTS"}
@@ -64,6 +64,7 @@ def read_environment(
     `inactive`: what inactive documents declare; a variable for it is no mistake.
     """
     flat, findings = Flat(), list[Finding]()
+    unmatched: list[str] = []
     for variable, text in sorted(environ.items()):
         names = _meant(variable, root, declared)
         origin = Origin(f"environment variable {variable}")
@@ -73,7 +74,11 @@ def read_environment(
         elif names:
             _keep(flat, findings, variable, Value(names[0], text, origin, origin))
         elif _is_ours(variable) and not _meant(variable, root, inactive):
-            findings.append(Finding(Severity.WARNING, _unmatched(variable, root, declared), origin))
+            unmatched.append(variable)
+    known = _variables(root, declared) if unmatched else []
+    for variable in unmatched[:MOST]:
+        text = f"names no property; {_hint(variable, known)}"
+        findings.append(Finding(Severity.WARNING, text, Origin(f"environment variable {variable}")))
     return flat, findings
 
 
@@ -137,16 +142,16 @@ class _Matcher:
         return tuple(token.lower() for token in tokens)
 
 
-def _unmatched(variable: str, root: Group, declared: Declared) -> str:
-    known = {
-        spelling
-        for name in _names(root, (), declared)
-        for spelling in environment_variables(name)[:3]
-        if spelling.startswith(ROOTS)
-    }
-    near = get_close_matches(variable.upper(), sorted(known), n=1, cutoff=0.85)
-    hint = f"; did you mean '{near[0]}'?" if near else "; a variable can only override a name declared elsewhere"
-    return f"names no property{hint}"
+def _hint(variable: str, known: Iterable[str]) -> str:
+    similar = [k for k in known if abs(len(k) - len(variable)) <= 4]
+    near = get_close_matches(variable.upper(), similar, n=1, cutoff=0.85)
+    return f"did you mean '{near[0]}'?" if near else "a variable can only override a name declared elsewhere"
+
+
+def _variables(root: Group, declared: Declared) -> list[str]:
+    """Every variable that would name something."""
+    spellings = (spelling for name in _names(root, (), declared) for spelling in environment_variables(name)[:3])
+    return sorted({spelling for spelling in spellings if spelling.startswith(ROOTS)})
 
 
 def _names(shape: Shape, path: Name, declared: Declared) -> Iterator[Name]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -39,10 +39,11 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """A name without a place: its first `size` segments are the wrong ones, `text` says why."""
+    """A name without a place: its first `size` segments are the wrong ones. `explain` says why; it searches the
+    schema for what was meant, so it is called for what is reported only."""
 
     size: int
-    text: str
+    explain: Callable[[], str]
 
 
 def find_slot(name: Name, root: Group, *, prefer: str = "") -> Slot | Misfit | None:
@@ -59,11 +60,15 @@ def near_root(name: Name) -> Misfit | None:
     for size, root in ((3, SPRING_ROOT), (1, OWN_ROOT)):
         same = [_ratio(a, b) for a, b in zip(segments, root, strict=False)]
         if len(segments) >= size and sorted(same)[1:] == [1.0] * (size - 1) and min(same) >= 0.8:
-            return Misfit(size, f"'{dotted(name[:size])}' is not read; did you mean '{dotted(root)}'?")
+            return _outside(name[:size], root)
     for beginning in (SPRING_ROOT[1:], SPRING_ROOT[::2]):
         if segments[:2] == beginning:
-            return Misfit(2, f"'{dotted(name[:2])}' is not read; did you mean '{dotted(SPRING_ROOT)}'?")
+            return _outside(name[:2], SPRING_ROOT)
     return None
+
+
+def _outside(wrong: Name, root: Name) -> Misfit:
+    return Misfit(len(wrong), lambda: f"'{dotted(wrong)}' is not read; did you mean '{dotted(root)}'?")
 
 
 def _ratio(a: str, b: str) -> float:
@@ -126,7 +131,7 @@ class _Walk:
         dropped = sorted({c for c in segment if not (c.isascii() and (c.isalnum() or c in "-_"))})
         if segment == key and dropped:
             text = f"'{key}' as a name: Spring drops '{''.join(dropped)}' from it; write \"[{key}]\""
-            return Misfit(self.at + 1, text)
+            return Misfit(self.at + 1, lambda: text)
         self.path.append(key)
         self.keys.append((table.kind, key))
         self.at += 1
@@ -147,20 +152,25 @@ class _Walk:
     def _too_long(self, shape: Shape) -> Misfit:
         name = dotted(self.name[: self.at]) if not self.members else self.members[-1].name
         if is_index(self.name[-1]):
-            return Misfit(self.at, f"'{name}' takes a single value, not a list; write several with commas")
-        kind = "a list" if isinstance(shape, Listing) else "a single value"
-        return Misfit(self.at, f"'{name}' takes {kind}, not a mapping")
+            text = f"'{name}' takes a single value, not a list; write several with commas"
+        else:
+            kind = "a list" if isinstance(shape, Listing) else "a single value"
+            text = f"'{name}' takes {kind}, not a mapping"
+        return Misfit(self.at, lambda: text)
 
     def _no_list(self) -> Misfit:
-        return Misfit(self.at, f"{self._where()} takes a mapping of names to values, not a list")
+        return Misfit(self.at, lambda: f"{self._where()} takes a mapping of names to values, not a list")
 
     def _unknown(self, group: Group) -> Misfit:
-        segment = self.name[self.at]
-        if is_index(segment):
+        if is_index(self.name[self.at]):
             return self._no_list()
+        return Misfit(self.at + 1, lambda: self._explain_unknown(group))
+
+    def _explain_unknown(self, group: Group) -> str:
+        segment = self.name[self.at]
         known = [m.name for m in group.members.values()]
         hint = self._elsewhere(segment) or did_you_mean(segment, known) or self._no_binder(group)
-        return Misfit(self.at + 1, f"unknown key '{segment}' in {self._where()}{hint}")
+        return f"unknown key '{segment}' in {self._where()}{hint}"
 
     def _where(self) -> str:
         bindings = [key for kind, key in self.keys if kind == "bindings"]

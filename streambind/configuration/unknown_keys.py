@@ -30,9 +30,9 @@ def unknown_keys(source: Flat, root: Group, *, prefer: str, active: bool = True)
         if isinstance(misfit, Misfit):
             wrong = value.name[: misfit.size]
             place = source.places.get(identity(wrong))
-            reported.setdefault(
-                identity(wrong), Finding(severity, misfit.text, place.origin if place else value.origin)
-            )
+            origin = place.origin if place else value.origin
+            if identity(wrong) not in reported:
+                reported[identity(wrong)] = Finding(severity, misfit.explain(), origin)
     return list(reported.values())
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -19,7 +19,7 @@ from streambind.configuration.names import Name, dotted, is_rooted, parse_name
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64
-MAX_VALUES = 100_000
+MAX_VALUES = 25_000
 
 _TAG = "tag:yaml.org,2002:"
 _NULL, _MERGE = _TAG + "null", _TAG + "merge"
@@ -35,23 +35,31 @@ class Document:
     flat: Flat = field(default_factory=Flat)
 
 
-class _TooDeep(yaml.MarkedYAMLError):
-    """Nested deeper than the bound."""
+class _TooMuch(yaml.MarkedYAMLError):
+    """Deeper or larger than the bound."""
 
 
 class _Composer(yaml.SafeLoader):
     """Builds nodes only, no objects, and no deeper than the bound."""
 
     depth = 0
+    nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self.depth += 1
+        self.nodes += 1
         if self.depth > MAX_DEPTH:
-            raise _TooDeep(problem=f"nested deeper than {MAX_DEPTH}", problem_mark=self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+            self._refuse(f"nested deeper than {MAX_DEPTH}")
+        if self.nodes > 2 * MAX_VALUES:
+            self._refuse(f"the file holds more than {MAX_VALUES} names and values")
         try:
             return super().compose_node(parent, index)
         finally:
             self.depth -= 1
+
+    def _refuse(self, problem: str) -> NoReturn:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        raise _TooMuch(problem=problem, problem_mark=event.start_mark)
 
 
 def read_documents(content: bytes, source: str) -> tuple[list[Document], list[Finding]]:
@@ -116,7 +124,7 @@ def _syntax(error: yaml.MarkedYAMLError, source: str) -> Finding:
     problem = " ".join(filter(None, (error.context, error.problem)))
     if "'\\t'" in problem:
         problem = "a tab; YAML is indented with spaces"
-    return _error(f"not YAML: {problem}", place)
+    return _error(problem if isinstance(error, _TooMuch) else f"not YAML: {problem}", place)
 
 
 def _error(text: str, origin: Origin) -> Finding:

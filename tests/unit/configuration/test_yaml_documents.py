@@ -179,7 +179,14 @@ def test_a_file_that_is_too_large_is_refused() -> None:
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
 def test_deep_nesting_is_refused(opening: str) -> None:
     _, findings = read_documents(("a: \n  " + opening * 5000).encode(), "f.yaml")
-    assert [f.text for f in findings] == [f"not YAML: nested deeper than {MAX_DEPTH}"]
+    assert [f.text for f in findings] == [f"nested deeper than {MAX_DEPTH}"]
+
+
+def test_a_file_with_very_many_values_is_refused() -> None:
+    text = "x:\n" + "  - a\n" * (2 * MAX_VALUES)
+    documents, findings = read_documents(text.encode(), "f.yaml")
+    assert documents == []
+    assert [f.text for f in findings] == [f"the file holds more than {MAX_VALUES} names and values"]
 
 
 def test_an_anchor_inside_itself_is_refused() -> None:
