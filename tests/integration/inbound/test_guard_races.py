@@ -9,11 +9,14 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from streambind.binding.outcome import Continue, Outcome
+from streambind.inbound.guard import Examination, SequenceGuard
 from streambind.inbound.input import InputPlan
+from streambind.persistence.dialect import Dialect
 from tests.integration.inbound.service import DESTINATION, Event, Service, event, keep
 from tests.unit.inbound.batches import ListBatch, numbered
 
@@ -154,3 +157,48 @@ def test_two_owners_of_many_keys_do_not_deadlock(postgres_service: Service) -> N
     assert troubles == gaps
     effects = service.effects()
     assert len(set(effects)) == len(effects)
+
+
+def test_the_races_reject_a_guard_that_reads_without_locking(
+    postgres_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = postgres_service
+    service.plan(keep).deliver(fourth(0, 1, 2, 3))
+    monkeypatch.setattr(Dialect, "row_locks", False)
+
+    first = Owner(service, fourth(0, 4, start=3), stands_still=True)
+    assert first.in_handler.wait(DEADLINE_S)
+    second = Owner(service, fourth(1, 4), stands_still=True)
+    assert second.in_handler.wait(DEADLINE_S)
+    first.go_on.set()
+    first.end()
+    second.go_on.set()
+    second.end()
+
+    assert service.effects().count(("k", 4)) == 2
+
+
+def test_the_races_reject_a_guard_that_overwrites_a_new_key(
+    postgres_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = postgres_service
+    service.plan(keep)
+
+    def record(self: SequenceGuard, connection: Connection, destination: str, found: Examination) -> None:
+        for chain, last in found.applied.items():
+            values = {"source_id": chain.source_id, "key": chain.key, "epoch": last.epoch, "seq": last.seq}
+            identity = {"group_name": self._group, "destination": destination, "updated_ms": 0}
+            statement = insert(self._table).values(**identity, **values).on_conflict_do_nothing()
+            connection.execute(statement)
+
+    monkeypatch.setattr(SequenceGuard, "record", record)
+
+    first = Owner(service, fourth(0, 1), stands_still=True)
+    assert first.in_handler.wait(DEADLINE_S)
+    second = Owner(service, fourth(1, 1))
+    assert second.in_handler.wait(DEADLINE_S)
+    first.go_on.set()
+    first.end()
+    second.end()
+
+    assert service.effects().count(("k", 1)) == 2

@@ -1,0 +1,118 @@
+"""Many instances, many accidents, the effects of one: and the mutants that the same checker must reject."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, update
+
+from streambind.binding.binder import Lane
+from streambind.binding.outcome import Outcome
+from streambind.inbound.delivery import Delivery
+from streambind.inbound.delivery_positions import DatabaseEffects
+from streambind.inbound.positions import DatabasePositions
+from streambind.persistence.database import Database
+from tests.integration.inbound.fleet import Faults, Fleet, memory_database
+
+STEPS = 120
+SEEDS = range(12)
+
+QUIET_RELAY = Faults(repeats=0)
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Database]:
+    database = memory_database()
+    yield database
+    database.dispose()
+    database.loop.close()
+
+
+def wrong_seeds(database: Database, faults: Faults, **settings: Any) -> list[int]:
+    return [seed for seed in SEEDS if Fleet(database, seed, faults=faults, **settings).run(STEPS)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_every_event_has_its_effect_once_and_in_order(database: Database, seed: int) -> None:
+    assert Fleet(database, seed, faults=Faults()).run(STEPS) == []
+
+
+def test_the_position_alone_is_enough_while_the_log_holds_each_event_once(database: Database) -> None:
+    assert wrong_seeds(database, Faults(repeats=0, zombie=0.9), sequence="ignore") == []
+
+
+def test_the_checker_rejects_positions_that_move_without_comparing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the guard off: it would hide the mutant."""
+
+    def move(self: DatabasePositions, connection: Connection, lane: Lane, expected: int, target: int) -> bool:
+        connection.execute(update(self._table).where(self._is(lane)).values(next_offset=target))
+        return True
+
+    monkeypatch.setattr(DatabasePositions, "move", move)
+
+    assert len(wrong_seeds(database, Faults(repeats=0, zombie=0.9), sequence="ignore")) >= 6
+
+
+def test_the_checker_rejects_positions_that_move_outside_the_transaction(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = DatabaseEffects.apply
+
+    def apply(self: DatabaseEffects, batch: Any, count: int, *, singly: bool) -> None:
+        original(self, batch, count, singly=singly)
+        # A second transaction for the position, lost in a crash: here it is never written.
+        self._database.run(
+            lambda c: c.execute(
+                update(self._positions._table)
+                .where(self._positions._is(Lane(batch.destination, batch.partition)))
+                .values(next_offset=batch.position)
+            )
+        )
+
+    monkeypatch.setattr(DatabaseEffects, "apply", apply)
+
+    fleet = Fleet(database, 1, faults=QUIET_RELAY, sequence="ignore")
+    with pytest.raises(AssertionError, match="never at its end"):
+        fleet.run(STEPS)
+
+
+def test_the_checker_rejects_a_guard_that_is_off(database: Database) -> None:
+    assert len(wrong_seeds(database, Faults(), sequence="ignore")) == len(SEEDS)
+
+
+def test_the_checker_rejects_broker_offsets_for_effects_in_a_database(database: Database) -> None:
+    assert len(wrong_seeds(database, Faults(repeats=0, fails=0), broker_offsets=True)) >= 6
+
+
+def test_the_checker_rejects_a_delivery_that_acknowledges_what_raised(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decide(self: Delivery, batch: Any, failure: Any, state: Any) -> Outcome:
+        self._effects.pass_over(batch, failure.index)
+        return Outcome(failure.index + 1)
+
+    monkeypatch.setattr(Delivery, "_decide", decide)
+
+    assert len(wrong_seeds(database, Faults(), sequence="ignore")) >= 6
+    assert len(wrong_seeds(database, QUIET_RELAY)) >= 6
+
+
+def test_the_checker_rejects_a_delivery_that_commits_past_a_failure(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Delivery._decide
+
+    def decide(self: Delivery, batch: Any, failure: Any, state: Any) -> Outcome:
+        outcome = original(self, batch, failure, state)
+        return Outcome(len(batch), outcome.then)
+
+    monkeypatch.setattr(Delivery, "_decide", decide)
+
+    assert wrong_seeds(database, Faults(repeats=0, fails=0.2), broker_offsets=True)
