@@ -10,6 +10,7 @@ from sqlalchemy import Column
 from sqlalchemy.orm import Mapper, class_mapper
 from sqlalchemy.orm.exc import DetachedInstanceError
 
+from streambind.configuration.names import did_you_mean
 from streambind.errors import CaptureError, StreambindError, UncapturedChangeError
 from streambind.event import JobType
 from streambind.outbound.keys import key_bytes, primary_key_bytes
@@ -165,7 +166,8 @@ class Plans:
         found = self.outputs.get(binding)
         if found is None:
             known = ", ".join(sorted(self.outputs)) or "none"
-            raise CaptureError(f"there is no output binding {binding!r}; configured are: {known}")
+            hint = did_you_mean(binding, self.outputs) or "."
+            raise CaptureError(f"there is no output binding {binding!r}{hint} Configured are: {known}")
         return found
 
 

@@ -34,6 +34,7 @@ ENGINES = [
     pytest.param("postgresql+psycopg async", marks=pytest.mark.postgres),
     pytest.param("postgresql+asyncpg", marks=pytest.mark.postgres),
 ]
+ASYNC_ENGINES = [ENGINES[1], *ENGINES[3:]]
 SYNC_ENGINES = ["sqlite", pytest.param("postgresql+psycopg", marks=pytest.mark.postgres)]
 BINDINGS = [
     *("categoryChanged", "lectureChanged", "seatChanged", "roomChanged", "nodeChanged", "animalChanged"),
@@ -226,6 +227,11 @@ def any_service(request: pytest.FixtureRequest) -> Iterator[Service]:
     yield from module_service(driver, asynchronous=asynchronous, request=request)
 
 
+@pytest.fixture(scope="module", params=ASYNC_ENGINES)
+def any_async_service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    yield from module_service(str(request.param).partition(" ")[0], asynchronous=True, request=request)
+
+
 @pytest.fixture(scope="module", params=SYNC_ENGINES)
 def any_sync_service(request: pytest.FixtureRequest) -> Iterator[Service]:
     yield from module_service(request.param, asynchronous=False, request=request)
@@ -236,6 +242,13 @@ def service(any_service: Service) -> Service:
     """A captured service on every kind of engine, synchronous and asynchronous."""
     reset(any_service)
     return any_service
+
+
+@pytest.fixture
+def async_service(any_async_service: Service) -> Service:
+    """One on asynchronous engines: for what users await."""
+    reset(any_async_service)
+    return any_async_service
 
 
 @pytest.fixture

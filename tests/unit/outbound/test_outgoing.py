@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
-from opentelemetry import trace
 from pydantic import BaseModel
 
 from streambind.conversion import BYTES, JSON
@@ -35,6 +35,7 @@ class Note(BaseModel):
 
 @pytest.fixture
 def span() -> Iterator[str]:
+    trace: Any = pytest.importorskip("opentelemetry.trace")
     context = trace.SpanContext(0xABC, 0xDEF, is_remote=False, trace_flags=trace.TraceFlags(1))
     with trace.use_span(trace.NonRecordingSpan(context)):
         yield f"00-{0xABC:032x}-{0xDEF:016x}-01"
