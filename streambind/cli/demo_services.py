@@ -118,7 +118,12 @@ class Answer:
         if not isinstance(self.body, dict):
             return str(self.status)
         shown = {key: value for key, value in self.body.items() if not key.startswith("_")}
-        return f"{self.status} {json.dumps(shown, ensure_ascii=False)}"
+        return f"{self.status} {compact(shown)}"
+
+
+def compact(body: Mapping[str, object]) -> str:
+    """JSON as it travels."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
 
 
 @contextlib.contextmanager

@@ -10,10 +10,9 @@ from typing import Any
 from rich.text import Text
 
 from streambind.binding.binder import Binder
-from streambind.cli.demo_services import BETWEEN_S, Answer, DemoError, Service
+from streambind.cli.demo_services import BETWEEN_S, Answer, DemoError, Service, compact
 from streambind.cli.output import line, out, write
 from streambind.cli.tail_view import message_lines
-from streambind.cli.visible import visible_json
 from streambind.message import Message
 
 WITHIN_S = 10.0
@@ -65,8 +64,11 @@ class Story:
 
     def _do(self, method: str, path: str, body: Mapping[str, Any] | None, *, expected: int) -> Answer:
         answer = self.category.call(method, path, body)
-        sent = "" if body is None else f" {visible_json(body)}"
-        say("category", f"{method} {path}{sent} -> {answer}")
+        if body is None:
+            say("category", f"{method} {path} -> {answer}")
+        else:
+            say("category", f"{method} {path} {compact(body)}")
+            write("{}-> {}", _INDENT, answer)
         if answer.status != expected:
             raise DemoError(f"{method} {path} -> {expected}", str(answer), self.category)
         return answer

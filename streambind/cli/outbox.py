@@ -106,7 +106,8 @@ def migration(target: str | None, directory: Path | None, message: str) -> None:
         ) from error
     schema = resolve(target).configuration.properties.datasource.table_schema
     path, follows = write_migration(directory, message, schema)
-    write("{} follows {}; apply it with: alembic upgrade head", path, follows or "nothing")
+    after = f", after revision {follows}" if follows else ", the first revision"
+    write("wrote {}{}; apply it with: alembic upgrade head", path, after)
 
 
 @outbox.command()

@@ -61,8 +61,8 @@ def measured(target: Target, bindings: Sequence[PlannedBinding]) -> list[Progres
     """Ask brokers and database.
 
     Raises:
-        BrokerUnavailableError, DatabaseUnavailableError: one does not answer.
-        SchemaError: positions are kept in a database whose tables are missing.
+        BrokerUnavailableError: a broker does not answer.
+        DatabaseUnavailableError: the database does not answer.
     """
     stored = stored_positions(target, bindings)
     with target.brokers() as brokers:
@@ -70,17 +70,14 @@ def measured(target: Target, bindings: Sequence[PlannedBinding]) -> list[Progres
 
 
 def stored_positions(target: Target, bindings: Sequence[PlannedBinding]) -> Positions:
-    """What the database holds for the inputs; nothing where none of them keeps positions in a database."""
-    asked = [binding for binding in bindings if binding.is_input and binding.positions is not False]
-    if not asked:
+    """What the database holds for the inputs; nothing where none of them keeps positions in a database, or none
+    has run yet."""
+    if not any(binding.is_input and binding.positions is not False for binding in bindings):
         return {}
     database = target.database()
     try:
         return ask_database(database, lambda: _read(database))
     except SchemaError:
-        # Of a configuration alone nobody knows whether there are tables at all.
-        if any(binding.positions for binding in asked):
-            raise
         return {}
 
 

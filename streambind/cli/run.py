@@ -36,7 +36,7 @@ def run(application: str, settings: tuple[str, ...], log_level: str) -> None:
     \b
     Examples:
       streambind run sample_app.lecture.app:stream
-      streambind run sample_app.lecture.app:stream --spring.cloud.stream.kafka.binder.brokers=kafka:9092
+      streambind run sample_app.lecture.app:stream --spring.profiles.active=docker
     """
     # The application itself reads them from the command line, as it does when it is no command's guest.
     for setting in settings:

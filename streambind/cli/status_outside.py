@@ -16,6 +16,7 @@ from streambind.cli.plan import PlannedBinding, planned_bindings
 from streambind.cli.progress import Progress, measured
 from streambind.cli.status_screen import verdict
 from streambind.cli.target import Target, resolve
+from streambind.configuration.properties import Publish
 from streambind.errors import SchemaError
 from streambind.outbound.outbox_status import OutboxStatus
 
@@ -90,13 +91,19 @@ def outside(text: str) -> Callable[[], Outside]:
 
 
 def _outbox(target: Target, planned: list[PlannedBinding]) -> OutboxStatus | None:
-    """None without a database, and without tables where nothing is sure to need them."""
-    outputs = any(not binding.is_input and binding.mode == "outbox" for binding in planned)
-    if not target.has_database or not outputs:
+    """None where nothing goes through an outbox, or nobody can tell whether there are tables.
+
+    Raises:
+        SchemaError: the application needs tables that are missing.
+    """
+    needed = target.application is not None and target.application.blueprint.needs_tables
+    outputs = any(not binding.is_input and binding.mode == Publish.OUTBOX for binding in planned)
+    if not target.has_database or not (needed or outputs):
         return None
     try:
-        return ask_outbox(target)
+        found = ask_outbox(target)
     except SchemaError:
-        if target.application is not None and target.application.blueprint.needs_tables:
+        if needed:
             raise
         return None
+    return found if outputs else None

@@ -39,7 +39,7 @@ def _row(binding: dict[str, Any]) -> list[object]:
     word = str(binding.get("status"))
     counts = _of(binding, "counts", dict)
     counted = [f"{name.replace('_', ' ')} {number}" for name, number in counts.items() if _is_count(name, number)]
-    is_input = binding.get("direction") == "input"
+    is_input = binding.get("direction") == "in"
     return [
         binding.get("name"),
         line(f"[{COLOURS.get(word, 'white')}]{{}}[/]", word),

@@ -13,7 +13,7 @@ from streambind.binders.kafka import KAFKA
 from streambind.binding.binder import Binder
 from streambind.cli.output import json_option
 from streambind.cli.tail_view import print_message, show_message
-from streambind.cli.target import BROKER_TIMEOUT_MS, CLOSE_TIMEOUT_MS, broker_named, resolve
+from streambind.cli.target import BROKER_TIMEOUT_MS, CLOSE_TIMEOUT_MS, broker_named, has_configuration, resolve
 from streambind.configuration import Configuration
 from streambind.errors import ConfigurationError, DestinationError
 from streambind.message import Message
@@ -50,7 +50,7 @@ def tail(
     \b
     Examples:
       streambind tail categoryChanged --brokers localhost:9092
-      streambind tail categoryChanged --config config/lecture --from-beginning -n 10
+      streambind tail categoryChanged --config config/lecture --from-beginning
       streambind tail categoryChanged --json | jq .payload
     """
     show: Callable[[Message], None] = print_message
@@ -68,6 +68,10 @@ def _binder(location: str | None, brokers: str | None, name: str | None) -> Iter
         with kafka_at(brokers) as binder:
             yield binder
         return
+    if location is None and not has_configuration():
+        raise ConfigurationError(
+            "which broker? name it with --brokers HOST:PORT, or a configuration with --config config/lecture"
+        )
     target = resolve(location)
     with target.brokers() as asked:
         name = name or _binder_name(target.configuration)

@@ -160,14 +160,26 @@ def resolve(text: str | None) -> Target:
     return Target(load(_location(text), binder_models=binder_types()))
 
 
+def has_configuration() -> bool:
+    """Whether there is a configuration where one is looked for when none is named."""
+    return _here() is not None
+
+
+def _here() -> Path | None:
+    for place in (Path(), Path("config")):
+        if any((place / f"application.{ending}").is_file() for ending in ("yaml", "yml")):
+            return place
+    return None
+
+
 def _location(text: str | None) -> Path:
     if text is None:
-        for place in (Path(), Path("config")):
-            if any((place / f"application.{ending}").is_file() for ending in ("yaml", "yml")):
-                return place
-        raise ConfigurationError(
-            "no application.yaml here or in ./config; name a folder, a file or an application module:attribute"
-        )
+        here = _here()
+        if here is None:
+            raise ConfigurationError(
+                "no application.yaml here or in ./config; name a folder, a file or an application module:attribute"
+            )
+        return here
     if not Path(text).exists():
         raise ConfigurationError(
             f"no configuration at {text}: there is no such file or folder "

@@ -1,0 +1,45 @@
+"""Commands run in the test's own process, in an empty folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from streambind.cli import main
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def streambind(folder: Path) -> Run:
+    """`streambind("check", "config")`; an exception that no user should see fails the test."""
+
+    def run(*arguments: object) -> Result:
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+@pytest.fixture
+def configured(folder: Path) -> Callable[[str], Path]:
+    """Writes application.yaml into the working folder."""
+
+    def write(text: str) -> Path:
+        file = folder / "application.yaml"
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return write

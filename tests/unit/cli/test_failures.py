@@ -1,0 +1,74 @@
+"""Every mistake has its exit code and its line, and no traceback."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from streambind.cli import command
+from streambind.cli.command import Commands
+from streambind.cli.failures import UnreachableError
+from streambind.configuration import Finding, Origin, Severity
+from streambind.errors import (
+    BrokerUnavailableError,
+    ConfigurationError,
+    DatabaseUnavailableError,
+    SchemaError,
+    StreambindError,
+)
+
+
+def _after(error: BaseException) -> Result:
+    @command.click.group(cls=Commands)
+    def group() -> None:
+        """A group."""
+
+    @group.command()
+    def fail() -> None:
+        raise error
+
+    return CliRunner().invoke(group, ["fail"])
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (StreambindError("x went wrong"), 1),
+        (ConfigurationError("x went wrong"), 1),
+        (SchemaError("x went wrong"), 1),
+        (BrokerUnavailableError("x went wrong"), 3),
+        (DatabaseUnavailableError("x went wrong"), 3),
+        (UnreachableError("x went wrong"), 3),
+    ],
+)
+def test_an_error_is_one_line_and_an_exit_code(error: StreambindError, code: int) -> None:
+    result = _after(error)
+    assert (result.exit_code, result.output) == (code, "error  x went wrong\n")
+
+
+def test_findings_are_listed() -> None:
+    finding = Finding(Severity.ERROR, "no such thing", Origin("a.yaml", 3, 5))
+    result = _after(ConfigurationError("the configuration has 1 error", [finding]))
+    assert result.exit_code == 1
+    assert result.stdout == "a.yaml:3:5  error    no such thing\n1 error, 0 warnings\n"
+
+
+def test_a_database_that_is_away_is_told_from_one_that_refuses() -> None:
+    away = OperationalError("select", {}, Exception("connection refused"))
+    refused = IntegrityError("insert", {}, Exception("unique"))
+    assert _after(away).exit_code == 3
+    assert _after(refused).exit_code == 1
+
+
+def test_control_characters_of_an_error_are_shown_harmless() -> None:
+    assert _after(StreambindError("a\x1b[2Jb\nc")).output == "error  a\\x1b[2Jb\nc\n"
+
+
+def test_interrupts_and_closed_pipes_are_silent() -> None:
+    assert (_after(KeyboardInterrupt()).exit_code, _after(KeyboardInterrupt()).output) == (130, "")
+    assert (_after(BrokenPipeError()).exit_code, _after(BrokenPipeError()).output) == (141, "")
+
+
+def test_a_defect_keeps_its_traceback() -> None:
+    assert isinstance(_after(ZeroDivisionError("a bug")).exception, ZeroDivisionError)
