@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, Resou
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from streambind.binders.kafka.error_mapping import broker_error, kafka_error, unsupported
+from streambind.binders.kafka.reachability import require_listener
 from streambind.binding.binder import Lane
 from streambind.errors import BrokerError, LifecycleError
 
@@ -75,8 +76,9 @@ class KafkaAdmin:
 
     def reachable(self, timeout_s: float) -> None:
         """Raises:
-        BrokerUnavailableError: no broker answered in time.
+        BrokerUnavailableError: nobody listens, or nobody answered in time.
         """
+        require_listener(self._settings["bootstrap.servers"], timeout_s)
         self._ask("reaching the broker", lambda c: c.describe_cluster(request_timeout=timeout_s), timeout_s)
 
     def create_topic(self, topic: NewTopic, timeout_s: float) -> bool:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from streambind.binders.kafka.admin import KafkaAdmin
+from streambind.binders.kafka.admin import KafkaAdmin, Topic
 from streambind.binders.kafka.client_settings import (
     SIZE_MARGIN_BYTES,
     admin_settings,
@@ -67,10 +67,14 @@ class KafkaBinder:
         _tell(settings.notices)
         if extended.destination_is_pattern:
             target = _pattern(target, extended)
-            self._admin.reachable(REQUEST_TIMEOUT_S)
-        else:
-            self._provide_input(target, extended)
-        return self._adopt_input(KafkaConsumerBinding(target, settings, self._admin, deliver))
+        self._admin.reachable(REQUEST_TIMEOUT_S)
+        topics = {} if extended.destination_is_pattern else self._provide_input(target, extended)
+        bound = KafkaConsumerBinding(target, settings, self._admin, deliver, topics=topics)
+        with self._lock:
+            self._inputs = [kept for kept in self._inputs if kept.is_bound]
+            self._inputs.append(bound)
+        bound.start()
+        return bound
 
     def bind_producer(self, target: ProducerTarget) -> KafkaProducerBinding:
         extended = _expect(target.extended, KafkaProducerProperties)
@@ -79,6 +83,7 @@ class KafkaBinder:
             self._properties, extended, binding=target.binding, timeout_ms=target.timeout_ms
         )
         _tell(settings.notices)
+        self._admin.reachable(REQUEST_TIMEOUT_S)
         self._provisioning.ensure(
             target.destination, target.properties.partition_count, extended.topic, binding=target.binding
         )
@@ -94,13 +99,12 @@ class KafkaBinder:
         return output
 
     def describe(self, destination: str, timeout_ms: int) -> DestinationInfo | None:
-        timeout_s = timeout_ms / 1000
-        topic = self._admin.topic(destination, timeout_s)
+        left = _Left(timeout_ms)
+        topic = self._admin.topic(destination, left())
         if topic is None:
             return None
-        lanes = [Lane(destination, partition) for partition in range(topic.partitions)]
-        starts = self._admin.starts(lanes, timeout_s)
-        ends = self._admin.ends(lanes, timeout_s)
+        starts = self._admin.starts(_lanes(topic), left())
+        ends = self._admin.ends(_lanes(topic), left())
         return DestinationInfo(
             destination,
             topic.partitions,
@@ -109,12 +113,12 @@ class KafkaBinder:
         )
 
     def committed(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, int]:
-        timeout_s = timeout_ms / 1000
-        topic = self._admin.topic(destination, timeout_s)
+        left = _Left(timeout_ms)
+        topic = self._admin.topic(destination, left())
         if topic is None:
             return {}
-        lanes = [Lane(destination, partition) for partition in range(topic.partitions)]
-        return {lane.partition: o for lane, o in self._admin.committed(group, lanes, timeout_s).items()}
+        committed = self._admin.committed(group, _lanes(topic), left())
+        return {lane.partition: offset for lane, offset in committed.items()}
 
     def read(self, destination: str, starts: Mapping[int, int], timeout_ms: int) -> Sequence[Message]:
         self._require_open()
@@ -133,25 +137,38 @@ class KafkaBinder:
             binding.unbind(max(0, round((deadline - time.monotonic()) * 1000)))
         self._admin.close()
 
-    def _provide_input(self, target: ConsumerTarget, extended: KafkaConsumerProperties) -> None:
+    def _provide_input(self, target: ConsumerTarget, extended: KafkaConsumerProperties) -> dict[str, Topic]:
+        """The destinations, once they and their dead-letter topics are there."""
         wanted = max(1, target.properties.instance_count) * target.properties.concurrency
+        topics: dict[str, Topic] = {}
         for destination in target.destinations:
             dead_letters = dead_letter_topic(destination, target.group, extended, target.binding)
             topic = self._provisioning.ensure(destination, wanted, extended.topic, binding=target.binding)
-            if dead_letters is not None and topic is not None:
+            if topic is None:
+                continue
+            topics[destination] = topic
+            if dead_letters is not None:
                 count = extended.dlq_partitions or topic.partitions
                 self._provisioning.ensure(dead_letters, count, TopicProperties(), binding=target.binding)
-
-    def _adopt_input(self, bound: KafkaConsumerBinding) -> KafkaConsumerBinding:
-        with self._lock:
-            self._inputs = [kept for kept in self._inputs if kept.is_bound]
-            self._inputs.append(bound)
-        bound.start()
-        return bound
+        return topics
 
     def _require_open(self) -> None:
         if self._closed:
             raise LifecycleError("the Kafka binder is closed; make a new one")
+
+
+class _Left:
+    """The seconds that are left of a time for several requests, at least a few milliseconds."""
+
+    def __init__(self, timeout_ms: int) -> None:
+        self._deadline = time.monotonic() + timeout_ms / 1000
+
+    def __call__(self) -> float:
+        return max(0.01, self._deadline - time.monotonic())
+
+
+def _lanes(topic: Topic) -> list[Lane]:
+    return [Lane(topic.name, partition) for partition in range(topic.partitions)]
 
 
 def _pattern(target: ConsumerTarget, extended: KafkaConsumerProperties) -> ConsumerTarget:

@@ -9,10 +9,11 @@ from collections.abc import Collection, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from streambind.binders.kafka.admin import KafkaAdmin
+from streambind.binders.kafka.admin import KafkaAdmin, Topic
 from streambind.binders.kafka.assignment import Assignment
 from streambind.binders.kafka.client_settings import ConsumerSettings
 from streambind.binders.kafka.error_mapping import broker_error, describe, is_outage
+from streambind.binders.kafka.identity import TopicIdentities
 from streambind.binders.kafka.inquiries import Inquiries, Start
 from streambind.binders.kafka.lanes import KafkaLane, QueueLimits
 from streambind.binders.kafka.poll_loop import ClientBroken, PollLoop
@@ -36,7 +37,13 @@ class KafkaConsumerBinding:
     """
 
     def __init__(
-        self, target: ConsumerTarget, settings: ConsumerSettings, admin: KafkaAdmin, deliver: Deliver
+        self,
+        target: ConsumerTarget,
+        settings: ConsumerSettings,
+        admin: KafkaAdmin,
+        deliver: Deliver,
+        *,
+        topics: Mapping[str, Topic],
     ) -> None:
         self._target = target
         self._settings = settings
@@ -60,9 +67,11 @@ class KafkaConsumerBinding:
             group=settings.group,
             policy=settings.start,
             positions=target.positions,
+            identities=TopicIdentities(admin, topics),
             found=self._found,
             failed=self._not_found,
             reached=self._reached,
+            remade=self._remade,
         )
         self._reports = OffsetReports(
             binding, state=self._state, courtesy=target.positions is not None, failed=self.show
@@ -97,6 +106,9 @@ class KafkaConsumerBinding:
     def resume(self) -> None:
         with self._state:
             self._workers.held = False
+            for lane in self._assignment.lanes.values():
+                if lane.schedule():
+                    self._workers.hand(lane)
 
     def partitions(self) -> Sequence[PartitionState]:
         return [] if self._stop.is_set() else self._assignment.states()
@@ -149,6 +161,9 @@ class KafkaConsumerBinding:
     def _reached(self) -> None:
         self._outage = None
 
+    def _remade(self, destinations: Collection[str]) -> None:
+        self._loop.remade(destinations)
+
     # The poll thread
 
     def _run(self) -> None:
@@ -192,7 +207,7 @@ class KafkaConsumerBinding:
         try:
             client = Consumer(
                 {**self._settings.client, "error_cb": self._on_error, "on_commit": self._on_commit},
-                logger=logging.getLogger("streambind.binders.kafka.client"),
+                logger=LOG,
             )
         except (KafkaException, ValueError, TypeError) as exc:
             raise broker_error(exc, f"binding {target.binding}: the consumer's settings are refused") from exc
@@ -206,7 +221,8 @@ class KafkaConsumerBinding:
             workers=self._workers,
             reports=self._reports,
             show=self.show,
-            out_of_range=self._out_of_range,
+            no_longer_held=self._no_longer_held,
+            stays="group.instance.id" in self._settings.client,
         )
 
     def _on_error(self, error: KafkaError) -> None:
@@ -222,17 +238,18 @@ class KafkaConsumerBinding:
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         self._reports.acknowledged(error, partitions)
 
-    def _out_of_range(self, lane: KafkaLane, text: str) -> None:
+    def _no_longer_held(self, lane: KafkaLane, why: str) -> None:
         if self._target.positions is None:
             self._assignment.reset(lane)
             return
         name = f"{lane.lane.destination}[{lane.lane.partition}]"
         lost = PositionLostError(
-            f"binding {self._target.binding}: {name} is to go on at {lane.expected}, which the broker does not "
-            f"hold ({text}): messages were lost to retention, or the topic was made anew; check what is missing, "
-            f"then reset the position of group {self._settings.group}"
+            f"binding {self._target.binding}: {name} cannot go on at {lane.expected} ({why}): messages were lost "
+            f"to retention, or the topic was made anew; check what is missing, then reset the position of group "
+            f"{self._settings.group}"
         )
         LOG.error("%s", lost)
         with self._state:
             lane.stop(f"PositionLostError: {lost}")
+            self._loop.calls_for(lane)
         self.show(str(lost))

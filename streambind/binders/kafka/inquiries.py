@@ -11,12 +11,14 @@ from typing import Literal
 
 from streambind.binders.kafka.admin import KafkaAdmin
 from streambind.binders.kafka.client_settings import StartPolicy
+from streambind.binders.kafka.identity import TopicIdentities
 from streambind.binding.binder import Lane, Positions
 from streambind.errors import PositionLostError, StreambindError
 
 LOG = logging.getLogger("streambind.binders.kafka")
 
 REQUEST_TIMEOUT_S = 5.0
+COMPARE_INTERVAL_S = 30.0
 _FIRST_BACK_OFF_S = 0.05
 _MAX_BACK_OFF_S = 2.0
 _LOOK_TIMEOUT_S = 1.0
@@ -48,9 +50,11 @@ class Inquiries:
         group: str,
         policy: StartPolicy,
         positions: Positions | None,
+        identities: TopicIdentities,
         found: Callable[[Mapping[Lane, Start]], None],
         failed: Callable[[Collection[Lane], str], None],
         reached: Callable[[], None],
+        remade: Callable[[Collection[str]], None],
     ) -> None:
         self._binding = binding
         self._admin = admin
@@ -60,8 +64,10 @@ class Inquiries:
         self._found = found
         self._failed = failed
         self._reached = reached
+        self._remade = remade
+        self._compare_at = time.monotonic() + COMPARE_INTERVAL_S
         self._watching = False
-        self._known: dict[str, int] = {}
+        self._identities = identities
         self._asked = threading.Condition()
         self._waiting: dict[Lane, bool] = {}
         self._stopping = False
@@ -100,11 +106,14 @@ class Inquiries:
         back_off_s = _FIRST_BACK_OFF_S
         while True:
             with self._asked:
-                self._asked.wait_for(lambda: self._waiting or self._watching or self._stopping)
+                self._asked.wait_for(
+                    lambda: self._waiting or self._watching or self._stopping,
+                    timeout=max(0.0, self._compare_at - time.monotonic()),
+                )
                 if self._stopping:
                     return
                 asked = dict(self._waiting)
-            if self._answer(asked) and self._look():
+            if self._answer(asked) and self._look() and self._compare():
                 back_off_s = _FIRST_BACK_OFF_S
                 continue
             with self._asked:
@@ -138,8 +147,23 @@ class Inquiries:
         self._reached()
         return True
 
+    def _compare(self) -> bool:
+        if time.monotonic() < self._compare_at:
+            return True
+        self._compare_at = time.monotonic() + COMPARE_INTERVAL_S
+        try:
+            remade = self._identities.remade(self._identities.known(), REQUEST_TIMEOUT_S)
+        except StreambindError:
+            return False
+        if remade:
+            self._remade(remade)
+        return True
+
     def _starts(self, asked: Mapping[Lane, bool]) -> dict[Lane, Start]:
         lanes = sorted(asked, key=lambda lane: (lane.destination, lane.partition))
+        remade = self._identities.remade({lane.destination for lane in lanes}, REQUEST_TIMEOUT_S)
+        if remade:
+            self._remade(remade)
         stored = {} if self._positions is None else self._positions.read(lanes)
         starts = {lane: Start(stored[lane], "stored") for lane in lanes if lane in stored}
         unknown = [lane for lane in lanes if lane not in starts]
@@ -163,20 +187,13 @@ class Inquiries:
                 f"auto.offset.reset is none; set startOffset, or reset the group's offsets"
             )
             return {lane: Start(-1, "earliest", lost) for lane in lanes}
-        latest = {lane for lane in lanes if self._policy == "latest" and not self._is_new(lane)}
+        latest = {lane for lane in lanes if self._policy == "latest" and not self._identities.is_new(lane)}
         starts = self._admin.starts([lane for lane in lanes if lane not in latest], REQUEST_TIMEOUT_S)
         ends = self._admin.ends(latest, REQUEST_TIMEOUT_S)
         return {
             **{lane: Start(offset, "earliest") for lane, offset in starts.items()},
             **{lane: Start(offset, "latest") for lane, offset in ends.items()},
         }
-
-    def _is_new(self, lane: Lane) -> bool:
-        """Whether the partition was added while the binding runs: what it holds by now came after the start."""
-        if lane.destination not in self._known:
-            topic = self._admin.topic(lane.destination, REQUEST_TIMEOUT_S)
-            self._known[lane.destination] = 0 if topic is None else topic.partitions
-        return lane.partition >= self._known[lane.destination]
 
     def _log(self, starts: Mapping[Lane, Start]) -> None:
         for lane, start in starts.items():

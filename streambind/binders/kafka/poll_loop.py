@@ -41,7 +41,7 @@ class ClientBroken(Exception):
 
 
 class PollLoop:
-    """One client's life, from subscription to close. Only `found` and `calls_for` may be called by others."""
+    """One client's life, from subscription to close. Others may call `found`, `remade` and `calls_for` only."""
 
     def __init__(
         self,
@@ -55,7 +55,8 @@ class PollLoop:
         workers: Workers,
         reports: OffsetReports,
         show: Callable[[str | None], None],
-        out_of_range: Callable[[KafkaLane, str], None],
+        no_longer_held: Callable[[KafkaLane, str], None],
+        stays: bool,
     ) -> None:
         self._binding = binding
         self._client = client
@@ -66,9 +67,11 @@ class PollLoop:
         self._workers = workers
         self._reports = reports
         self._show = show
-        self._out_of_range = out_of_range
+        self._no_longer_held = no_longer_held
+        self._stays = stays
         self._one_topic = topics[0] if len(topics) == 1 and not topics[0].startswith("^") else None
         self._starts: SimpleQueue[Mapping[Lane, Start]] = SimpleQueue()
+        self._remade: SimpleQueue[str] = SimpleQueue()
         self._calls: set[KafkaLane] = set()
         self._held = False
         self._broken: str | None = None
@@ -76,6 +79,11 @@ class PollLoop:
     def found(self, starts: Mapping[Lane, Start]) -> None:
         """Where partitions start; from any thread."""
         self._starts.put(starts)
+
+    def remade(self, destinations: Collection[str]) -> None:
+        """These topics were deleted and made again; from any thread."""
+        for destination in destinations:
+            self._remade.put(destination)
 
     def calls_for(self, lane: KafkaLane) -> None:
         """The lane may need the client: to seek, to pause, to resume. With the state held."""
@@ -173,6 +181,11 @@ class PollLoop:
             self._assignment.begin(self._client, starts)
             if self._held:
                 self._pause([lane for lane in self._assignment.lanes.values() if lane.lane in starts])
+        while not self._remade.empty():
+            name = self._remade.get()
+            for lane in [*self._assignment.lanes.values()]:
+                if lane.lane.destination == name:
+                    self._no_longer_held(lane, "the topic is another one now")
         if self._calls:
             with self._state:
                 lanes, self._calls = self._calls, set()
@@ -206,8 +219,6 @@ class PollLoop:
         self._client.resume(_named(lanes))
         with self._state:
             for lane in self._assignment.lanes.values():
-                if lane.schedule():
-                    self._workers.hand(lane)
                 self.calls_for(lane)
 
     def _pause(self, lanes: Collection[KafkaLane]) -> None:
@@ -221,7 +232,7 @@ class PollLoop:
         lane = self._assignment.lanes.get((message.topic() or "", message.partition() or 0))
         if code == KafkaError._AUTO_OFFSET_RESET:
             if lane is not None:
-                self._out_of_range(lane, describe(error))
+                self._no_longer_held(lane, describe(error))
         elif code == KafkaError._FATAL or error.fatal():
             self._broken = describe(error)
         else:
@@ -248,6 +259,9 @@ class PollLoop:
     def leave(self, deadline: float) -> None:
         """Give everything back, then close. A client that closes in mid-rebalance without having left would
         block its group for a session's length."""
+        if self._stays:
+            self.close()  # a member with an instance id does not leave: it finds its partitions when it is back
+            return
         had = bool(self._assignment.lanes or self._assignment.starting)
         self._client.unsubscribe()
         until = min(deadline, time.monotonic() + LEAVE_S)

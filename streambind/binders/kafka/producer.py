@@ -18,7 +18,7 @@ from streambind.message import Message
 
 LOG = logging.getLogger("streambind.binders.kafka")
 
-_POLL_S = 0.2
+_POLL_S = 0.1
 _FULL_WAIT_S = 0.02
 _GRACE_S = 0.5
 _PURGE_WAIT_S = 1.0
@@ -206,7 +206,7 @@ class KafkaProducerBinding:
         try:
             return Producer(
                 {**self._settings, "error_cb": self._on_error},
-                logger=logging.getLogger("streambind.binders.kafka.client"),
+                logger=LOG,
             )
         except (KafkaException, ValueError, TypeError) as exc:
             doing = f"binding {self._target.binding}: the producer's settings are refused"

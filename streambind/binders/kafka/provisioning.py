@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
+import time
 
 from confluent_kafka.cimpl import NewTopic
 
@@ -15,6 +17,7 @@ from streambind.binders.kafka.properties import KafkaBinderProperties, KafkaCons
 from streambind.errors import ConfigurationError, DestinationError
 
 LOG = logging.getLogger("streambind.binders.kafka")
+_LOOK_AGAIN_S = 0.1
 _LEGAL = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
 
 
@@ -102,7 +105,15 @@ class Provisioning:
             LOG.info("binding %s: topic %s created with %d partitions", binding, name, partitions)
         elif self._admin.touch_topic(name, self._timeout_s):
             LOG.info("binding %s: the broker cannot create topics on demand; %s was made by asking", binding, name)
-        return self._admin.topic(name, self._timeout_s)
+        return self._appeared(name)
+
+    def _appeared(self, name: str) -> Topic | None:
+        """The topic as soon as the broker that is asked has heard of it."""
+        deadline = time.monotonic() + self._timeout_s
+        pause = threading.Event()
+        while (topic := self._admin.topic(name, self._timeout_s)) is None and time.monotonic() < deadline:
+            pause.wait(_LOOK_AGAIN_S)
+        return topic
 
     def _enlarged(self, topic: Topic, wanted: int, binding: str) -> Topic | None:
         if not self._properties.auto_add_partitions:

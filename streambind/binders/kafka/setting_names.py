@@ -40,6 +40,7 @@ OURS = frozenset({"auto.offset.reset", "max.poll.records"})
 
 _CONVERSION = "payloads and keys travel as bytes; the binding's contentType decides"
 _OPENSSL = "the client's own OpenSSL decides"
+_OUTBOX = "the outbox and the positions in the database give exactly-once effects without it"
 _WAITS = "the binder bounds its own waits"
 WITHOUT_EFFECT: Mapping[str, str] = {
     "auto.commit.interval.ms": "offsets are reported by streambind once messages are done",
@@ -65,6 +66,8 @@ WITHOUT_EFFECT: Mapping[str, str] = {
     "ssl.provider": _OPENSSL,
     "ssl.secure.random.implementation": _OPENSSL,
     "ssl.trustmanager.algorithm": _OPENSSL,
+    "transaction.timeout.ms": _OUTBOX,
+    "transactional.id": _OUTBOX,
     "value.deserializer": _CONVERSION,
     "value.serializer": _CONVERSION,
 }

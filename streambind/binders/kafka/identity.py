@@ -1,0 +1,40 @@
+"""Whether a topic is still the one it was: a topic deleted and made again quickly gives a consumer no sign, and
+its old offsets mean nothing in the new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from streambind.binders.kafka.admin import KafkaAdmin, Topic
+from streambind.binding.binder import Lane
+
+
+class TopicIdentities:
+    """What each topic was when the binding was made, or when it was first seen. Not thread-safe."""
+
+    def __init__(self, admin: KafkaAdmin, topics: Mapping[str, Topic]) -> None:
+        self._admin = admin
+        self._topics = dict(topics)
+        self._remade: set[str] = set()
+
+    def remade(self, names: Iterable[str], timeout_s: float) -> set[str]:
+        """Those that were made anew since they were last looked at. May raise what `KafkaAdmin` raises."""
+        changed = set()
+        for name in names:
+            now = self._admin.topic(name, timeout_s)
+            if now is None:
+                continue  # deleted; if it comes back, it is another one
+            before = self._topics.setdefault(name, now)
+            if now.id != before.id:
+                self._topics[name] = now
+                self._remade.add(name)
+                changed.add(name)
+        return changed
+
+    def known(self) -> list[str]:
+        return list(self._topics)
+
+    def is_new(self, lane: Lane) -> bool:
+        """Whether the partition, or its whole topic, came after the binding was made: all that it holds is new."""
+        topic = self._topics.get(lane.destination)
+        return lane.destination in self._remade or (topic is not None and lane.partition >= topic.partitions)
