@@ -205,7 +205,10 @@ def reset(service: Service) -> None:
     service.trouble = None
 
 
-def module_service(driver: str, *, asynchronous: bool, request: pytest.FixtureRequest) -> Iterator[Service]:
+def engine_service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    """A service on the engine that the fixture's parameter names."""
+    driver, _, kind = str(request.param).partition(" ")
+    asynchronous = kind == "async" or driver.endswith(("aiosqlite", "asyncpg"))
     if driver.startswith("sqlite"):
         folder = request.getfixturevalue("tmp_path_factory").mktemp("capture")
         made = make_service(f"{driver}:///{folder / 'service.db'}", asynchronous=asynchronous)
@@ -222,19 +225,22 @@ def module_service(driver: str, *, asynchronous: bool, request: pytest.FixtureRe
 
 @pytest.fixture(scope="module", params=ENGINES)
 def any_service(request: pytest.FixtureRequest) -> Iterator[Service]:
-    driver, _, kind = str(request.param).partition(" ")
-    asynchronous = kind == "async" or driver.endswith(("aiosqlite", "asyncpg"))
-    yield from module_service(driver, asynchronous=asynchronous, request=request)
+    yield from engine_service(request)
 
 
 @pytest.fixture(scope="module", params=ASYNC_ENGINES)
 def any_async_service(request: pytest.FixtureRequest) -> Iterator[Service]:
-    yield from module_service(str(request.param).partition(" ")[0], asynchronous=True, request=request)
+    yield from engine_service(request)
+
+
+@pytest.fixture(scope="module", params=ENGINES[2:])
+def any_postgres_service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    yield from engine_service(request)
 
 
 @pytest.fixture(scope="module", params=SYNC_ENGINES)
 def any_sync_service(request: pytest.FixtureRequest) -> Iterator[Service]:
-    yield from module_service(request.param, asynchronous=False, request=request)
+    yield from engine_service(request)
 
 
 @pytest.fixture
@@ -249,6 +255,13 @@ def async_service(any_async_service: Service) -> Service:
     """One on asynchronous engines: for what users await."""
     reset(any_async_service)
     return any_async_service
+
+
+@pytest.fixture
+def postgres_service(any_postgres_service: Service) -> Service:
+    """One on PostgreSQL."""
+    reset(any_postgres_service)
+    return any_postgres_service
 
 
 @pytest.fixture
