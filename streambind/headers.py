@@ -1,8 +1,9 @@
 """Message headers as Spring writes and reads them (pure).
 
-A header value travels as bytes; `spring_json_header_types` names the Java type of each one. Strings travel raw;
-other values as JSON. Written like Spring Cloud Stream 5 (`contentType` without quotes), read from every
-version: quoted or raw, typed or not. A header that the type map does not list stays bytes, as in Spring.
+A header value travels as bytes; `spring_json_header_types` names the Java type of each one. Strings travel raw,
+unless they begin with a quotation mark, which readers take for JSON; other values travel as JSON. Written like
+Spring Cloud Stream 5 (`contentType` without quotes), read from every version: quoted or raw, typed or not. A
+header that the type map does not list stays bytes, as in Spring.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from uuid import UUID
 
 TYPES = "spring_json_header_types"
 _STRING = "java.lang.String"
-_NATIVE = frozenset({"contentType", "type"})
+_CONTENT_TYPE = "contentType"
+_TYPE = "type"
+_UNTYPED = frozenset({"traceparent", "tracestate"})
 _TRUSTED = ("java.lang.", "java.util.", "org.springframework.util.", "java.net.URI")
 
 
@@ -32,7 +35,7 @@ def encode_headers(headers: Mapping[str, object]) -> list[tuple[str, bytes]]:
             continue
         java_type, encoded = _encode(value)
         wire.append((name, encoded))
-        if not name.startswith("sb-") and name not in ("traceparent", "tracestate"):
+        if not _is_untyped(name):
             types[name] = java_type
     if types:
         wire.append((TYPES, _json(types)))
@@ -42,8 +45,8 @@ def encode_headers(headers: Mapping[str, object]) -> list[tuple[str, bytes]]:
 def decode_headers(raw: Sequence[tuple[str, bytes | None]]) -> Mapping[str, object]:
     """A read-only mapping of the last value of each name, decoded by the type map where it lists the name.
 
-    Never raises: what does not decode stays bytes. `contentType`, `type` and streambind's own headers are text
-    even when unlisted, so that a condition on them works whoever wrote the record.
+    Never raises: what does not decode stays bytes. `contentType`, `type`, the trace headers and streambind's own
+    are text even when unlisted, so that a condition on them works whoever wrote the record.
     """
     types = _types(raw)
     decoded: dict[str, object] = {}
@@ -59,7 +62,7 @@ def header_text(raw: Sequence[tuple[str, bytes | None]], name: str) -> str | Non
     for candidate, value in reversed(raw):
         if candidate == name and value is not None:
             try:
-                return value.decode().strip('"')
+                return _plain(name, value.decode())
             except UnicodeDecodeError:
                 return None
     return None
@@ -68,7 +71,7 @@ def header_text(raw: Sequence[tuple[str, bytes | None]], name: str) -> str | Non
 def _encode(value: object) -> tuple[str, bytes]:
     match value:
         case str():
-            return _STRING, value.encode()
+            return _STRING, _json(value) if value.startswith('"') else value.encode()
         case bool():
             return "java.lang.Boolean", _json(value)
         case int():
@@ -91,18 +94,45 @@ def _decode(name: str, value: bytes | None, java_type: str | None) -> object:
     if value is None:
         return None
     try:
+        if name == _CONTENT_TYPE or (name == _TYPE and java_type in (None, _STRING)):
+            return _plain(name, value.decode())
         if java_type is None:
-            if name in _NATIVE or name.startswith("sb-"):
-                return value.decode().strip('"')
-            return value
+            return value.decode() if _is_untyped(name) else value
         if java_type == _STRING:
-            return json.loads(value) if value[:1] == b'"' else value.decode()
+            return _string(value.decode())
         if java_type.startswith(_TRUSTED):
             decoded: object = json.loads(value)
             return UUID(decoded) if java_type == "java.util.UUID" and isinstance(decoded, str) else decoded
     except (ValueError, RecursionError):
         pass
     return value
+
+
+def _string(text: str) -> str:
+    """Older writers and our own quote what could be mistaken; a mark that is no JSON is only a mark."""
+    if not text.startswith('"'):
+        return text
+    try:
+        decoded = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return decoded if isinstance(decoded, str) else text
+
+
+def _plain(name: str, text: str) -> str:
+    """Text whoever wrote it: raw, in quotation marks, or a content type taken apart (Spring Cloud Stream 2.0)."""
+    if name == _CONTENT_TYPE and text.startswith("{"):
+        try:
+            parts = json.loads(text)
+            return f"{parts['type']}/{parts['subtype']}"
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return text
+    return _string(text)
+
+
+def _is_untyped(name: str) -> bool:
+    """Whether we write the header without a type and read it as text without one."""
+    return name in _UNTYPED or name.startswith("sb-")
 
 
 def _types(raw: Sequence[tuple[str, bytes | None]]) -> Mapping[str, str]:
@@ -119,4 +149,8 @@ def _types(raw: Sequence[tuple[str, bytes | None]]) -> Mapping[str, str]:
 
 
 def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError as exc:
+        raise TypeError(f"a header cannot carry {value!r}: {exc}") from exc
+    return text.encode()
