@@ -25,6 +25,15 @@ from streambind.persistence.failures import describe
 
 _log = logging.getLogger(__name__)
 
+_NO_REMEDY = "It may not be passed over"
+_REMEDIES: dict[type[Exception], str] = {
+    SequenceGapError: (
+        "If the missing event stands in another partition, start the binding again when that is further; if it is "
+        "lost, consumer.sequence: ignore goes on without looking at numbers"
+    ),
+    SequenceForkError: "consumer.sequence: ignore goes on without looking at numbers",
+}
+
 
 class Effects(Protocol):
     """Makes the effects of messages, and keeps what says that they are made."""
@@ -166,7 +175,7 @@ class Delivery:
         text = f"{self._place(batch, index)} failed: {_told(error)}"
         self._statistics.failed(text)
         if isinstance(error, DeliveryError):
-            return self._stop(index, error, f"{text}. It may not be passed over", state)
+            return self._stop(index, error, f"{text}. {_REMEDIES.get(type(error), _NO_REMEDY)}", state)
         if self._budget.allows_another(failing.tries, error):
             state.failing = failing
             self._statistics.count(retried=1)
@@ -213,7 +222,7 @@ class Delivery:
     def _stop(self, index: int, error: Exception, text: str, state: _LaneState) -> Outcome:
         state.failing = None  # Whoever starts the binding again means a fresh try.
         _log.error("%s", text, exc_info=error)
-        kind = type(error) if type(error) in (SequenceGapError, SequenceForkError) else DeliveryError
+        kind = type(error) if type(error) in _REMEDIES else DeliveryError
         stopped = kind(text)
         stopped.__cause__ = error
         return Outcome(index, Stop(stopped))

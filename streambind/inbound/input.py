@@ -25,7 +25,7 @@ from streambind.inbound.listener import ListenerMark
 from streambind.inbound.plan import ListenerPlan, Planner
 from streambind.inbound.positions import DatabasePositions
 from streambind.inbound.replies import Replies
-from streambind.inbound.retry import Budget
+from streambind.inbound.retry import Budget, names_exception
 from streambind.inbound.signature import place_of
 from streambind.inbound.statistics import DeliveryStatistics
 from streambind.message import Batch
@@ -163,6 +163,13 @@ def _mistakes(
                 "open; give all of them list[X], or none",
             )
         )
+    for name in properties.consumer.retryable_exceptions:
+        if not names_exception(name):
+            text = (
+                f"binding {binding}: retryableExceptions names {name!r}, which is no exception class known here; "
+                "name Python's, such as ValueError or package.module.SomeError"
+            )
+            found.append(Finding(Severity.WARNING, text, Origin("code")))
     if properties.consumer.on_error is OnError.DLQ and surroundings.dead_letters is None:
         text = (
             f"binding {binding}: consumer.on-error is dlq, but there is no dead-letter destination; "
@@ -179,14 +186,14 @@ def _session_mistakes(
     assert wanted is not None
     if database is None:
         text = (
-            f"it takes a {wanted.__name__}, but the application has no database; "
+            f"it takes {wanted.__name__}, but the application has no database; "
             "give StreamApplication(database=Sessions), or set streambind.datasource.url"
         )
         return [_wrong(plan, text)]
     found: list[Finding] = []
     if properties.group is None:
         text = (
-            f"it takes a {wanted.__name__}, but {binding} has no group, and an anonymous one has no position to "
+            f"it takes {wanted.__name__}, but {binding} has no group, and an anonymous one has no position to "
             f"keep; set bindings.{binding}.group"
         )
         found.append(_wrong(plan, text))
@@ -194,12 +201,12 @@ def _session_mistakes(
         kind = "async_sessionmaker" if database.is_async else "sessionmaker"
         other = "AsyncSession in an async def" if database.is_async else "Session in a def"
         found.append(
-            _wrong(plan, f"it takes a {wanted.__name__}, but the database is given as {kind}; take {other}")
+            _wrong(plan, f"it takes {wanted.__name__}, but the database is given as {kind}; take {other}")
         )
         return found
     given = database.sessions.class_
     if not issubclass(given, wanted):
-        found.append(_wrong(plan, f"it takes a {wanted.__name__}, but the sessionmaker makes {given.__name__}"))
+        found.append(_wrong(plan, f"it takes {wanted.__name__}, but the sessionmaker makes {given.__name__}"))
     synchronous = getattr(given, "sync_session_class", given)
     synchronous = database.sessions.kw.get("sync_session_class", synchronous)
     if synchronous.get_bind is not Session.get_bind or database.sessions.kw.get("binds"):

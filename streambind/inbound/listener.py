@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, TypeVar
 
+from streambind.errors import ConfigurationError
 from streambind.message import Message
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -97,11 +98,14 @@ def listeners_of(source: object) -> list[ListenerMark]:
     """The marks of a function, of all functions that a module's names refer to, or of an object's methods.
 
     In the order of declaration. Methods come bound: give an instance, not its class.
+
+    Raises:
+        ConfigurationError: a function is marked with `@send_to` alone.
     """
-    if hasattr(source, _LISTENS) and not isinstance(source, type):
+    if not isinstance(source, type) and _is_marked(source):
         return _marks(source)
     if isinstance(source, ModuleType):
-        functions = [value for value in vars(source).values() if _is_marked_function(value)]
+        functions = [value for value in vars(source).values() if not isinstance(value, type) and _is_marked(value)]
         return [mark for function in dict.fromkeys(functions) for mark in _marks(function)]
     owner = source if isinstance(source, type) else type(source)
     names = dict.fromkeys(name for cls in reversed(owner.__mro__) for name in vars(cls))
@@ -121,15 +125,25 @@ def _attach(function: Any, attribute: str, value: object) -> None:
 def _marks(function: Any) -> list[ListenerMark]:
     # A decorator above the mark has copied it to its wrapper: the function is the one found, not the one marked.
     reply: SendTo | None = getattr(function, _SENDS, None)
-    return [ListenerMark(function, m.binding, m.condition, reply) for m in getattr(function, _LISTENS)]
+    listens: tuple[_Listens, ...] = getattr(function, _LISTENS, ())
+    if not listens and reply is not None:
+        name = getattr(function, "__qualname__", repr(function))
+        raise ConfigurationError(
+            f"{name} is marked with @send_to({reply.binding!r}), but listens to nothing; "
+            "add @stream_listener(...), or send with stream.bridge.send() or publish()"
+        )
+    return [ListenerMark(function, m.binding, m.condition, reply) for m in listens]
 
 
-def _is_marked_function(value: object) -> bool:
-    return not isinstance(value, type) and callable(value) and isinstance(getattr(value, _LISTENS, None), tuple)
+def _is_marked(value: object) -> bool:
+    # Not by getattr: an object with a __getattr__ would answer anything.
+    owner = value.__func__ if inspect.ismethod(value) else value
+    listens, sends = (inspect.getattr_static(owner, name, None) for name in (_LISTENS, _SENDS))
+    return callable(value) and (isinstance(listens, tuple) or isinstance(sends, SendTo))
 
 
 def _is_marked_method(owner: type, name: str) -> bool:
     found = inspect.getattr_static(owner, name, None)
     if isinstance(found, staticmethod | classmethod):
         found = found.__func__
-    return isinstance(getattr(found, _LISTENS, None), tuple)
+    return not isinstance(found, type) and _is_marked(found)

@@ -92,6 +92,8 @@ class Planner:
         if condition is None:
             return None
         if not isinstance(condition, str):
+            if inspect.iscoroutinefunction(condition):
+                signature.wrong("its condition is an async def, which always holds; write def")
             return lambda arrival: bool(condition(arrival.message))
         try:
             return compile_condition(condition)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -84,6 +85,18 @@ class Budget:
 def qualified_name(kind: type) -> str:
     """A class as Python's tracebacks name it."""
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def names_exception(name: str) -> bool:
+    """Whether the name is that of an exception class of a module that is loaded."""
+    module, _, attribute = name.rpartition(".")
+    while module and module not in sys.modules:
+        module, _, outer = module.rpartition(".")
+        attribute = f"{outer}.{attribute}"
+    found: object = sys.modules[module or "builtins"]
+    for part in attribute.split("."):
+        found = getattr(found, part, None)
+    return isinstance(found, type) and issubclass(found, BaseException)
 
 
 def trouble_delay_ms(times: int, random: float) -> int:

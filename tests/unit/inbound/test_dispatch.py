@@ -12,7 +12,10 @@ import pytest
 from sqlalchemy.orm import Session
 
 from streambind.binding.outcome import Continue, Outcome, RetryAfter, Stop
+from streambind.configuration.finding import Severity
 from streambind.errors import BrokerUnavailableError, EncodeError, LifecycleError, SendError
+from streambind.failpoints import FailpointError
+from streambind.inbound import delivery_broker, dispatcher
 from streambind.inbound.listener import Header, send_to, stream_listener
 from streambind.inbound.replies import Reply
 from streambind.message import Message
@@ -316,8 +319,40 @@ def test_a_session_needs_a_database() -> None:
     def stores(event: str, session: Session) -> None: ...
 
     text = mistakes(stores, group="g")
-    assert "it takes a Session, but the application has no database" in text
+    assert "it takes Session, but the application has no database" in text
 
 
 def test_all_mistakes_come_at_once() -> None:
     assert len(mistakes(takes_sync, takes_async, fails_on_two, on_error="dlq").splitlines()) == 3
+
+
+async def always(message: Message) -> bool:
+    return False
+
+
+def test_an_async_condition_is_a_mistake() -> None:
+    assert "its condition is an async def" in mistakes(listener("x", always))
+
+
+def test_exceptions_of_another_language_are_pointed_out() -> None:
+    inputs = plan(takes_sync, retryable_exceptions={"java.lang.IllegalStateException": False, "ValueError": False})
+
+    (finding,) = inputs.findings
+    assert "retryableExceptions names 'java.lang.IllegalStateException'" in str(finding)
+    assert finding.severity is Severity.WARNING
+
+
+@pytest.mark.parametrize("listener", [takes_sync, takes_async, takes_header_too])
+def test_a_crash_after_a_handler_leaves_its_message_to_come_again(
+    listener: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(name: str) -> None:
+        if name == "delivery.in_handler":
+            raise FailpointError(name)
+
+    monkeypatch.setattr(dispatcher, "failpoint", crash)
+    monkeypatch.setattr(delivery_broker, "failpoint", crash)
+
+    for batch in (batch_of({}), batch_of({}, {})):
+        with pytest.raises(FailpointError):
+            plan(listener).deliver(batch)

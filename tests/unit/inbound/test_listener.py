@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from streambind.errors import ConfigurationError
 from streambind.inbound.listener import ListenerMark, SendTo, listeners_of, send_to, stream_listener
 
 
@@ -90,6 +91,7 @@ def test_an_object_gives_its_methods_bound() -> None:
 
     assert [mark.binding for mark in marks] == ["in-a", "in-b"]
     assert handlers.seen == ["x"]
+    assert listeners_of(handlers.handle) == marks[:1]
 
 
 def test_an_inherited_method_that_is_overridden_is_called_once() -> None:
@@ -127,3 +129,31 @@ def test_an_object_that_can_be_called_is_a_listener() -> None:
 def test_a_bound_method_cannot_be_marked() -> None:
     with pytest.raises(TypeError, match="decorate the function itself"):
         stream_listener("in-a")(_Methods().handle)
+
+
+def test_a_reply_without_a_listener_is_a_mistake() -> None:
+    module = types.ModuleType("handlers")
+
+    @send_to("out-x")
+    def forgotten(event: str) -> str:
+        return event
+
+    vars(module).update(forgotten=forgotten)
+
+    for source in (forgotten, module):
+        with pytest.raises(ConfigurationError, match=r"forgotten is marked with @send_to\('out-x'\)"):
+            listeners_of(source)
+
+
+def test_objects_that_answer_to_any_name_are_not_taken_for_listeners() -> None:
+    class Anything:
+        def __getattr__(self, name: str) -> Any:
+            return self
+
+        def __call__(self) -> None: ...
+
+    module = types.ModuleType("handlers")
+    vars(module).update(proxy=Anything())
+
+    assert listeners_of(module) == []
+    assert listeners_of(Anything()) == []

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from streambind.configuration.properties import ConsumerProperties
 from streambind.errors import DecodeError, EncodeError, PermanentError, RetriableError, SequenceGapError
-from streambind.inbound.retry import Budget, qualified_name, trouble_delay_ms
+from streambind.inbound.retry import Budget, names_exception, qualified_name, trouble_delay_ms
 
 
 def budget(**properties: Any) -> Budget:
@@ -111,3 +111,20 @@ def test_trouble_is_waited_for_from_a_tenth_of_a_second_to_half_a_minute(times: 
 
 def test_trouble_is_waited_for_twice_as_long_each_time() -> None:
     assert [trouble_delay_ms(times, 0) for times in (1, 2, 3, 9, 10)] == [100, 200, 400, 25_600, 30_000]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_known"),
+    [
+        ("ValueError", True),
+        ("sqlalchemy.exc.IntegrityError", True),
+        (qualified_name(Own), True),
+        ("java.lang.IllegalStateException", False),
+        ("int", False),
+        ("sqlalchemy.exc.NoSuchError", False),
+        ("", False),
+        ("..", False),
+    ],
+)
+def test_names_of_exceptions_are_looked_up_in_what_is_loaded(name: str, is_known: bool) -> None:
+    assert names_exception(name) is is_known
