@@ -3,6 +3,7 @@ and the relay goes on renewing its leases and serving the others."""
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -12,6 +13,8 @@ from streambind.binding.binder import ProducerBinding
 from streambind.binding.outcome import Failed, Sent, Unknown
 from streambind.outbound.back_off import BackOff
 from streambind.outbound.wire_message import OutboxRow, Source, row_message
+
+log = logging.getLogger("streambind.relay")
 
 Producers = Callable[[str], ProducerBinding | None]
 """The producer for a destination now; None if this application has no output to it. May raise BrokerError."""
@@ -81,8 +84,12 @@ class Lane:
     def purge(self) -> None:
         """Make a send that waits return; the producer is of no use afterwards."""
         producer = self._producer
-        if producer is not None:
+        if producer is None:
+            return
+        try:
             producer.purge()
+        except Exception:
+            log.exception("relay: destination %s: the binder failed to purge", self.destination)
 
     def end(self) -> None:
         """End the thread once its job is done."""

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from streambind.errors import StreambindError
 from streambind.outbound.relay_lane import Job, Lane, Producers, Report
 from streambind.outbound.relay_outcome import RelayOutcome, decide
 from streambind.outbound.wire_message import OutboxRow, Source
@@ -138,12 +139,14 @@ class Lanes:
     def _hold_back(self, lane: Lane, trouble: str, error: Exception | None = None) -> None:
         state = lane.state
         if state.trouble is None:
-            log.warning(
+            known = error is None or isinstance(error, StreambindError)
+            log.log(
+                logging.WARNING if known else logging.ERROR,
                 "relay: destination %s: not sent; its rows stay in the outbox and are tried again: %s",
                 lane.destination,
                 trouble,
+                exc_info=None if known else error,
             )
-            log.debug("relay: destination %s", lane.destination, exc_info=error)
         state.trouble = trouble
         state.not_before = self._clock() + state.back_off.fail()
 

@@ -105,7 +105,7 @@ class RelayLoop:
     def _turn(self) -> float:
         finishing = self._purge_at is not None
         freed = self._collect()
-        if self._clock() >= self.leases.due_at:
+        if self._clock() >= self.leases.due_at or self._source is None:
             self._renew()
         read = self._pace.should_read(self._clock(), self.lanes, freed=freed) or (finishing and not self._drained)
         rows = self._exchange(read=read)

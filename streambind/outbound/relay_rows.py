@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Integer,
     Select,
     and_,
     any_,
@@ -27,7 +28,9 @@ from streambind.outbound.wire_message import OutboxRow, Source
 from streambind.persistence.database import Database
 from streambind.persistence.tables import SHARDS
 
+_KEPT = 32
 _BYTES_PER_READ = 16 * 1024 * 1024
+_FIRST_READ = 100
 _COUNTED = 100_000
 
 
@@ -44,7 +47,11 @@ class OutboxRows:
         self._owner = owner
         self._batch_size = batch_size
         self._idle_limit_ms = idle_limit_ms
-        self.limit = batch_size
+        self.limit = min(batch_size, _FIRST_READ)
+        self._statements: dict[tuple[frozenset[int], bool], Select[Any]] = {}
+        running = and_(self._lease.c.owner == owner, self._lease.c.expires_ms >= self._dialect.now_ms)
+        self._owned = select(self._lease.c.shard).where(running)
+        self._delete_ids = delete(self._outbox).where(_one_of(self._outbox.c.id, self._dialect.name))
 
     def read(self, connection: Connection, shards: Collection[int], excluded: Collection[str]) -> list[OutboxRow]:
         """The oldest rows of `shards` in the order of their ids, at most `limit`, without blocked keys and
@@ -52,10 +59,13 @@ class OutboxRows:
         megabyte do not fill the memory."""
         if not shards:
             return []
-        rows = [OutboxRow(*row) for row in connection.execute(self._selection(shards, excluded))]
-        size = sum(len(row.payload or b"") for row in rows)
-        self.limit = self._batch_size
-        if size > _BYTES_PER_READ:
+        statement = self._statement(frozenset(shards), bool(excluded))
+        parameters: dict[str, object] = {"at_most": self.limit}
+        if excluded:
+            parameters["excluded"] = sorted(excluded)
+        rows = [OutboxRow(*row) for row in connection.execute(statement, parameters)]
+        if rows:
+            size = 1 + sum(len(row.payload or b"") for row in rows)
             self.limit = min(self._batch_size, max(1, _BYTES_PER_READ * len(rows) // size))
         return rows
 
@@ -68,9 +78,9 @@ class OutboxRows:
         Returns how many rows were deleted, and which keys are newly blocked.
         """
         bound_idle_time(connection, self._idle_limit_ms)
-        owned = self._owned(connection)
+        owned = set(connection.scalars(self._owned))
         ids = [row.id for row in delivered if row.shard in owned]
-        deleted = self._delete(connection, ids) if ids else 0
+        deleted = connection.execute(self._delete_ids, {"ids": ids}).rowcount if ids else 0
         return deleted, self._block(connection, [entry for entry in blocked if entry.row.shard in owned])
 
     def source(self, connection: Connection) -> Source:
@@ -85,40 +95,36 @@ class OutboxRows:
         blocked = connection.scalar(select(func.count()).select_from(self._blocked))
         return int(rows or 0), int(blocked or 0)
 
-    def _selection(self, shards: Collection[int], excluded: Collection[str]) -> Select[Any]:
-        o = self._outbox.c
+    def _statement(self, shards: frozenset[int], excluding: bool) -> Select[Any]:
+        """Building one takes longer than running it: they are kept for the shard sets that come up."""
+        statement = self._statements.get((shards, excluding))
+        if statement is None:
+            if len(self._statements) >= _KEPT:
+                self._statements.clear()
+            statement = self._statements[shards, excluding] = self._selection(shards, excluding)
+        return statement
+
+    def _selection(self, shards: frozenset[int], excluding: bool) -> Select[Any]:
+        o, b = self._outbox.c, self._blocked.c
         columns = (o.id, o.shard, o.binding, o.destination, o.key, o.seq, o.event_id, o.payload, o.headers)
-        b = self._blocked.c
+        at_most = bindparam("at_most", type_=Integer)
         # Not NOT EXISTS: PostgreSQL makes a join of that and, if it last saw the outbox empty, sorts a long
         # backlog for each read. A scalar subquery leaves it no choice but the order of the ids.
         blocked = select(b.destination).where(
             b.destination == o.destination, b.key == func.coalesce(o.key, literal(NO_KEY))
         )
         every = select(*columns).where(blocked.scalar_subquery().is_(None))
-        if excluded:
-            every = every.where(o.destination.not_in(sorted(excluded)))
+        if excluding:
+            every = every.where(o.destination.not_in(bindparam("excluded", expanding=True)))
         if len(shards) == SHARDS:
-            return every.order_by(o.id).limit(self.limit)
+            return every.order_by(o.id).limit(at_most)
         # By shard, each with its own limit: a plain IN would walk over the rows of the other relays, which may
         # be far behind.
         parts = [
-            every.where(o.shard == shard).order_by(o.id).limit(self.limit).subquery() for shard in sorted(shards)
+            every.where(o.shard == shard).order_by(o.id).limit(at_most).subquery() for shard in sorted(shards)
         ]
         merged = union_all(*(select(part) for part in parts)).subquery()
-        return select(merged).order_by(merged.c.id).limit(self.limit)
-
-    def _owned(self, connection: Connection) -> set[int]:
-        lease = self._lease.c
-        running = and_(lease.owner == self._owner, lease.expires_ms >= self._dialect.now_ms)
-        return set(connection.scalars(select(lease.shard).where(running)))
-
-    def _delete(self, connection: Connection, ids: Sequence[int]) -> int:
-        column = self._outbox.c.id
-        chosen: ColumnElement[bool] = column.in_(ids)
-        if self._dialect.name == "postgresql":
-            # One parameter instead of hundreds: parsed and planned in a quarter of the time.
-            chosen = column == any_(bindparam("ids", ids, type_=ARRAY(BigInteger)))
-        return connection.execute(delete(self._outbox).where(chosen)).rowcount
+        return select(merged).order_by(merged.c.id).limit(at_most)
 
     def _block(self, connection: Connection, blocked: Sequence[Blocked]) -> list[Blocked]:
         entries: dict[tuple[str, bytes], Blocked] = {}
@@ -133,3 +139,11 @@ class OutboxRows:
         ]
         inserted = self._dialect.insert_missing(connection, self._blocked, values)
         return [entries[row.destination, row.key] for row in inserted]
+
+
+def _one_of(column: ColumnElement[int], dialect: str) -> ColumnElement[bool]:
+    """`column` is one of the parameter `ids`."""
+    if dialect == "postgresql":
+        # One parameter instead of hundreds: parsed and planned in a quarter of the time.
+        return column == any_(bindparam("ids", type_=ARRAY(BigInteger)))
+    return column.in_(bindparam("ids", expanding=True))

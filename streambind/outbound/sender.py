@@ -52,6 +52,13 @@ class QueuedSender:
         self._queue: deque[_Queued] = deque()
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self._in_flight = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many messages have no outcome yet."""
+        with self._filled:
+            return len(self._queue) + self._in_flight
 
     def submit(self, message: Message) -> Receipt:
         """Queue a message. With the queue full it waits up to the send-timeout for room; on a thread that runs
@@ -116,13 +123,18 @@ class QueuedSender:
 
     def _run(self) -> None:
         while batch := self._next_batch():
-            self._send(batch)
+            try:
+                self._send(batch)
+            finally:
+                with self._filled:
+                    self._in_flight = 0
 
     def _next_batch(self) -> list[_Queued]:
         """The next messages, waiting for them; none once it is stopping and all are sent."""
         with self._filled:
             self._filled.wait_for(lambda: self._queue or self._stopping)
             batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+            self._in_flight = len(batch)
             self._emptied.notify_all()
             return batch
 

@@ -67,7 +67,7 @@ def _delete_when_read() -> None:
     ) -> list[OutboxRow]:
         rows = read(self, connection, shards, excluded)
         if rows:
-            self._delete(connection, [row.id for row in rows])
+            connection.execute(self._delete_ids, {"ids": [row.id for row in rows]})
         return rows
 
     OutboxRows.read = read_and_delete  # type: ignore[method-assign]

@@ -158,24 +158,24 @@ def test_stop_ends_with_the_database_away(
 def test_a_crashed_server_is_waited_for_and_nothing_is_lost(
     own_postgres: PostgresServer, start_relay: StartRelay
 ) -> None:
-    loop = EventLoop()
-    database = Database.from_url(own_postgres.new_database(), loop=loop)
+    url, wire = own_postgres.new_database(), Wire()
+    relays, database = (Database.from_url(url, loop=EventLoop()) for _ in range(2))
     create_tables(database)
-    wire = Wire()
-    relay = start_relay(database, wire.producer, batch_size=50)
+    relay = start_relay(relays, wire.producer, batch_size=50)
     commit_keys(database, range(50), rounds=20)
     assert wire.wait_for(lambda: len(wire.log) > 100)
+    database.dispose()
 
     own_postgres.crash()
     assert wait_for(lambda: relay.state.status is RelayStatus.DEGRADED, 20)
     own_postgres.restart()
 
     assert wait_for(lambda: relay.state.status is RelayStatus.RUNNING, 60)
-    database.dispose()
     commit_keys(database, range(50))
     relay.wake()
     assert wait_for(lambda: backlog(database) == 0, 30)
     assert missing(wire.sequences(), committed(database)) == []
     assert gaps(wire.sequences()) == []
     relay.stop(5000)
+    relays.dispose()
     database.dispose()
