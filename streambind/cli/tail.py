@@ -11,7 +11,7 @@ import click
 
 from streambind.binders.kafka import KAFKA
 from streambind.binding.binder import Binder
-from streambind.cli.output import json_option
+from streambind.cli.output import err, json_option, line
 from streambind.cli.tail_view import print_message, show_message
 from streambind.cli.target import BROKER_TIMEOUT_MS, CLOSE_TIMEOUT_MS, broker_named, has_configuration, resolve
 from streambind.configuration import Configuration
@@ -105,6 +105,10 @@ def _messages(binder: Binder, destination: str, *, from_beginning: bool, follow:
     info = binder.describe(destination, BROKER_TIMEOUT_MS)
     if info is None and not follow:
         raise DestinationError(f"destination {destination!r} does not exist")
+    if info is None:
+        err.print(line("waiting for destination {}, which does not exist yet", destination))
+    elif follow and not from_beginning and err.is_terminal:
+        err.print(line("[dim]new messages of {}, Ctrl-C ends it[/]", destination))
     positions = {} if info is None else dict(info.starts if from_beginning else info.ends)
     while True:
         ends = {} if info is None else info.ends

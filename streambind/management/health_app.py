@@ -19,11 +19,13 @@ AsgiApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 def health_app(application: StreamApplication) -> AsgiApplication:
     """An ASGI application that answers GET with the health as JSON: `api.mount("/health", health_app(stream))`.
 
-    Status 200 while the application is up or degraded, 503 when it is down. It shows names of bindings,
-    destinations and groups and the texts of errors: mount it where only operators can reach it.
+    Status 200 while the application is up or degraded, 503 when it is down or does not run. It shows names of
+    bindings, destinations and groups and the texts of errors: mount it where only operators can reach it.
     """
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
         if scope["type"] != "http":
             return
         if scope["method"] not in ("GET", "HEAD"):

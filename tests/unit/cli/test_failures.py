@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from streambind.cli import command
 from streambind.cli.command import Commands
 from streambind.cli.failures import UnreachableError
 from streambind.configuration import Finding, Origin, Severity
@@ -20,7 +20,7 @@ from streambind.errors import (
 
 
 def _after(error: BaseException) -> Result:
-    @command.click.group(cls=Commands)
+    @click.group(cls=Commands)
     def group() -> None:
         """A group."""
 

@@ -1,0 +1,123 @@
+"""Commands as users run them: processes of their own, in a folder outside of the repository."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from streambind.binders.kafka import KAFKA, EmbeddedBroker
+from streambind.binding.binder import ProducerTarget
+from streambind.binding.outcome import Sent
+from streambind.configuration import ProducerProperties
+from streambind.message import Message
+from streambind.testing.eventually import eventually
+
+WITHIN_S = 60.0
+COMMAND = [sys.executable, "-m", "streambind"]
+NOWHERE = "127.0.0.1:1"
+
+
+@dataclass
+class Started:
+    """A command at work; `output` is what it has written so far, both streams in one."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(encoding="utf-8")
+
+    def says(self, text: str) -> None:
+        """Wait until it has written `text`."""
+        eventually(lambda: text in self.output or self.process.poll() is not None, WITHIN_S, lambda: self.output)
+        assert text in self.output, self.output
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal; returns the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(WITHIN_S)
+
+
+@dataclass
+class Shell:
+    """Runs `streambind` in `folder`."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """A command from its start to its end."""
+        return subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            cwd=self.folder,
+            env=self._environment(),
+            capture_output=True,
+            timeout=WITHIN_S,
+            encoding="utf-8",
+            check=False,
+        )
+
+    @contextmanager
+    def started(self, *arguments: object) -> Iterator[Started]:
+        """A command that goes on; killed at the end if it still runs."""
+        log = self.folder / f"{arguments[0]}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*COMMAND, *map(str, arguments)],
+                cwd=self.folder,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            yield Started(process, log)
+        finally:
+            process.kill()
+            process.wait()
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Files by name, in the folder."""
+        for name, text in files.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONUNBUFFERED": "1", **self.environment}
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker() as started:
+        yield started
+
+
+@pytest.fixture
+def send(broker: EmbeddedBroker) -> Iterator[Callable[[str, Message], None]]:
+    """Sends a message to a topic of `broker`, which is made with one partition, and waits until it is there."""
+    binder = KAFKA.create(KAFKA.binder_properties.model_validate({"brokers": broker.address}))
+
+    def send_one(topic: str, message: Message) -> None:
+        broker.create_topic(topic, 1)
+        extended = KAFKA.producer_properties()
+        target = ProducerTarget(f"out-{topic}", topic, ProducerProperties(), extended, 10_000)
+        [result] = binder.bind_producer(target).send([message])
+        assert isinstance(result, Sent)
+
+    yield send_one
+    binder.close(1000)

@@ -1,0 +1,137 @@
+"""One word for how an application fares, and the reasons."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert
+
+from streambind import StreamApplication
+from streambind.binding.binding import BindingState
+from streambind.event_loop import EventLoop
+from streambind.inbound.statistics import Figures
+from streambind.management import HealthStatus, health
+from streambind.outbound.relay_state import RelayState, RelayStatus
+from streambind.persistence.database import Database
+from streambind.persistence.schema import create_tables
+from tests.unit.management.applications import StagedApplication, an_input, partition
+
+UP, DEGRADED, DOWN = HealthStatus.UP, HealthStatus.DEGRADED, HealthStatus.DOWN
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    made = Database.from_url(f"sqlite:///{tmp_path / 'service.db'}", loop=EventLoop())
+    create_tables(made)
+    yield made
+    made.dispose()
+
+
+@pytest.mark.parametrize(
+    ("binding", "word"),
+    [
+        (an_input(partition(0)), UP),
+        (an_input(), UP),
+        (an_input(state=BindingState.STOPPED), UP),
+        (an_input(state=BindingState.PAUSED), UP),
+        (an_input(state=BindingState.WAITING, last_error="broker away"), DEGRADED),
+        (an_input(partition(0), partition(1, retrying="again in 2 s")), DEGRADED),
+        (an_input(partition(0, stalled="a gap")), DOWN),
+        (an_input(partition(0, stalled="a gap"), partition(1, retrying="again")), DOWN),
+        (an_input(state=BindingState.FAILED, last_error="no permission"), DOWN),
+    ],
+)
+def test_a_binding_is_as_well_as_its_partitions(binding: object, word: HealthStatus) -> None:
+    report = health(StagedApplication([binding]).as_application())  # type: ignore[list-item]
+    assert (report.status, report.bindings[0].status) == (word, word)
+
+
+def test_trouble_of_a_delivery_degrades_until_it_is_over() -> None:
+    application = StagedApplication([an_input(partition(0))], {"in-a": Figures(handled=3, degraded_since=1.0)})
+    assert health(application.as_application()).status is DEGRADED
+    application.counted["in-a"] = Figures(handled=4, last_error="was away")
+    report = health(application.as_application())
+    assert report.status is UP
+    assert report.bindings[0].last_error == "was away"
+    assert report.bindings[0].counts["handled"] == 4
+
+
+def test_the_worst_binding_decides() -> None:
+    waiting, stalled = an_input(state=BindingState.WAITING), an_input(partition(0, stalled="a gap"))
+    assert health(StagedApplication([an_input(), waiting]).as_application()).status is DEGRADED
+    assert health(StagedApplication([stalled, waiting, an_input()]).as_application()).status is DOWN
+
+
+def test_partitions_of_several_destinations_are_told_apart() -> None:
+    binding = an_input(
+        partition(10), partition(2, stalled="a gap"), partition(2, destination="b", retrying="again in 1 s")
+    )
+    [found] = health(StagedApplication([binding]).as_application()).bindings
+    assert found.assigned == ("a[2]", "a[10]", "b[2]")
+    assert (found.stalled, found.retrying) == ({"a[2]": "a gap"}, {"b[2]": "again in 1 s"})
+
+
+def test_an_application_that_does_not_run_is_down(tmp_path: Path) -> None:
+    (tmp_path / "application.yaml").write_text("spring.cloud.stream.bindings.out-a.destination: a\n")
+    report = health(StreamApplication(tmp_path, arguments=[]))
+    assert (report.status, report.running, report.bindings) == (DOWN, False, ())
+
+
+@pytest.mark.parametrize(
+    ("relay", "word"),
+    [
+        (RelayStatus.RUNNING, UP),
+        (RelayStatus.STOPPED, UP),
+        (RelayStatus.DEGRADED, DEGRADED),
+        (RelayStatus.FAILED, DOWN),
+    ],
+)
+def test_the_outbox_is_as_well_as_its_relay(database: Database, relay: RelayStatus, word: HealthStatus) -> None:
+    application = StagedApplication(database=database, relay=RelayState(relay, last_error="x"))
+    report = health(application.as_application())
+    assert report.outbox is not None
+    assert (report.status, report.outbox.status, report.outbox.last_error) == (word, word, "x")
+
+
+def test_backlog_and_age_are_the_databases(database: Database) -> None:
+    row = {
+        "shard": 0,
+        "binding": "out-a",
+        "destination": "a",
+        "event_id": uuid.uuid4(),
+        "headers": "[]",
+        "created_ms": database.dialect.now_ms - 60_000,
+    }
+    database.run(lambda connection: connection.execute(insert(database.tables.outbox).values(**row)))
+    report = health(StagedApplication(database=database, relay=RelayState(RelayStatus.RUNNING)).as_application())
+    assert report.outbox is not None
+    assert report.outbox.backlog == 1
+    assert 60_000 <= (report.outbox.oldest_age_ms or 0) < 90_000
+
+
+def test_a_blocked_key_needs_somebody(database: Database) -> None:
+    row = {"destination": "a", "key": b"1", "reason": "too large", "since_ms": 0}
+    database.run(lambda connection: connection.execute(insert(database.tables.blocked).values(**row)))
+    report = health(StagedApplication(database=database, relay=RelayState(RelayStatus.RUNNING)).as_application())
+    assert report.outbox is not None
+    assert (report.status, report.outbox.blocked) == (DOWN, 1)
+
+
+def test_a_database_that_is_away_degrades(tmp_path: Path) -> None:
+    away = Database.from_url(f"sqlite:///{tmp_path / 'no' / 'service.db'}", loop=EventLoop())
+    relay = RelayState(RelayStatus.DEGRADED, backlog=5)
+    report = health(StagedApplication(database=away, relay=relay).as_application())
+    assert report.outbox is not None
+    assert (report.status, report.outbox.backlog) == (DEGRADED, 5)
+    assert "unable to open database file" in (report.outbox.last_error or "")
+
+
+def test_a_report_is_plain_json() -> None:
+    application = StagedApplication([an_input(partition(0, stalled="a gap"))], {"in-a": Figures()})
+    document = json.loads(json.dumps(health(application.as_application()).as_dict()))
+    assert document["status"] == "down"
+    assert document["bindings"][0]["stalled"] == {"a[0]": "a gap"}
