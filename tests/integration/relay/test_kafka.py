@@ -1,0 +1,122 @@
+"""The relay and a real broker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from streambind.binders.kafka import KAFKA, KafkaBinder
+from streambind.binding.binder import ProducerBinding, ProducerTarget
+from streambind.configuration.properties import ProducerProperties
+from streambind.message import ORIGIN
+from streambind.origin import Origin
+from streambind.outbound.relay_state import RelayStatus
+from streambind.persistence.database import Database
+from tests.integration.relay.commits import backlog, commit_keys, committed
+from tests.integration.relay.conftest import StartRelay
+from tests.integration.relay.wire import gaps, missing, overtaken
+from tests.services import KafkaBroker
+from tests.services.process import wait_for
+
+
+class Output:
+    """One output bound without a time limit, as the application binds it for the relay."""
+
+    def __init__(self, brokers: str, destination: str) -> None:
+        self.binder = KafkaBinder(KAFKA.binder_properties(brokers=brokers))  # type: ignore[call-arg, arg-type]
+        self.destination = destination
+        self.producer: ProducerBinding = self.binder.bind_producer(
+            ProducerTarget(
+                binding=f"out-{destination}",
+                destination=destination,
+                properties=ProducerProperties(partition_count=3),
+                extended=KAFKA.producer_properties(),
+            )
+        )
+
+    def producers(self, destination: str) -> ProducerBinding | None:
+        return self.producer if destination == self.destination else None
+
+    def travelled(self) -> dict[bytes | None, list[int]]:
+        """The numbers of each key, in the order of the log."""
+        found: dict[bytes | None, list[int]] = {}
+        info = self.binder.describe(self.destination, 10_000)
+        assert info is not None
+        starts = dict.fromkeys(range(info.partitions), 0)
+        while messages := self.binder.read(self.destination, starts, 10_000):
+            for message in messages:
+                origin = Origin.parse(str(message.headers[ORIGIN]))
+                assert origin is not None
+                assert message.partition is not None
+                assert message.offset is not None
+                found.setdefault(message.key, []).append(origin.seq)
+                starts[message.partition] = message.offset + 1
+        return found
+
+
+@pytest.fixture
+def output(kafka: str, topic: str) -> Iterator[Output]:
+    output = Output(kafka, topic)
+    yield output
+    output.binder.close(5000)
+
+
+def test_everything_arrives_once_and_in_order(database: Database, start_relay: StartRelay, output: Output) -> None:
+    commit_keys(database, range(30), rounds=10, destination=output.destination)
+    relay = start_relay(database, output.producers)
+    for _ in range(5):
+        commit_keys(database, range(30), destination=output.destination)
+        relay.wake()
+
+    assert wait_for(lambda: backlog(database) == 0, 30)
+    travelled = output.travelled()
+    assert missing(travelled, committed(database, output.destination)) == []
+    assert gaps(travelled) == overtaken(travelled) == []
+    assert sum(map(len, travelled.values())) == 450
+
+
+def test_a_killed_broker_is_waited_for_without_loss_or_disorder(
+    own_kafka: KafkaBroker, sqlite: Database, start_relay: StartRelay, topic: str
+) -> None:
+    output = Output(own_kafka.address, topic)
+    commit_keys(sqlite, range(100), rounds=30, destination=topic)
+    relay = start_relay(sqlite, output.producers, batch_size=50, lease_ms=1000)
+    assert wait_for(lambda: backlog(sqlite) < 2500, 30)
+
+    own_kafka.kill()
+    commit_keys(sqlite, range(100), rounds=2, destination=topic)
+    assert wait_for(lambda: relay.state.status is RelayStatus.DEGRADED, 30)
+    assert "has not confirmed anything" in relay.state.destinations[topic]
+    assert len(relay.state.shards) == 16
+    own_kafka.restart()
+
+    assert wait_for(lambda: backlog(sqlite) == 0, 90)
+    assert wait_for(lambda: relay.state.status is RelayStatus.RUNNING, 10)
+    travelled = output.travelled()
+    assert missing(travelled, committed(sqlite, topic)) == []
+    assert gaps(travelled) == overtaken(travelled) == []
+    relay.stop(5000)
+    output.binder.close(5000)
+
+
+def test_stop_returns_in_time_with_the_broker_dead(
+    own_kafka: KafkaBroker, sqlite: Database, start_relay: StartRelay, topic: str
+) -> None:
+    output = Output(own_kafka.address, topic)
+    relay = start_relay(sqlite, output.producers)
+    commit_keys(sqlite, range(5), destination=topic)
+    relay.wake()
+    assert wait_for(lambda: backlog(sqlite) == 0, 30)
+    own_kafka.kill()
+    commit_keys(sqlite, range(5), destination=topic)
+    relay.wake()
+
+    began = time.monotonic()
+    relay.stop(2000)
+
+    assert time.monotonic() - began < 3
+    assert backlog(sqlite) == 5
+    output.binder.close(2000)
+    own_kafka.restart()
