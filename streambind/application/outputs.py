@@ -100,6 +100,12 @@ class Outputs:
                 )
             return self._senders[name]
 
+    def unsent(self) -> dict[str, int]:
+        """By output, how many direct messages have no outcome yet."""
+        with self._lock:
+            senders = dict(self._senders)
+        return {name: sender.waiting for name, sender in senders.items()}
+
     def send_after_commit(self, messages: Sequence[Outgoing]) -> None:
         """Queue what a commit has released, in order; never raises."""
         for message in messages:

@@ -159,6 +159,10 @@ class StreamApplication:
         running = self._running
         return None if running is None else running.inputs.figures(binding)
 
+    def unsent(self) -> Mapping[str, int]:
+        """Direct messages (the bridge's, and of `publish: after-commit`) without an outcome yet, by output."""
+        return {} if self._running is None else self._running.outputs.unsent()
+
     def binding(self, name: str) -> InputBinding | OutputBinding:
         """A binding, to stop, start, pause or resume it.
 
@@ -172,8 +176,8 @@ class StreamApplication:
             raise LifecycleError("the application does not run: call start(), or use it as a context manager")
         return running.bindings.binding(name)
 
-    def use_binders(self, types: Mapping[str, BinderType]) -> None:
-        """Take other binders under the configured names, from the next start on: for tests.
+    def use_binders(self, types: Mapping[str, BinderType]) -> Mapping[str, BinderType]:
+        """Take other binders under the configured names, from the next start on; returns those before: for tests.
 
         Raises:
             LifecycleError: the application runs.
@@ -181,7 +185,8 @@ class StreamApplication:
         with self._lock:
             if self._running is not None:
                 raise LifecycleError("stop the application before giving it other binders")
-            self._binder_types = types
+            before, self._binder_types = self._binder_types, types
+            return before
 
     def start(self) -> None:
         """Start the relay and all bindings: outputs first, inputs last. A broker or database that is away does

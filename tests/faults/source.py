@@ -1,8 +1,8 @@
 """A service that inserts, changes and deletes items: `python -m tests.faults.source`.
 
-It commits until there have been CHANGES of them in all (0: until SIGTERM), then drains and ends. What it has
-committed stands in the table `committed`, written in the same transactions: a killed run is continued by the
-next one, and a commit whose outcome the run never learned is there or not.
+It commits until there have been CHANGES of them in all (0: until SIGTERM), and ends when its outbox is empty.
+What it has committed stands in the table `committed`, written in the same transactions: a killed run is continued
+by the next one, and a commit whose outcome the run never learned is there or not.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from streambind import EntityEvent, StreamApplication, publishes
+from streambind.outbound.outbox_status import outbox_status
 
 ITEMS = 4
 NEVER = -1
@@ -92,12 +93,21 @@ def write(stream: StreamApplication, changes: int, stop: threading.Event) -> Non
             sys.stderr.write(f"not committed: {error.orig}\n")
 
 
+def wait_until_sent(stream: StreamApplication) -> None:
+    """Until the outbox is empty: rows of shards that a killed run has leased wait for the lease's end."""
+    assert stream.database is not None
+    waits = threading.Event()
+    while outbox_status(stream.database).backlog:
+        waits.wait(_PAUSE_S)
+
+
 def main() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     stream = StreamApplication("tests/faults/config/source", include=[sys.modules[__name__]])
     with stream:
         write(stream, int(os.environ["CHANGES"]), stop)
+        wait_until_sent(stream)
 
 
 if __name__ == "__main__":

@@ -34,9 +34,9 @@ def test_each_change_has_one_effect_when_the_source_is_killed(fresh: World, poin
 
 
 def test_each_change_has_one_effect_when_the_source_is_killed_again_and_again(fresh: World) -> None:
-    for point in POINTS:
-        fresh.source(CHANGES, STREAMBIND_FAILPOINTS=point).wait_for_kill(KILLED_WITHIN_S)
-    _finish(fresh, fresh.effects())
+    for number, point in enumerate(POINTS, start=1):
+        fresh.source(number * CHANGES, STREAMBIND_FAILPOINTS=point).wait_for_kill(KILLED_WITHIN_S)
+    _finish(fresh, fresh.effects(), changes=len(POINTS) * CHANGES)
     assert fresh.broken_promises() == []
 
 
@@ -71,9 +71,9 @@ def _kill_after_ack(fresh: World) -> None:
     fresh.source(CHANGES, STREAMBIND_FAILPOINTS="relay.after_ack=kill@2").wait_for_kill(KILLED_WITHIN_S)
 
 
-def _finish(fresh: World, effects: ServiceProcess) -> None:
+def _finish(fresh: World, effects: ServiceProcess, changes: int = CHANGES) -> None:
     """Let the source finish undisturbed, and everything arrive."""
-    source = fresh.source(CHANGES)
+    source = fresh.source(changes)
     assert source.wait_for_end(60.0) == 0, source.tail()
     fresh.wait_until_drained(effects)
     effects.stop()

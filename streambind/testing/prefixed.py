@@ -1,0 +1,147 @@
+"""A binder whose topics and groups have a prefix on the broker that the application does not see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from streambind.binding.binder import (
+    Binder,
+    Capabilities,
+    ConsumerBinding,
+    ConsumerTarget,
+    Deliver,
+    DestinationInfo,
+    Lane,
+    PartitionState,
+    Positions,
+    ProducerBinding,
+    ProducerTarget,
+)
+from streambind.binding.outcome import Outcome
+from streambind.message import Batch, Message
+
+
+class PrefixedBinder:
+    """A `Binder`. Everything that leaves it upwards carries the plain names: batches, lanes, positions."""
+
+    def __init__(self, inner: Binder, prefix: str) -> None:
+        self._inner = inner
+        self._prefix = prefix
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._inner.capabilities
+
+    def bind_consumer(self, target: ConsumerTarget, deliver: Deliver) -> ConsumerBinding:
+        extended: Any = target.extended
+        if getattr(extended, "dlq_name", None) is None and getattr(extended, "enable_dlq", False):
+            # Else the name would be made of the prefixed ones, and is not where dead letters are sent.
+            dlq_name = f"error.{target.destinations[0]}.{target.group}"
+            extended = extended.model_copy(update={"dlq_name": dlq_name})
+        if getattr(extended, "dlq_name", None) is not None:
+            extended = extended.model_copy(update={"dlq_name": self._prefix + extended.dlq_name})
+        prefixed = replace(
+            target,
+            destinations=tuple(map(self._add, target.destinations)),
+            group=None if target.group is None else self._prefix + target.group,
+            extended=extended,
+            positions=None if target.positions is None else _PlainPositions(target.positions, self._prefix),
+        )
+
+        def deliver_plain(batch: Batch) -> Outcome:
+            return deliver(cast(Batch, _PlainBatch(batch, self._remove(batch.destination))))
+
+        return _PlainConsumer(self._inner.bind_consumer(prefixed, deliver_plain), self._prefix)
+
+    def bind_producer(self, target: ProducerTarget) -> ProducerBinding:
+        return self._inner.bind_producer(replace(target, destination=self._add(target.destination)))
+
+    def describe(self, destination: str, timeout_ms: int) -> DestinationInfo | None:
+        found = self._inner.describe(self._add(destination), timeout_ms)
+        return None if found is None else replace(found, name=destination)
+
+    def committed(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, int]:
+        return self._inner.committed(self._prefix + group, self._add(destination), timeout_ms)
+
+    def read(self, destination: str, starts: Mapping[int, int], timeout_ms: int) -> Sequence[Message]:
+        messages = self._inner.read(self._add(destination), starts, timeout_ms)
+        for message in messages:
+            message.destination = destination
+        return messages
+
+    def close(self, timeout_ms: int) -> None:
+        self._inner.close(timeout_ms)
+
+    def _add(self, destination: str) -> str:
+        pattern = destination.startswith("^")
+        return f"^{self._prefix}{destination[1:]}" if pattern else self._prefix + destination
+
+    def _remove(self, destination: str) -> str:
+        return destination.removeprefix(self._prefix)
+
+
+class _PlainBatch:
+    """A batch under the destination's plain name; everything else is the batch's own."""
+
+    def __init__(self, batch: Batch, destination: str) -> None:
+        self._batch = batch
+        self.destination = destination
+
+    def __len__(self) -> int:
+        return len(self._batch)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def message(self, i: int) -> Message:
+        message = self._batch.message(i)
+        message.destination = self.destination
+        return message
+
+
+class _PlainPositions:
+    """The application's positions, for a binder that asks with prefixed lanes."""
+
+    def __init__(self, positions: Positions, prefix: str) -> None:
+        self._positions = positions
+        self._prefix = prefix
+
+    def read(self, lanes: Sequence[Lane]) -> Mapping[Lane, int]:
+        return self._prefixed(self._positions.read([self._plain(lane) for lane in lanes]))
+
+    def adopt(self, starts: Mapping[Lane, tuple[int, str]]) -> Mapping[Lane, int]:
+        return self._prefixed(self._positions.adopt({self._plain(lane): start for lane, start in starts.items()}))
+
+    def _plain(self, lane: Lane) -> Lane:
+        return Lane(lane.destination.removeprefix(self._prefix), lane.partition)
+
+    def _prefixed(self, positions: Mapping[Lane, int]) -> Mapping[Lane, int]:
+        return {Lane(self._prefix + lane.destination, lane.partition): at for lane, at in positions.items()}
+
+
+class _PlainConsumer:
+    """A `ConsumerBinding` whose partitions carry the plain names."""
+
+    def __init__(self, inner: ConsumerBinding, prefix: str) -> None:
+        self._inner = inner
+        self._prefix = prefix
+
+    def pause(self) -> None:
+        self._inner.pause()
+
+    def resume(self) -> None:
+        self._inner.resume()
+
+    def partitions(self) -> Sequence[PartitionState]:
+        return [
+            replace(state, lane=Lane(state.lane.destination.removeprefix(self._prefix), state.lane.partition))
+            for state in self._inner.partitions()
+        ]
+
+    def last_error(self) -> str | None:
+        return self._inner.last_error()
+
+    def unbind(self, timeout_ms: int) -> None:
+        self._inner.unbind(timeout_ms)
