@@ -1,0 +1,46 @@
+"""One call of send: results in order, none invented."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import KafkaError
+
+from streambind.binders.kafka.sending import Sending
+from streambind.binding.outcome import Failed, Sent, Unknown
+from tests.unit.binders.kafka.messages import message
+
+
+def test_reports_may_come_in_any_order_and_before_all_is_accepted() -> None:
+    sending = Sending("t", 3)
+    callbacks = [sending.callback(i) for i in range(3)]
+    callbacks[2](None, message(12, partition=1))
+    callbacks[0](None, message(10, partition=1))
+    assert not sending.done.is_set()
+    sending.all_accepted(3)
+    assert not sending.done.is_set()
+    callbacks[1](None, message(11, partition=1))
+    assert sending.done.is_set()
+    assert sending.finished("never") == [Sent(1, 10), Sent(1, 11), Sent(1, 12)]
+
+
+def test_nothing_to_wait_for_is_done() -> None:
+    sending = Sending("t", 1)
+    sending.refused(0, KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+    sending.all_accepted(0)
+    assert sending.done.is_set()
+    (result,) = sending.finished("never")
+    assert isinstance(result, Failed)
+
+
+def test_what_was_not_reported_is_unknown() -> None:
+    sending = Sending("t", 2)
+    sending.callback(0)(None, message(1))
+    sending.all_accepted(2)
+    assert sending.finished("too late") == [Sent(0, 1), Unknown("too late")]
+
+
+@pytest.mark.parametrize("code", [KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE])
+def test_messages_of_a_batch_that_was_too_large_are_noted(code: int) -> None:
+    sending = Sending("t", 2)
+    sending.callback(1)(KafkaError(code), message(0))
+    assert sending.oversized == [1]
