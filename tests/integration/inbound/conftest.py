@@ -70,6 +70,12 @@ def service(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Serv
     return Service(make_database(request.param))
 
 
+@pytest.fixture(params=_drivers("sqlite", "postgresql+psycopg", "postgresql+asyncpg"))
+def any_service(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Service:
+    """For large matrices: each database, each colour, once."""
+    return Service(make_database(request.param))
+
+
 @pytest.fixture(params=_drivers(*SYNCHRONOUS))
 def sync_service(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Service:
     """For what does not depend on the colour."""

@@ -46,96 +46,96 @@ def _kinds(outcomes: list[Outcome]) -> list[tuple[int, str]]:
     return [(outcome.done, type(outcome.then).__name__) for outcome in outcomes]
 
 
-def test_a_message_that_recovers_within_its_tries_is_applied_once(service: Service) -> None:
-    plan = service.keeping(fails_at(2, ValueError("not yet"), times=2))
+def test_a_message_that_recovers_within_its_tries_is_applied_once(any_service: Service) -> None:
+    plan = any_service.keeping(fails_at(2, ValueError("not yet"), times=2))
 
     outcomes = drain(plan, things(1, 2, 3))
 
     assert _kinds(outcomes) == [(1, "RetryAfter"), (0, "RetryAfter"), (1, "Continue"), (1, "Continue")]
-    assert service.effects() == [("k", 1), ("k", 2), ("k", 3)]
+    assert any_service.effects() == [("k", 1), ("k", 2), ("k", 3)]
     assert plan.statistics.figures().retried == 2
 
 
-def test_a_dead_letter_takes_its_messages_place_and_its_number(service: Service) -> None:
+def test_a_dead_letter_takes_its_messages_place_and_its_number(any_service: Service) -> None:
     letters = Letters()
-    plan = service.keeping(fails_at(2, ValueError("poison")), letters=letters)
+    plan = any_service.keeping(fails_at(2, ValueError("poison")), letters=letters)
 
     outcomes = drain(plan, things(1, 2, 3))
 
     assert _kinds(outcomes) == [(1, "RetryAfter"), (0, "RetryAfter"), (1, "Continue"), (1, "Continue")]
-    assert service.effects() == [("k", 1), ("k", 3)]
-    assert service.guarded() == {b"k": (1, 3)}
-    assert service.position() == 3
+    assert any_service.effects() == [("k", 1), ("k", 3)]
+    assert any_service.guarded() == {b"k": (1, 3)}
+    assert any_service.position() == 3
     assert [(letter.offset, letter.key) for letter in letters.sent] == [(1, b"k")]
     # The same record once more is a duplicate of the dead letter.
     assert plan.deliver(things(2, start=3)) == Outcome(1, Continue())
     assert len(letters.sent) == 1
 
 
-def test_nothing_is_open_in_the_database_while_a_dead_letter_is_sent(service: Service) -> None:
+def test_nothing_is_open_in_the_database_while_a_dead_letter_is_sent(any_service: Service) -> None:
     positions: list[int | None] = []
 
     class Looks(Letters):
         def send(self, message: Any) -> None:
-            positions.append(service.position())
-            service.move_position(99, partition=1)  # A writer would wait for an open transaction on SQLite.
+            positions.append(any_service.position())
+            any_service.move_position(99, partition=1)  # A writer would wait for an open transaction on SQLite.
             super().send(message)
 
-    plan = service.keeping(fails_at(2, PermanentError("poison")), letters=Looks())
+    plan = any_service.keeping(fails_at(2, PermanentError("poison")), letters=Looks())
 
     assert plan.deliver(things(1, 2, 3)) == Outcome(2, Continue())
     assert positions == [1]
 
 
-def test_the_position_waits_for_the_dead_letter(service: Service) -> None:
+def test_the_position_waits_for_the_dead_letter(any_service: Service) -> None:
     letters = Letters(failures=[refused(), refused()])
-    plan = service.keeping(fails_at(1, PermanentError("poison")), letters=letters)
+    plan = any_service.keeping(fails_at(1, PermanentError("poison")), letters=letters)
     batch = things(1, 2)
 
     for _ in range(2):
         outcome = plan.deliver(batch)
         assert outcome.done == 0
         assert isinstance(outcome.then, RetryAfter)
-        assert service.position() == 0
+        assert any_service.position() == 0
     assert plan.deliver(batch) == Outcome(1, Continue())
-    assert service.position() == 1
+    assert any_service.position() == 1
     assert len(letters.sent) == 1
 
 
-def test_a_zombie_does_not_move_past_the_owner_with_a_dead_letter(service: Service) -> None:
+def test_a_zombie_does_not_move_past_the_owner_with_a_dead_letter(any_service: Service) -> None:
     class Takes(Letters):
         def send(self, message: Any) -> None:
             super().send(message)
-            service.move_position(7)
+            any_service.move_position(7)
 
-    plan = service.keeping(fails_at(1, PermanentError("poison")), letters=Takes())
+    plan = any_service.keeping(fails_at(1, PermanentError("poison")), letters=Takes())
 
     outcome = plan.deliver(things(1, 2))
 
     assert "Seek(offset=7)" in repr(outcome)
-    assert service.position() == 7
+    assert any_service.position() == 7
 
 
-def test_stop_keeps_what_came_before_and_nothing_after(service: Service) -> None:
-    plan = service.keeping(fails_at(2, PermanentError("poison")))
+def test_stop_keeps_what_came_before_and_nothing_after(any_service: Service) -> None:
+    plan = any_service.keeping(fails_at(2, PermanentError("poison")))
 
     outcome = plan.deliver(things(1, 2, 3))
 
     assert (outcome.done, type(outcome.then)) == (1, Stop)
-    assert service.effects() == [("k", 1)]
-    assert service.position() == 1
+    assert any_service.effects() == [("k", 1)]
+    assert any_service.position() == 1
 
 
-def test_skip_goes_on_and_keeps_the_number(service: Service) -> None:
-    plan = service.keeping(fails_at(2, PermanentError("poison")), on_error="skip")
+def test_skip_goes_on_and_keeps_the_number(any_service: Service) -> None:
+    plan = any_service.keeping(fails_at(2, PermanentError("poison")), on_error="skip")
 
     drain(plan, things(1, 2, 3))
 
-    assert service.effects() == [("k", 1), ("k", 3)]
+    assert any_service.effects() == [("k", 1), ("k", 3)]
     assert plan.statistics.figures().skipped == 1
 
 
-def test_poison_between_good_messages_is_found_without_running_them_often(service: Service) -> None:
+def test_poison_between_good_messages_is_found_without_running_them_often(any_service: Service) -> None:
     calls: list[int] = []
 
     def counted(event: Event, session: Session) -> None:
@@ -144,18 +144,18 @@ def test_poison_between_good_messages_is_found_without_running_them_often(servic
 
     records = [*things(1, 2, 3).records, record(b"{no json", "x"), *things(4, 5).records]
     letters = Letters()
-    plan = service.keeping(counted, letters=letters)
+    plan = any_service.keeping(counted, letters=letters)
 
     drain(plan, ListBatch(records))
 
-    assert service.effects() == [("k", n) for n in (1, 2, 3, 4, 5)]
+    assert any_service.effects() == [("k", n) for n in (1, 2, 3, 4, 5)]
     assert calls == [1, 2, 3, 1, 2, 3, 4, 5]
     assert [letter.payload for letter in letters.sent] == [b"{no json"]
 
 
-def test_a_gap_stops_its_partition_with_a_name(service: Service) -> None:
+def test_a_gap_stops_its_partition_with_a_name(any_service: Service) -> None:
     letters = Letters()
-    plan = service.keeping(letters=letters)
+    plan = any_service.keeping(letters=letters)
 
     outcome = plan.deliver(things(1, 2, 4, 5))
 
@@ -165,13 +165,13 @@ def test_a_gap_stops_its_partition_with_a_name(service: Service) -> None:
     assert "in-things: things[0]@2 failed: SequenceGapError: number 4 of its key came after number 2" in str(
         outcome.then.error
     )
-    assert service.effects() == [("k", 1), ("k", 2)]
-    assert service.position() == 2
+    assert any_service.effects() == [("k", 1), ("k", 2)]
+    assert any_service.position() == 2
     assert letters.sent == []
 
 
-def test_a_fork_stops_its_partition_with_a_name(service: Service) -> None:
-    plan = service.keeping()
+def test_a_fork_stops_its_partition_with_a_name(any_service: Service) -> None:
+    plan = any_service.keeping()
     other = numbered(event("k", 2), "k", 2, event_id=uuid.uuid4())
 
     outcome = plan.deliver(ListBatch([*things(1, 2).records, other]))

@@ -1,0 +1,102 @@
+"""A delivery whose effects go by a script."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from streambind.binding.binder import Lane
+from streambind.binding.outcome import Outcome, RetryAfter, Stop
+from streambind.configuration.properties import ConsumerProperties, OnError
+from streambind.errors import DeliveryError
+from streambind.inbound.delivery import Delivery
+from streambind.inbound.failure import MessageFailed, Unattributed
+from streambind.inbound.retry import Budget
+from streambind.inbound.statistics import DeliveryStatistics
+from streambind.message import Batch, Message
+from tests.unit.inbound.batches import ListBatch, batch_of
+
+
+@dataclass
+class ScriptedEffects:
+    """Effects of whole transactions: all of `apply` or nothing. `errors` holds what a message raises, by
+    payload; `raising` what the next calls raise."""
+
+    errors: dict[bytes, list[Exception]] = field(default_factory=dict)
+    raising: list[Exception] = field(default_factory=list)
+    applied: list[bytes | None] = field(default_factory=list)
+    passed_over: list[bytes | None] = field(default_factory=list)
+    calls: list[tuple[int, bool]] = field(default_factory=list)
+    position: int | None = None
+    unattributed: bool = False
+
+    def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
+        self.calls.append((count, singly))
+        if self.raising:
+            raise self.raising.pop(0)
+        for index in range(count):
+            if errors := self.errors.get(batch.payload(index) or b""):
+                if self.unattributed and not singly:
+                    raise Unattributed(errors[0])
+                raise MessageFailed(index, errors.pop(0))
+        self.applied += [batch.payload(index) for index in range(count)]
+
+    def pass_over(self, batch: Batch, index: int) -> None:
+        if self.raising:
+            raise self.raising.pop(0)
+        self.passed_over.append(batch.payload(index))
+
+    def stored(self, lane: Lane) -> int | None:
+        if self.raising:
+            raise self.raising.pop(0)
+        return self.position
+
+
+@dataclass
+class Letters:
+    failures: list[Exception] = field(default_factory=list)
+    sent: list[Message] = field(default_factory=list)
+
+    def send(self, message: Message) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.sent.append(message)
+
+
+@dataclass
+class Given:
+    effects: ScriptedEffects
+    letters: Letters
+    delivery: Delivery
+    statistics: DeliveryStatistics
+
+    def deliver(self, batch: Batch) -> Outcome:
+        return self.delivery.deliver(batch)
+
+
+def given_delivery(on_error: OnError = OnError.STOP, **consumer: Any) -> Given:
+    effects, letters, statistics = ScriptedEffects(), Letters(), DeliveryStatistics()
+    delivery = Delivery(
+        "in-things",
+        effects,
+        budget=Budget.of(ConsumerProperties(**consumer)),
+        on_error=on_error,
+        dead_letters=letters,
+        statistics=statistics,
+    )
+    return Given(effects, letters, delivery, statistics)
+
+
+def a_b_c() -> ListBatch:
+    return batch_of(b"a", b"b", b"c", start=10)
+
+
+def delay_of(outcome: Outcome) -> int:
+    assert isinstance(outcome.then, RetryAfter), outcome
+    return outcome.then.delay_ms
+
+
+def stop_of(outcome: Outcome) -> DeliveryError:
+    assert isinstance(outcome.then, Stop), outcome
+    assert isinstance(outcome.then.error, DeliveryError)
+    return outcome.then.error

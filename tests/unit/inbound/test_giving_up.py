@@ -1,0 +1,137 @@
+"""What becomes of a message whose tries are used up: a dead letter, or nothing but a log entry."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streambind.binding.outcome import Continue, Outcome, RetryAfter
+from streambind.configuration.properties import OnError
+from streambind.errors import LifecycleError, SendError
+from streambind.inbound.failure import Trouble
+from streambind.message import Batch
+from tests.unit.inbound.batches import ListBatch, batch_of
+from tests.unit.inbound.scripted import ScriptedEffects, a_b_c, delay_of, given_delivery
+
+
+def test_skip_passes_over_the_message_and_says_so() -> None:
+    given = given_delivery(OnError.SKIP, max_attempts=1)
+    given.effects.errors[b"b"] = [ValueError("x")]
+
+    assert given.deliver(a_b_c()) == Outcome(2, Continue())
+    assert given.effects.passed_over == [b"b"]
+    assert given.letters.sent == []
+    assert given.statistics.figures().skipped == 1
+
+
+def test_a_dead_letter_is_sent_before_its_message_is_passed_over() -> None:
+    given = given_delivery(OnError.DLQ, max_attempts=1)
+    given.effects.errors[b"b"] = [ValueError("x")]
+
+    assert given.deliver(a_b_c()) == Outcome(2, Continue())
+    assert [letter.payload for letter in given.letters.sent] == [b"b"]
+    assert dict(given.letters.sent[0].raw_headers)["x-original-offset"] == (11).to_bytes(8, "big")
+    assert given.effects.passed_over == [b"b"]
+    assert given.statistics.figures().dead_lettered == 1
+
+
+@pytest.mark.parametrize("refusal", [SendError("no broker"), LifecycleError("not started")])
+def test_a_dead_letter_that_cannot_be_sent_is_never_acknowledged(refusal: Exception) -> None:
+    given = given_delivery(OnError.DLQ, max_attempts=1)
+    given.effects.errors[b"b"] = [ValueError("x")]
+    given.letters.failures = [refusal] * 20
+    batch = a_b_c()
+
+    first = given.deliver(batch)
+    assert first.done == 1
+    rest = batch.after(1)
+    assert rest is not None
+    delays = [delay_of(first)] + [delay_of(given.deliver(rest)) for _ in range(19)]
+
+    assert given.effects.passed_over == []
+    assert all(15_000 <= delay <= 30_000 for delay in delays[10:])
+    figures = given.statistics.figures()
+    assert figures.degraded_since is not None
+    assert "its dead letter cannot be sent" in (figures.last_error or "")
+
+    # The message is not tried again for that.
+    assert given.deliver(rest) == Outcome(1, Continue())
+    assert given.effects.calls == [(3, False), (1, False)]
+    assert len(given.letters.sent) == 1
+    assert given.statistics.figures().degraded_since is None
+
+
+def test_a_dead_letter_that_is_too_large_goes_without_its_stack_trace() -> None:
+    given = given_delivery(OnError.DLQ, max_attempts=1)
+    given.effects.errors[b"a"] = [ValueError("x")]
+    given.letters.failures = [SendError("too large", permanent=True)]
+    batch = a_b_c()
+
+    assert delay_of(given.deliver(batch)) <= 100
+    assert given.deliver(batch) == Outcome(1, Continue())
+    names = [name for name, _ in given.letters.sent[0].raw_headers]
+    assert names[-1] == "x-exception-message"
+
+
+def test_a_dead_letter_is_not_sent_twice_for_trouble_after_it() -> None:
+    given = given_delivery(OnError.DLQ, max_attempts=1)
+    given.effects.errors[b"a"] = [ValueError("x")]
+    batch = a_b_c()
+
+    given.effects.raising = []
+    original = given.effects.pass_over
+    troubles: list[Exception] = [Trouble(OSError("database away"))]
+
+    def pass_over(batch: Batch, index: int) -> None:
+        if troubles:
+            raise troubles.pop()
+        original(batch, index)
+
+    given.effects.pass_over = pass_over  # type: ignore[method-assign]
+
+    assert delay_of(given.deliver(batch)) <= 100
+    assert given.deliver(batch) == Outcome(1, Continue())
+    assert len(given.letters.sent) == 1
+
+
+@given(st.data())
+def test_every_message_is_applied_or_passed_over_once_and_in_order(data: st.DataObject) -> None:
+    """Whatever fails how often: nothing is lost, doubled or overtaken, and only those whose tries are used up
+    become dead letters."""
+    count = data.draw(st.integers(1, 8))
+    payloads = [str(n).encode() for n in range(count)]
+    failures = {p: data.draw(st.integers(0, 4)) for p in payloads}
+    given = given_delivery(OnError.DLQ, max_attempts=3)
+    given.effects.errors = {p: [ValueError("x")] * times for p, times in failures.items() if times}
+    given.effects.unattributed = data.draw(st.booleans())
+    given.letters.failures = [SendError("away")] * data.draw(st.integers(0, 3))
+    order: list[bytes | None] = []
+    _record_order(given.effects, order)
+
+    rest: ListBatch | None = batch_of(*payloads)
+    while rest is not None:
+        outcome = given.deliver(rest)
+        assert isinstance(outcome.then, Continue | RetryAfter)
+        if data.draw(st.booleans()):
+            given.effects.raising.append(Trouble(OSError("away")))
+        rest = rest.after(outcome.done)
+
+    assert order == payloads
+    dead = [p for p, times in failures.items() if times >= 3]
+    assert [letter.payload for letter in given.letters.sent] == dead == given.effects.passed_over
+    assert given.statistics.figures().handled == count
+
+
+def _record_order(effects: ScriptedEffects, order: list[bytes | None]) -> None:
+    apply, pass_over = effects.apply, effects.pass_over
+
+    def applying(batch: Batch, count: int, *, singly: bool) -> None:
+        apply(batch, count, singly=singly)
+        order.extend(batch.payload(index) for index in range(count))
+
+    def passing_over(batch: Batch, index: int) -> None:
+        pass_over(batch, index)
+        order.append(batch.payload(index))
+
+    effects.apply, effects.pass_over = applying, passing_over  # type: ignore[method-assign]
