@@ -90,15 +90,8 @@ class _Parser:
         self.at = 0
 
     def parse(self) -> Expression:
-        position = 0
-        while position < len(self.text) and len(self.text) <= _MAX_LENGTH:
-            match = _TOKEN.match(self.text, position)
-            if match is None:
-                break
-            self.tokens.append(match[1])
-            position = match.end()
-        if position < len(self.text) or not self.tokens:
-            raise self._malformed()
+        if len(self.text) <= _MAX_LENGTH:
+            self.tokens = [match[1] for match in _TOKEN.finditer(self.text)]
         expression = self._operands()
         if self.at < len(self.tokens):
             raise self._malformed()

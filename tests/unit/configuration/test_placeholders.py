@@ -33,6 +33,7 @@ VALUES = {
         ("${missing:}", ""),
         ("${empty:default}", ""),
         ("${missing:${host}}", "kafka"),
+        ("${host:{a{}}}!", "kafka!"),
         ("${missing:${other:${port}}}", "9092"),
         ("${${which}}", "kafka"),
         ("${a.${which:x}:deflt}", "deflt"),

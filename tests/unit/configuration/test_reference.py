@@ -45,5 +45,5 @@ def test_everything_that_works_is_described() -> None:
 def test_the_reference_is_printed() -> None:
     command = [sys.executable, "-m", "streambind.configuration.reference"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    assert "`kafka.binder.brokers`" in printed
+    assert table(reference([])).strip() in printed
     assert printed.startswith("| Property |")

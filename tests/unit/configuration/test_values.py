@@ -214,6 +214,15 @@ def test_secrets_in_files_are_warnings_and_references_are_not(configured: Config
     ]
 
 
+def test_secrets_that_do_not_stand_in_files_are_no_warnings(configured: Configured) -> None:
+    key = "streambind.kafka.binder.configuration.sasl.password"
+    environ = {"STREAMBIND_DATASOURCE_URL": "x://u:p@h"}
+    configuration = configured(
+        "streambind: {}", environ=environ, arguments=[f"--{key}=a"], overrides={f"{key}2": "b"}
+    )
+    assert shown(configuration) == []
+
+
 def test_a_name_does_not_make_other_values_secret(configured: Configured) -> None:
     configuration = configured("streambind.bindings.in-tokenIssued.destination: tokenIssued")
     assert [(e.key, e.shown_value) for e in configuration.entries()] == [
