@@ -159,7 +159,9 @@ class KafkaConsumerBinding:
                     self._assignment.starting[lane] = text
 
     def _reached(self) -> None:
+        LOG.info("binding %s: the broker can be reached again", self._target.binding)
         self._outage = None
+        self._reports.held = False
 
     def _remade(self, destinations: Collection[str]) -> None:
         self._loop.remade(destinations)
@@ -229,7 +231,10 @@ class KafkaConsumerBinding:
         if error.fatal():
             self._loop.break_off(describe(error))
         elif is_outage(error):
+            if self._outage is None:
+                LOG.warning("binding %s: the broker is away: %s", self._target.binding, describe(error))
             self._outage = f"the broker is away: {describe(error)}"
+            self._reports.held = True
             self._inquiries.watch()
         else:
             LOG.warning("binding %s: %s", self._target.binding, describe(error))

@@ -253,7 +253,7 @@ class PollLoop:
 
     def _await_reports(self, deadline: float) -> None:
         until = min(deadline, time.monotonic() + REPORT_WAIT_S)
-        while self._reports.in_flight and time.monotonic() < until:
+        while self._reports.in_flight and not self._reports.held and time.monotonic() < until:
             self._client.poll(SHORT_POLL_S)
 
     def leave(self, deadline: float) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streambind.binders.kafka.client_settings import SIZE_MARGIN_BYTES, WARM_UP_MS
-from streambind.binders.kafka.error_mapping import broker_error, describe
+from streambind.binders.kafka.error_mapping import broker_error, describe, is_outage
 from streambind.binders.kafka.sending import Result, Sending
 from streambind.binding.binder import ProducerTarget
 from streambind.errors import LifecycleError
@@ -22,6 +22,7 @@ _POLL_S = 0.1
 _FULL_WAIT_S = 0.02
 _GRACE_S = 0.5
 _PURGE_WAIT_S = 1.0
+_QUIET_S = 30.0
 _PURGED = "sending was stopped before the broker had answered"
 _BROKEN = "the Kafka client broke before the broker had answered"
 
@@ -47,6 +48,7 @@ class KafkaProducerBinding:
         self._sending: set[Sending] = set()
         self._broken: str | None = None
         self._purged = False
+        self._quiet_until = 0.0
         self._closing = threading.Event()
         self._client = self._new_client()
         self._thread = threading.Thread(
@@ -179,8 +181,11 @@ class KafkaProducerBinding:
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal() or error.code() == KafkaError._FATAL:
             self._break(describe(error))
-        else:
+        elif not is_outage(error):
             LOG.warning("binding %s: %s", *self._named(describe(error)))
+        elif time.monotonic() >= self._quiet_until:
+            self._quiet_until = time.monotonic() + _QUIET_S
+            LOG.warning("binding %s: the broker is away: %s", *self._named(describe(error)))
 
     def _break(self, text: str) -> None:
         """The client is beyond repair: what it still has will not be reported."""

@@ -39,12 +39,14 @@ class OffsetReports:
         self._lanes: dict[Lane, KafkaLane] = {}
         self._sent_at = 0.0
         self.in_flight = 0
+        self.held = False
+        """While the broker is away nothing is sent: the client would keep it, and closing would wait for it."""
 
     def send_if_due(self, client: Consumer, lanes: Iterable[KafkaLane]) -> None:
         """Report what is done since the last time: every second, after many messages, or when nothing is left
         to do just now."""
         since = time.monotonic() - self._sent_at
-        if self.in_flight or since < SETTLED_INTERVAL_S:
+        if self.held or self.in_flight or since < SETTLED_INTERVAL_S:
             return
         with self._state:
             behind = [lane for lane in lanes if lane.position != lane.reported]
@@ -57,6 +59,8 @@ class OffsetReports:
 
     def send(self, client: Consumer, lanes: Iterable[KafkaLane]) -> None:
         """Report now what is done of these; returns at once."""
+        if self.held:
+            return
         with self._state:
             done = [(lane, lane.position) for lane in lanes if lane.position != lane.reported]
         if not done:
