@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streambind.binding.outcome import Failed, Sent, Unknown
@@ -52,6 +52,7 @@ def check(decided: RelayOutcome, rows: Sequence[OutboxRow], answers: Sequence[Re
         assert decided.trouble
 
 
+@settings(deadline=None)
 @given(sends)
 def test_the_rules_hold_for_every_mixture_of_answers(sent: list[tuple[bytes | None, Result]]) -> None:
     rows = [row(key) for key, _ in sent]

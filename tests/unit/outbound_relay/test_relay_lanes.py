@@ -1,0 +1,237 @@
+"""What reports mean for a destination, and when it is tried again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from streambind.binding.binder import ProducerBinding
+from streambind.binding.outcome import Failed, Sent
+from streambind.errors import BrokerUnavailableError, SendError
+from streambind.message import Message
+from streambind.outbound.relay_lanes import Lanes
+from streambind.outbound.relay_outcome import RelayOutcome
+from streambind.outbound.relay_pace import Pace
+from streambind.outbound.wire_message import Source
+from tests.unit.outbound_relay.producer import Result, ScriptedProducer
+from tests.unit.outbound_relay.rows import row
+
+SOURCE = Source("source", 1)
+
+
+class Bench:
+    """Lanes on a clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.producers: dict[str, ProducerBinding | Exception | None] = {}
+        self.asked: list[str] = []
+        self._reported = threading.Semaphore(0)
+        self.lanes = Lanes(self._producer, self._reported.release, clock=lambda: self.now)
+
+    def _producer(self, destination: str) -> ProducerBinding | None:
+        self.asked.append(destination)
+        producer = self.producers[destination]
+        if isinstance(producer, Exception):
+            raise producer
+        return producer
+
+    def send(self, *destinations: str) -> list[RelayOutcome]:
+        """Send one row to each and wait for all reports."""
+        rows = [row(destination=destination, shard=n) for n, destination in enumerate(destinations)]
+        self.lanes.dispatch(rows, SOURCE, self.now + 10)
+        for _ in destinations:
+            assert self._reported.acquire(timeout=10)
+        count, outcomes = self.lanes.collect()
+        assert count == len(destinations)
+        return outcomes
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.lanes.purge()
+    bench.lanes.end()
+
+
+def test_destinations_are_sent_each_on_its_own(bench: Bench) -> None:
+    bench.producers = {"a": ScriptedProducer(), "b": ScriptedProducer()}
+
+    outcomes = bench.send("a", "b")
+
+    assert sorted(outcome.delivered[0].destination for outcome in outcomes) == ["a", "b"]
+    assert bench.lanes.idle() == {"a", "b"}
+    assert not bench.lanes.is_busy()
+
+
+def test_what_is_in_flight_is_excluded_and_its_shards_are_busy(bench: Bench) -> None:
+    held = ScriptedProducer()
+    held.hold()
+    bench.producers = {"a": held}
+    bench.lanes.dispatch([row(destination="a", shard=5), row(destination="a", shard=9)], SOURCE, bench.now + 10)
+
+    assert bench.lanes.excluded() == {"a"}
+    assert bench.lanes.busy_shards() == {5, 9}
+    assert bench.lanes.troubles() == {}
+    bench.now += 6
+    assert bench.lanes.troubles() == {"a": "the broker has not confirmed anything for 6 s"}
+
+
+def test_after_a_failure_it_waits_longer_each_time_and_forgets_that_with_success(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers: list[Result] = [*[Failed(SendError("not now"), permanent=False)] * 3, Sent(0, 0)]
+
+    def answer(message: Message) -> Result:
+        return answers.pop(0)
+
+    bench.producers = {"a": ScriptedProducer(answer)}
+    waits: list[float] = []
+    while answers:
+        bench.send("a")
+        waits += [at - bench.now for at in bench.lanes.held_back().values()]
+        bench.now += 60
+
+    assert len(waits) == 3
+    for wait, longest in zip(waits, [0.1, 0.2, 0.4], strict=True):
+        assert longest / 2 <= wait <= longest
+    assert bench.lanes.troubles() == {}
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
+    assert "destination a" in caplog.text
+
+
+def test_a_destination_without_producer_is_looked_at_again_after_half_a_minute(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.producers = {"a": None}
+    assert bench.send("a") == []
+    assert bench.lanes.excluded() == {"a"}
+    assert bench.lanes.held_back() == {}
+
+    bench.now += 29
+    assert bench.lanes.excluded() == {"a"}
+    bench.now += 1
+    assert bench.lanes.idle() == {"a"}
+    bench.send("a")
+    assert len(caplog.records) == 1
+
+    bench.now += 30
+    bench.producers = {"a": ScriptedProducer()}
+    assert len(bench.send("a")) == 1
+    assert bench.lanes.troubles() == {}
+
+
+def test_a_lease_that_ran_out_before_the_send_sends_nothing(bench: Bench) -> None:
+    producer = ScriptedProducer()
+    bench.producers = {"a": producer}
+    bench.lanes.dispatch([row(destination="a")], SOURCE, bench.now)
+
+    assert bench._reported.acquire(timeout=10)
+    assert bench.lanes.collect() == (1, [])
+    assert producer.sent == []
+    assert bench.lanes.idle() == {"a"}
+
+
+def test_a_producer_is_asked_for_every_time_because_bindings_start_and_stop(bench: Bench) -> None:
+    bench.producers = {"a": BrokerUnavailableError("binding out-a is stopped")}
+    bench.send("a")
+    assert "out-a is stopped" in bench.lanes.troubles()["a"]
+
+    bench.producers = {"a": ScriptedProducer()}
+    bench.now += 1
+
+    assert len(bench.send("a")) == 1
+    assert bench.asked == ["a", "a"]
+
+
+def test_purge_frees_what_is_in_flight_only(bench: Bench) -> None:
+    held, idle = ScriptedProducer(), ScriptedProducer()
+    held.hold()
+    bench.producers = {"a": held, "b": idle}
+    bench.send("b")
+    bench.lanes.dispatch([row(destination="a")], SOURCE, bench.now + 10)
+    assert held.sending.wait(10)
+
+    bench.lanes.purge()
+
+    assert bench._reported.acquire(timeout=10)
+    assert bench.lanes.collect()[1][0].trouble == "purged"
+    assert held.purged
+    assert not idle.purged
+
+
+class TestPace:
+    """When to read."""
+
+    def test_while_there_is_nothing_the_pauses_grow_to_the_poll_interval(self, bench: Bench) -> None:
+        pace = Pace(longest_poll_s=0.3)
+        pauses = []
+        for _ in range(5):
+            assert pace.should_read(bench.now, bench.lanes, freed=False)
+            pace.woken = False
+            pace.has_read(bench.now, bench.lanes, rows=0, full=False, took_s=0.0)
+            at = pace.next_at(bench.now, bench.lanes)
+            pauses.append(round(at - bench.now, 3))
+            assert not pace.should_read(bench.now, bench.lanes, freed=False)
+            bench.now = at
+
+        assert pauses == [0.1, 0.2, 0.3, 0.3, 0.3]
+
+    def test_waking_and_free_lanes_read_at_once(self, bench: Bench) -> None:
+        pace = Pace(longest_poll_s=1.0)
+        pace.woken = False
+        pace.has_read(bench.now, bench.lanes, rows=0, full=False, took_s=0.0)
+        assert not pace.should_read(bench.now, bench.lanes, freed=False)
+
+        assert pace.should_read(bench.now, bench.lanes, freed=True)
+        pace.woken = True
+        assert pace.should_read(bench.now, bench.lanes, freed=False)
+        assert pace.next_at(bench.now, bench.lanes) == bench.now
+
+    def test_a_busy_destination_alone_is_not_read_past_again_and_again(self, bench: Bench) -> None:
+        held = ScriptedProducer()
+        held.hold()
+        bench.producers = {"a": held, "b": ScriptedProducer()}
+        pace = Pace(longest_poll_s=1.0)
+        pace.has_read(bench.now, bench.lanes, rows=1, full=False, took_s=0.2)
+        bench.lanes.dispatch([row(destination="a")], SOURCE, bench.now + 10)
+        pace.woken = True
+
+        assert not pace.should_read(bench.now + 0.9, bench.lanes, freed=False)
+        assert pace.should_read(bench.now + 1.0, bench.lanes, freed=False)
+
+    def test_a_side_read_for_an_idle_destination_waits_four_times_as_long_as_the_last_one_took(
+        self, bench: Bench
+    ) -> None:
+        held = ScriptedProducer()
+        held.hold()
+        bench.producers = {"a": held, "b": ScriptedProducer()}
+        bench.send("b")
+        pace = Pace(longest_poll_s=1.0)
+        pace.has_read(bench.now, bench.lanes, rows=1, full=False, took_s=0.1)
+        bench.lanes.dispatch([row(destination="a")], SOURCE, bench.now + 10)
+        pace.woken = True
+
+        assert not pace.should_read(bench.now + 0.39, bench.lanes, freed=False)
+        assert pace.next_at(bench.now, bench.lanes) == pytest.approx(bench.now + 0.4)
+        assert pace.should_read(bench.now + 0.41, bench.lanes, freed=False)
+
+    def test_a_held_back_destination_is_read_when_its_time_comes(self, bench: Bench) -> None:
+        bench.producers = {"a": BrokerUnavailableError("away")}
+        bench.send("a")
+        (at,) = bench.lanes.held_back().values()
+        pace = Pace(longest_poll_s=60.0)
+        pace.woken = False
+        pace.has_read(bench.now, bench.lanes, rows=0, full=False, took_s=0.0)
+        pace.has_read(bench.now, bench.lanes, rows=0, full=False, took_s=0.0)
+
+        assert pace.next_at(bench.now, bench.lanes) == at
+        assert not pace.should_read(bench.now, bench.lanes, freed=False)
+        assert pace.should_read(at, bench.lanes, freed=False)
+
+        bench.lanes.forget_trouble(frozenset({"a"}))
+        pace.woken = False
+        assert not pace.should_read(at, bench.lanes, freed=False)
