@@ -99,7 +99,8 @@ class Service:
             with _opener.open(request, timeout=10) as response:
                 return Answer(response.status, _json(response.read()))
         except HTTPError as error:
-            return Answer(error.code, None)
+            with error:
+                return Answer(error.code, None)
         except (URLError, OSError) as error:
             raise DemoError(f"an answer to {method} {path}", str(error), self) from error
 

@@ -31,9 +31,10 @@ def fetch_health(url: str) -> dict[str, Any]:
             with urlopen(request, timeout=_TIMEOUT_S) as response:
                 body = response.read(_MAX_BYTES)
         except HTTPError as error:
-            if error.code != 503:
-                raise ConfigurationError(f"{url} answers {error.code}{_REMEDY}") from error
-            body = error.read(_MAX_BYTES)
+            with error:
+                if error.code != 503:
+                    raise ConfigurationError(f"{url} answers {error.code}{_REMEDY}") from error
+                body = error.read(_MAX_BYTES)
     except (URLError, OSError, http.client.HTTPException, ValueError) as error:
         raise UnreachableError(f"{url} does not answer: {getattr(error, 'reason', None) or error}") from error
     return _health(url, body)

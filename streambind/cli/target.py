@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import click
 from sqlalchemy import Connection
 
 from streambind.application import StreamApplication
@@ -45,7 +46,8 @@ class Target:
         return built_in or self.configuration.properties.datasource.url is not None
 
     def database(self) -> Database:
-        """The application's database, or that of `streambind.datasource.url`.
+        """The application's database, or that of `streambind.datasource.url`, whose connections are closed when
+        the command ends.
 
         Raises:
             ConfigurationError: there is none.
@@ -59,7 +61,11 @@ class Target:
                 "or name the application as module:attribute"
             )
         url = datasource.url.get_secret_value()
-        return Database.from_url(url, loop=EventLoop(), schema=datasource.table_schema)
+        database = Database.from_url(url, loop=EventLoop(), schema=datasource.table_schema)
+        command = click.get_current_context(silent=True)
+        if command is not None:
+            command.call_on_close(database.dispose)
+        return database
 
     @contextlib.contextmanager
     def brokers(self) -> Iterator[Brokers]:
