@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from streambind.binders.kafka.embedded_wire import Conversation
 from streambind.binders.kafka.forwarder import Forwarder
-from streambind.binders.kafka.librdkafka import INT, INT32, POINTER, SIZE, TEXT, function
+from streambind.binders.kafka.librdkafka import INT, INT16, INT32, POINTER, SIZE, TEXT, function
 from streambind.errors import BrokerUnavailableError, LifecycleError
 
 _ERROR_BYTES = 512
@@ -90,6 +90,14 @@ class EmbeddedBroker:
     def come_back(self) -> None:
         for forwarder in self._running():
             forwarder.open_door()
+
+    def fail_next(self, api: int, *errors: int) -> None:
+        """Answer the next requests of a kind (Kafka's number for it) with these error codes, one each."""
+        self._running()
+        push = function(
+            "rd_kafka_mock_push_request_errors_array", None, [POINTER, INT16, SIZE, ctypes.POINTER(INT)]
+        )
+        push(self._cluster, api, len(errors), (INT * len(errors))(*errors))
 
     def __enter__(self) -> Self:
         self.start()
