@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from streambind.errors import DeliveryError, SendError, SequenceForkError, Seque
 from streambind.failpoints import failpoint
 from streambind.inbound.dead_letter import DeadLetters, dead_letter, without_stack_trace
 from streambind.inbound.failure import Fenced, MessageFailed, Overtaken, Trouble, Unattributed
-from streambind.inbound.retry import Budget, trouble_delay_ms
+from streambind.inbound.retry import TROUBLE_MAX_MS, Budget, trouble_delay_ms
 from streambind.inbound.statistics import DeliveryStatistics
 from streambind.message import Batch, Message
 from streambind.persistence.failures import describe
@@ -54,7 +55,8 @@ class Effects(Protocol):
         """Make the message at `index` count as done without effects; those before it are done.
 
         Raises:
-            Trouble, Fenced: as with `apply`.
+            Trouble, Overtaken, Fenced: as with `apply`.
+            MessageFailed: its number is no longer the next one of its key.
         """
         ...
 
@@ -80,8 +82,11 @@ class _Failing:
 
 @dataclass(slots=True)
 class _LaneState:
+    """`troubles`: how many deliveries in a row met trouble; `last_trouble_s`: when, on the monotonic clock."""
+
     failing: _Failing | None = None
     troubles: int = 0
+    last_trouble_s: float = 0.0
 
 
 class Delivery:
@@ -122,7 +127,8 @@ class Delivery:
             outcome = self._trouble(trouble, state)
         else:
             state.troubles = 0
-            self._statistics.recovered()
+            if not self._is_in_trouble():
+                self._statistics.recovered()
         if state.failing is None and state.troubles == 0:
             self._lanes.pop(lane, None)
         else:
@@ -199,8 +205,12 @@ class Delivery:
             self._send(batch, index, failing, failing.letter)
         try:
             self._effects.pass_over(batch, index)
-        except Trouble as trouble:
-            raise Trouble(trouble.error, index) from trouble
+        except (Trouble, Overtaken) as ended:
+            ended.done = index  # Those before it are done already.
+            raise
+        except MessageFailed as failed:
+            # Meanwhile another owner of its key has applied another event of that number.
+            return self._decide(batch, MessageFailed(index, failed.error), state)
         state.failing = None
         lettered = self._on_error is OnError.DLQ
         self._statistics.count(dead_lettered=int(lettered), skipped=int(not lettered))
@@ -247,11 +257,17 @@ class Delivery:
 
     def _trouble(self, trouble: Trouble, state: _LaneState) -> Outcome:
         state.troubles += 1
+        state.last_trouble_s = time.monotonic()
         delay = trouble_delay_ms(state.troubles, random.random())
         text = f"{self._binding}: {_told(trouble.error)}"
         self._statistics.degraded(text)
         _log.warning("%s; again in %s ms (%s times now)", text, delay, state.troubles)
         return Outcome(trouble.done, RetryAfter(delay, text))
+
+    def _is_in_trouble(self) -> bool:
+        """Whether another lane waits for its trouble to end. One that was given away does so no longer."""
+        limit = time.monotonic() - 2 * TROUBLE_MAX_MS / 1000
+        return any(state.troubles and state.last_trouble_s > limit for state in list(self._lanes.values()))
 
     def _place(self, batch: Batch, index: int | None = None) -> str:
         offset = "" if index is None else f"@{batch.offset(index)}"

@@ -49,9 +49,7 @@ class DatabaseEffects:
         self._savepoints = False
 
     def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
-        found = self._transaction(
-            lambda connection: self._apply(connection, batch, count, singly=singly),
-        )
+        found = self._transaction(lambda connection: self._apply(connection, batch, count, singly=singly))
         failpoint("delivery.after_commit")
         self._statistics.count(duplicates=len(found.duplicates))
         self._on_commit()
@@ -62,7 +60,10 @@ class DatabaseEffects:
             if self._guard is not None:
                 self._guard.record(connection, batch.destination, found)
 
-        self._transaction(work)
+        try:
+            self._transaction(work)
+        except Unattributed as refused:
+            raise Trouble(refused.error) from refused
 
     def stored(self, lane: Lane) -> int | None:
         return self._transaction(lambda connection: self._positions.stored(connection, lane))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -232,6 +233,32 @@ def test_an_error_that_cannot_be_told_is_told_by_its_class() -> None:
     given.effects.errors[b"a"] = [Mute()]
 
     assert "things[0]@10 failed: Mute" in str(stop_of(given.deliver(a_b_c())))
+
+
+def test_a_binding_is_degraded_while_any_of_its_lanes_is() -> None:
+    given = given_delivery()
+    first, second = (batch_of(b"x", partition=partition) for partition in (0, 1))
+    given.effects.raising = [Trouble(OSError("away"))]
+    given.deliver(first)
+
+    given.deliver(second)
+    assert given.statistics.figures().degraded_since is not None
+
+    given.deliver(first)
+    assert given.statistics.figures().degraded_since is None
+
+
+def test_a_lane_in_trouble_that_was_given_away_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = given_delivery()
+    first, second = (batch_of(b"x", partition=partition) for partition in (0, 1))
+    given.effects.raising = [Trouble(OSError("away"))]
+    given.deliver(first)
+
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 61)
+    given.deliver(second)
+
+    assert given.statistics.figures().degraded_since is None
 
 
 def test_statistics_add_up_from_many_threads() -> None:

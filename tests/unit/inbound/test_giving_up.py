@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streambind.binding.outcome import Continue, Outcome, RetryAfter
+from streambind.binding.outcome import Continue, Outcome, RetryAfter, Stop
 from streambind.configuration.properties import OnError
-from streambind.errors import LifecycleError, SendError
-from streambind.inbound.failure import Trouble
+from streambind.errors import LifecycleError, SendError, SequenceForkError
+from streambind.inbound.failure import MessageFailed, Overtaken, Trouble
 from streambind.message import Batch
 from tests.unit.inbound.batches import ListBatch, batch_of
-from tests.unit.inbound.scripted import ScriptedEffects, a_b_c, delay_of, given_delivery
+from tests.unit.inbound.scripted import Given, ScriptedEffects, a_b_c, delay_of, given_delivery, stop_of
 
 
 def test_skip_passes_over_the_message_and_says_so() -> None:
@@ -93,6 +93,48 @@ def test_a_dead_letter_is_not_sent_twice_for_trouble_after_it() -> None:
     assert delay_of(given.deliver(batch)) <= 100
     assert given.deliver(batch) == Outcome(1, Continue())
     assert len(given.letters.sent) == 1
+
+
+def _fails_at_two_and_meets(given: Given, *met: Exception) -> list[Outcome]:
+    """The second of three messages is given up; passing over it meets what is given, once each."""
+    given.effects.errors[b"b"] = [ValueError("x")]
+    waiting = list(met)
+    original = given.effects.pass_over
+
+    def pass_over(batch: Batch, index: int) -> None:
+        if waiting:
+            raise waiting.pop(0)
+        original(batch, index)
+
+    given.effects.pass_over = pass_over  # type: ignore[method-assign]
+    outcomes: list[Outcome] = []
+    rest: ListBatch | None = a_b_c()
+    while rest is not None:
+        outcomes.append(given.deliver(rest))
+        if isinstance(outcomes[-1].then, Stop):
+            break
+        rest = rest.after(outcomes[-1].done)
+    return outcomes
+
+
+@pytest.mark.parametrize("met", [Trouble(OSError("away")), Overtaken(None)])
+def test_what_came_before_a_message_that_cannot_be_passed_over_yet_stays_done(met: Exception) -> None:
+    given = given_delivery(OnError.DLQ, max_attempts=1)
+
+    outcomes = _fails_at_two_and_meets(given, met)
+
+    assert [outcome.done for outcome in outcomes] == [1, 1, 1]
+    assert len(given.letters.sent) == 1
+    assert given.effects.applied == [b"a", b"c"]
+
+
+def test_a_message_that_is_no_longer_the_next_of_its_key_is_not_passed_over() -> None:
+    given = given_delivery(OnError.SKIP, max_attempts=1)
+
+    outcomes = _fails_at_two_and_meets(given, MessageFailed(1, SequenceForkError("two versions")))
+
+    assert outcomes[0].done == 1
+    assert isinstance(stop_of(outcomes[0]), SequenceForkError)
 
 
 @given(st.data())
