@@ -27,6 +27,12 @@ from streambind.configuration.unknown_keys import MOST, same_key
 
 ROOTS = ("SPRING_CLOUD_STREAM_", "STREAMBIND_")
 _NOT_CONFIGURATION = {"STREAMBIND_FAILPOINTS"}
+_UNREAD = (
+    "SPRING_APPLICATION_JSON",
+    "SPRING_CONFIG_LOCATION",
+    "SPRING_CONFIG_ADDITIONAL_LOCATION",
+    "SPRING_CONFIG_IMPORT",
+)
 _COMMAND_LINE = Origin("command line")
 
 
@@ -75,6 +81,9 @@ def read_environment(
             _keep(flat, findings, variable, Value(names[0], text, origin, origin))
         elif _is_ours(variable) and not _meant(variable, root, inactive):
             unmatched.append(variable)
+    for variable in filter(environ.get, _UNREAD):
+        text = "is not read; write the properties to the file, or as variables or arguments of their own"
+        findings.append(Finding(Severity.WARNING, text, Origin(f"environment variable {variable}")))
     known = _variables(root, declared) if unmatched else []
     for variable in unmatched[:MOST]:
         text = f"names no property; {_hint(variable, known)}"

@@ -113,6 +113,15 @@ def test_variables_that_name_nothing_are_warnings_with_a_hint(configured: Config
     ]
 
 
+def test_sources_of_spring_that_are_not_read_are_said(configured: Configured) -> None:
+    environ = {"SPRING_APPLICATION_JSON": "{}", "SPRING_CONFIG_LOCATION": "/etc/x/", "SPRING_CONFIG_IMPORT": ""}
+    assert shown(configured(FILE, environ=environ)) == [
+        f"environment variable {variable}  warning  is not read; write the properties to the file, or as variables"
+        " or arguments of their own"
+        for variable in ("SPRING_APPLICATION_JSON", "SPRING_CONFIG_LOCATION")
+    ]
+
+
 def test_one_property_under_both_roots_is_an_error(configured: Configured) -> None:
     environ = {"STREAMBIND_INSTANCECOUNT": "1", "SPRING_CLOUD_STREAM_INSTANCE_COUNT": "2"}
     (finding,) = configured(FILE, environ=environ).findings

@@ -173,7 +173,7 @@ streambind:
   outbox.lease: ${DB_PASSWORD}
   instanceCount: ${ADDRESS}
   kafka.binder:
-    brokers: ["x://u:hunter2@h"]
+    brokers: ["x://u:hunter2@h", "${DB_PASSWORD}"]
     jaasPassword: hunter2
     requiredAcks: ${API_TOKEN}
     configuration:
