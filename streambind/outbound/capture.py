@@ -13,7 +13,7 @@ from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 from streambind.configuration.finding import Finding
 from streambind.errors import ConfigurationError
 from streambind.outbound.capture_check import check
-from streambind.outbound.captured_session import Desk, captured_session, desk_of, set_desk
+from streambind.outbound.captured_session import Desk, captured_session, desk_of, has_had_desk, set_desk
 from streambind.outbound.outbox import Outbox
 from streambind.outbound.outer_transaction import follow
 from streambind.outbound.outgoing import Outgoing, OutputPlan
@@ -87,11 +87,13 @@ class Capture:
             self._undo.pop()()
 
     def _capture(self, session_class: type[Session], desk: Desk) -> None:
+        # Once there, the listeners stay and do nothing without a desk: SQLAlchemy before 2.0.37 fails to remove
+        # listeners of a class, and takes a new class for an old one of the same id.
+        if not has_had_desk(session_class):
+            for name, listener in _LISTENERS.items():
+                event.listen(session_class, name, listener)
         set_desk(session_class, desk)
-        self._undo.append(lambda: set_desk(session_class, None))
-        for name, listener in _LISTENERS.items():
-            event.listen(session_class, name, listener)
-            self._undo.append(partial(event.remove, session_class, name, listener))
+        self._undo.append(partial(set_desk, session_class, None))
 
     def _give_own_class(self, sessions: async_sessionmaker[Any], session_class: type[Session]) -> type[Session]:
         """A session class of this sessionmaker's own: that of other AsyncSessions must not be touched."""

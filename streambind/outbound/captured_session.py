@@ -58,7 +58,7 @@ class CapturedSession:
 
     def __init__(self, desk: Desk, permits: Permits) -> None:
         self.changes = FlushChanges(desk.plans)
-        self._desk = desk
+        self.desk = desk
         self._permits = permits
         self._connections: list[Connection] = []
         self._pending: list[Outgoing] = []
@@ -101,7 +101,7 @@ class CapturedSession:
         """
         if self._permits.suppressed:
             return None
-        bulk = bulk_statement(state, self._desk.plans, self._desk.tables)
+        bulk = bulk_statement(state, self.desk.plans, self.desk.tables)
         if bulk is None:
             return None
         result, messages = bulk.execute()
@@ -113,7 +113,7 @@ class CapturedSession:
         Raises:
             CaptureError: the application has no such output.
         """
-        return self._desk.plans.output(binding)
+        return self.desk.plans.output(binding)
 
     def publish(self, session: Session, message: Outgoing) -> None:
         """Keep a message for the next flush or the commit; in the middle of either, write it at once.
@@ -140,7 +140,7 @@ class CapturedSession:
             self._write(self._connection(session, mapper), messages)
 
     def _write(self, connection: Connection, messages: Sequence[Outgoing]) -> None:
-        desk = self._desk
+        desk = self.desk
         if connection.engine.pool is not desk.database.engine.pool:
             raise CaptureError(
                 f"a published change in {connection.engine.url!r}, but streambind's outbox is in "
@@ -158,11 +158,11 @@ class CapturedSession:
             failpoint("capture.after_rows")
 
     def _connection(self, session: Session, mapper: Mapper[Any] | None) -> Connection:
-        mapper = mapper or self._desk.plans.any_mapper()
+        mapper = mapper or self.desk.plans.any_mapper()
         try:
             return session.connection(bind_arguments={"mapper": mapper} if mapper else None)
         except UnboundExecutionError:
-            return session.connection(bind_arguments={"bind": self._desk.database.engine})
+            return session.connection(bind_arguments={"bind": self.desk.database.engine})
 
     # Transactions
 
@@ -176,7 +176,7 @@ class CapturedSession:
         the session's own would begin the savepoint first."""
         parent = savepoint.parent
         if self._pending and parent is not None:
-            self._write(parent.connection(self._desk.plans.any_mapper()), ())
+            self._write(parent.connection(self.desk.plans.any_mapper()), ())
         self._savepoints[savepoint] = len(self._unsent)
 
     def before_commit(self, session: Session) -> None:
@@ -199,9 +199,9 @@ class CapturedSession:
             failpoint("capture.after_commit")
             outer = next((c for c in self._connections if c.in_transaction()), None)
             if outer is None:
-                self._desk.committed(unsent)
+                self.desk.committed(unsent)
             else:
-                hold(outer, unsent, self._desk.committed)
+                hold(outer, unsent, self.desk.committed)
         except Exception:
             log.exception("after the commit: the transaction is committed all the same")
 
@@ -231,17 +231,20 @@ def desk_of(session_class: type[Session]) -> Desk | None:
 
 def set_desk(session_class: type[Session], desk: Desk | None) -> None:
     """Have the sessions of a class captured from now on, or no longer."""
-    if desk is not None:
-        setattr(session_class, _ATTRIBUTE, desk)
-    elif _ATTRIBUTE in session_class.__dict__:
-        delattr(session_class, _ATTRIBUTE)
+    setattr(session_class, _ATTRIBUTE, desk)
+
+
+def has_had_desk(session_class: type[Session]) -> bool:
+    """Whether the sessions of just this class are or were captured."""
+    return _ATTRIBUTE in session_class.__dict__
 
 
 def captured_session(session: Session) -> CapturedSession | None:
     """The capture of a session, made on first use; None if no application captures it."""
+    desk = desk_of(type(session))
+    if desk is None:
+        return None
     found: CapturedSession | None = session.info.get(_INFO)
-    if found is None:
-        desk = desk_of(type(session))
-        if desk is not None:
-            found = session.info[_INFO] = CapturedSession(desk, permits_of(session))
+    if found is None or found.desk is not desk:
+        found = session.info[_INFO] = CapturedSession(desk, permits_of(session))
     return found

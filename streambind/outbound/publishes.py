@@ -18,6 +18,8 @@ from streambind.outbound.publication import Build, KeyOf, Publication, mark, pub
 
 Entity = TypeVar("Entity")
 
+_ARMED = "__streambind_armed__"
+
 
 def publishes(
     binding: str,
@@ -47,8 +49,9 @@ def publishes(
 
 def arm(cls: type) -> None:
     """Watch the flushes of a class and its subclasses, mapped now or later. Idempotent."""
-    for name, watcher in _WATCHERS.items():
-        if not sqlalchemy_event.contains(cls, name, watcher):
+    if _ARMED not in cls.__dict__:
+        setattr(cls, _ARMED, True)
+        for name, watcher in _WATCHERS.items():
             sqlalchemy_event.listen(cls, name, watcher, propagate=True)
 
 
