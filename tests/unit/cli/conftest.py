@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from streambind.cli import main
 
 Run = Callable[..., Result]
+
+
+def invoke(command: click.Command, *arguments: str) -> Result:
+    """Run a command with both of its streams apart, which older click has to be asked for."""
+    apart: dict[str, Any] = (
+        {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
+    )
+    return CliRunner(**apart).invoke(command, arguments)
 
 
 @pytest.fixture
@@ -25,7 +36,7 @@ def streambind(folder: Path) -> Run:
     """`streambind("check", "config")`; an exception that no user should see fails the test."""
 
     def run(*arguments: object) -> Result:
-        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        result = invoke(main, *map(str, arguments))
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result

@@ -120,7 +120,7 @@ def test_a_database_that_cannot_be_used_is_said_in_one_line(
     configured(f"streambind.datasource.url: {url}\n")
     result = streambind("outbox", "status")
     assert says in result.stderr
-    assert "geheim" not in result.output
+    assert "geheim" not in result.stdout + result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert result.exit_code == code
 

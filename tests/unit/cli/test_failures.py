@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from streambind.cli.command import Commands
@@ -17,6 +17,7 @@ from streambind.errors import (
     SchemaError,
     StreambindError,
 )
+from tests.unit.cli.conftest import invoke
 
 
 def _after(error: BaseException) -> Result:
@@ -28,7 +29,7 @@ def _after(error: BaseException) -> Result:
     def fail() -> None:
         raise error
 
-    return CliRunner().invoke(group, ["fail"])
+    return invoke(group, "fail")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def _after(error: BaseException) -> Result:
 )
 def test_an_error_is_one_line_and_an_exit_code(error: StreambindError, code: int) -> None:
     result = _after(error)
-    assert (result.exit_code, result.output) == (code, "error  x went wrong\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (code, "", "error  x went wrong\n")
 
 
 def test_findings_are_listed() -> None:
@@ -62,12 +63,13 @@ def test_a_database_that_is_away_is_told_from_one_that_refuses() -> None:
 
 
 def test_control_characters_of_an_error_are_shown_harmless() -> None:
-    assert _after(StreambindError("a\x1b[2Jb\nc")).output == "error  a\\x1b[2Jb\nc\n"
+    assert _after(StreambindError("a\x1b[2Jb\nc")).stderr == "error  a\\x1b[2Jb\nc\n"
 
 
 def test_interrupts_and_closed_pipes_are_silent() -> None:
-    assert (_after(KeyboardInterrupt()).exit_code, _after(KeyboardInterrupt()).output) == (130, "")
-    assert (_after(BrokenPipeError()).exit_code, _after(BrokenPipeError()).output) == (141, "")
+    for error, code in ((KeyboardInterrupt(), 130), (BrokenPipeError(), 141)):
+        result = _after(error)
+        assert (result.exit_code, result.stdout, result.stderr) == (code, "", "")
 
 
 def test_a_defect_keeps_its_traceback() -> None:
