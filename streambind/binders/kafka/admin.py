@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, TopicColle
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
-from streambind.binders.kafka.error_mapping import broker_error, kafka_error, unsupported
+from streambind.binders.kafka.error_mapping import broker_error, is_passing, kafka_error, unsupported
 from streambind.binders.kafka.reachability import require_listener
 from streambind.binding.binder import Lane
 from streambind.errors import BrokerError, LifecycleError
 
 T = TypeVar("T")
 
+_LOOK_AGAIN_S = 0.05
 _GRACE_S = 5.0
 """The request's own time-out answers first; this only bounds a client that does not answer at all."""
 
@@ -161,12 +163,20 @@ class KafkaAdmin:
         if not lanes:
             return {}
         names = ", ".join(sorted({lane.destination for lane in lanes}))
-        try:
-            wanted: dict[TopicPartition, OffsetSpec] = dict.fromkeys(_partitions(lanes), which)
-            answer = self._connected().list_offsets(wanted, request_timeout=timeout_s)
-            return {Lane(p.topic, p.partition): _result(f, timeout_s).offset for p, f in answer.items()}
-        except Exception as exc:
-            raise broker_error(exc, f"reading the ends of {names}") from exc
+        deadline = time.monotonic() + timeout_s
+        pause = threading.Event()
+        while True:
+            try:
+                return self._offsets_now(lanes, which, timeout_s)
+            except Exception as exc:
+                if not is_passing(exc) or time.monotonic() >= deadline:
+                    raise broker_error(exc, f"reading the ends of {names}") from exc
+            pause.wait(_LOOK_AGAIN_S)  # a topic that was just made has no leader yet
+
+    def _offsets_now(self, lanes: Collection[Lane], which: OffsetSpec, timeout_s: float) -> dict[Lane, int]:
+        wanted: dict[TopicPartition, OffsetSpec] = dict.fromkeys(_partitions(lanes), which)
+        answer = self._connected().list_offsets(wanted, request_timeout=timeout_s)
+        return {Lane(p.topic, p.partition): _result(f, timeout_s).offset for p, f in answer.items()}
 
     def _ask(self, doing: str, request: Callable[[AdminClient], Future[T]], timeout_s: float) -> T:
         try:

@@ -92,8 +92,8 @@ class Assignment:
             if not lost:
                 self._let_end(gone)
                 self._reports.send(client, gone)
-            taken = [TopicPartition(x.lane.destination, x.lane.partition) for x in gone]
-            client.incremental_unassign(taken)
+            taken = [TopicPartition(x.lane.destination, x.lane.partition) for x in gone if x.taken]
+            client.incremental_unassign(taken)  # what was never taken would be refused
         except Exception as exc:  # noqa: BLE001 - nobody above could do anything about it
             self._troubles.broken(f"partitions could not be given back: {exc}")
 
@@ -168,6 +168,7 @@ class Assignment:
     def _lane(self, lane: Lane, start: Start) -> KafkaLane:
         worker = self._workers.least_loaded([*self.lanes.values()])
         made = KafkaLane(lane, start.offset, worker=worker, limits=self._limits)
+        made.taken = start.lost is None
         if start.source != "latest":  # which must be on record, or a restart would skip what comes until then
             made.reported = start.offset
         if start.lost is not None:

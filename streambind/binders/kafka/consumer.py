@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streambind.binders.kafka.admin import KafkaAdmin, Topic
 from streambind.binders.kafka.assignment import Assignment
+from streambind.binders.kafka.client_log import ClientLog
 from streambind.binders.kafka.client_settings import ConsumerSettings
 from streambind.binders.kafka.error_mapping import broker_error, describe, is_outage
 from streambind.binders.kafka.identity import TopicIdentities
@@ -209,7 +210,7 @@ class KafkaConsumerBinding:
         try:
             client = Consumer(
                 {**self._settings.client, "error_cb": self._on_error, "on_commit": self._on_commit},
-                logger=LOG,
+                logger=ClientLog(),
             )
         except (KafkaException, ValueError, TypeError) as exc:
             raise broker_error(exc, f"binding {target.binding}: the consumer's settings are refused") from exc

@@ -29,6 +29,7 @@ _AWAY = frozenset(
         KafkaError.REQUEST_TIMED_OUT,
         KafkaError.NOT_CONTROLLER,
         KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.BROKER_NOT_AVAILABLE,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -124,6 +125,16 @@ def broker_error(exc: BaseException, doing: str) -> StreambindError:
 def is_outage(error: KafkaError) -> bool:
     """Whether a broker cannot be reached just now; the client goes on trying by itself."""
     return error.code() in _AWAY
+
+
+def is_passing(exc: BaseException) -> bool:
+    """Whether brokers answer like this while they still agree on a topic: ask again in a moment."""
+    error = kafka_error(exc)
+    return error is not None and error.code() in (
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    )
 
 
 def unsupported(exc: BaseException) -> bool:

@@ -31,6 +31,9 @@ class TopicIdentities:
                 changed.add(name)
         return changed
 
+    def was_remade(self, name: str) -> bool:
+        return name in self._remade
+
     def known(self) -> list[str]:
         return list(self._topics)
 

@@ -165,14 +165,23 @@ class Inquiries:
         if remade:
             self._remade(remade)
         stored = {} if self._positions is None else self._positions.read(lanes)
-        starts = {lane: Start(stored[lane], "stored") for lane in lanes if lane in stored}
+        starts = {lane: self._stored(lane, stored[lane]) for lane in lanes if lane in stored}
         unknown = [lane for lane in lanes if lane not in starts]
-        fresh = self._from_the_broker([lane for lane in unknown if not asked[lane]])
+        fresh = self._from_the_broker([x for x in unknown if not asked[x] and x.destination not in remade])
         fresh.update(self._by_policy([lane for lane in unknown if lane not in fresh]))
         if self._positions is not None and (offered := {k: s for k, s in fresh.items() if s.lost is None}):
             adopted = self._positions.adopt({lane: (s.offset, s.source) for lane, s in offered.items()})
             fresh.update({lane: Start(adopted[lane], s.source) for lane, s in offered.items()})
         return {**starts, **fresh}
+
+    def _stored(self, lane: Lane, offset: int) -> Start:
+        if not self._identities.was_remade(lane.destination):
+            return Start(offset, "stored")
+        lost = PositionLostError(
+            f"binding {self._binding}: topic {lane.destination} was made anew, so the stored position {offset} of "
+            f"partition {lane.partition} means nothing; reset the position of group {self._group} and start again"
+        )
+        return Start(offset, "stored", lost)
 
     def _from_the_broker(self, lanes: Collection[Lane]) -> dict[Lane, Start]:
         committed = self._admin.committed(self._group, lanes, REQUEST_TIMEOUT_S)

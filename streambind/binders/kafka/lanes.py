@@ -55,6 +55,7 @@ class KafkaLane:
         "scheduled",
         "seeking",
         "stalled",
+        "taken",
         "worker",
     )
 
@@ -69,6 +70,7 @@ class KafkaLane:
         self.dropped = False
         self.abandoned = False
         self.paused = False
+        self.taken = True
         self.stalled: str | None = None
         self.retrying: str | None = None
         self.seeking: int | None = None

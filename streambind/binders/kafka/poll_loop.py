@@ -207,7 +207,7 @@ class PollLoop:
                 self._pause([lane])
         elif lane.paused and not self._held:
             lane.paused = False
-            self._client.resume(_named([lane]))
+            self._resume([lane])
 
     def _hold(self, held: bool) -> None:
         """Carry out `pause()` and `resume()` of the binding."""
@@ -216,14 +216,18 @@ class PollLoop:
         if held:
             self._pause(lanes)
             return
-        self._client.resume(_named(lanes))
+        self._resume(lanes)
         with self._state:
             for lane in self._assignment.lanes.values():
                 self.calls_for(lane)
 
     def _pause(self, lanes: Collection[KafkaLane]) -> None:
-        if lanes:
-            self._client.pause(_named(lanes))
+        if taken := _taken(lanes):
+            self._client.pause(taken)
+
+    def _resume(self, lanes: Collection[KafkaLane]) -> None:
+        if taken := _taken(lanes):
+            self._client.resume(taken)
 
     def _complain(self, error: KafkaError, message: KafkaMessage) -> None:
         code = error.code()
@@ -280,5 +284,5 @@ class PollLoop:
         self._assignment.abandon()
 
 
-def _named(lanes: Collection[KafkaLane]) -> list[TopicPartition]:
-    return [TopicPartition(lane.lane.destination, lane.lane.partition) for lane in lanes]
+def _taken(lanes: Collection[KafkaLane]) -> list[TopicPartition]:
+    return [TopicPartition(lane.lane.destination, lane.lane.partition) for lane in lanes if lane.taken]

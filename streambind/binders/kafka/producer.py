@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from streambind.binders.kafka.client_log import ClientLog
 from streambind.binders.kafka.client_settings import SIZE_MARGIN_BYTES, WARM_UP_MS
 from streambind.binders.kafka.error_mapping import broker_error, describe, is_outage
 from streambind.binders.kafka.sending import Result, Sending
@@ -211,7 +212,7 @@ class KafkaProducerBinding:
         try:
             return Producer(
                 {**self._settings, "error_cb": self._on_error},
-                logger=LOG,
+                logger=ClientLog(),
             )
         except (KafkaException, ValueError, TypeError) as exc:
             doing = f"binding {self._target.binding}: the producer's settings are refused"

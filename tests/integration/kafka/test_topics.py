@@ -1,0 +1,195 @@
+"""Topics: made, enlarged, refused, deleted and made anew, named by a pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from streambind.binders.kafka import KAFKA, KafkaBinder, inquiries
+from streambind.binding.binder import Lane, ProducerTarget
+from streambind.configuration.properties import ProducerProperties
+from streambind.errors import ConfigurationError, DestinationError
+from streambind.testing.eventually import eventually
+from tests.integration.kafka.bench import (
+    WITHIN_S,
+    Effects,
+    FencingStore,
+    assigned,
+    bound,
+    create_topic,
+    input_target,
+    kafka_binder,
+    output,
+    send,
+)
+
+
+@pytest.fixture
+def binder(kafka: str) -> Iterator[KafkaBinder]:
+    it = kafka_binder(kafka)
+    yield it
+    it.close(10_000)
+
+
+def partitions_of(binder: KafkaBinder, topic: str) -> int | None:
+    info = binder.describe(topic, 5000)
+    return None if info is None else info.partitions
+
+
+class TestMaking:
+    def test_an_output_makes_its_topic_with_the_partitions_asked_for(
+        self, binder: KafkaBinder, topic: str
+    ) -> None:
+        output(binder, topic, partitions=3)
+        assert partitions_of(binder, topic) == 3
+
+    def test_its_settings_are_the_ones_asked_for(self, kafka: str, binder: KafkaBinder, topic: str) -> None:
+        properties = {"topic": {"properties": {"max.message.bytes": 20_000}, "replication-factor": 1}}
+        target = ProducerTarget(
+            binding="out-x",
+            destination=topic,
+            properties=ProducerProperties(),
+            extended=KAFKA.producer_properties.model_validate(properties),
+        )
+        assert (binder.bind_producer(target).max_payload_bytes() or 0) < 20_000
+
+    def test_an_input_makes_one_partition_for_each_worker(self, binder: KafkaBinder, topic: str) -> None:
+        with bound(binder, input_target(topic, topic, concurrency=2), Effects()):
+            assert partitions_of(binder, topic) == 2
+
+    def test_the_binder_may_want_more(self, kafka: str, topic: str) -> None:
+        binder = kafka_binder(kafka, minPartitionCount=5)
+        output(binder, topic)
+        assert partitions_of(binder, topic) == 5
+        binder.close(5000)
+
+    def test_dead_letters_have_as_many_partitions_as_their_source(
+        self, kafka: str, binder: KafkaBinder, topic: str
+    ) -> None:
+        create_topic(kafka, topic, 3)
+        with bound(binder, input_target(topic, "g", enableDlq=True), Effects()):
+            assert partitions_of(binder, f"error.{topic}.g") == 3
+
+    def test_dead_letters_under_a_name_and_in_a_number_of_ones_own(
+        self, kafka: str, binder: KafkaBinder, topic: str
+    ) -> None:
+        create_topic(kafka, topic, 3)
+        target = input_target(topic, "g", enableDlq=True, dlqName=f"{topic}-dead", dlqPartitions=1)
+        with bound(binder, target, Effects()):
+            assert partitions_of(binder, f"{topic}-dead") == 1
+
+    def test_dead_letters_of_nobody_are_refused(self, binder: KafkaBinder, topic: str) -> None:
+        with pytest.raises(ConfigurationError, match="binding in-x: enableDlq needs a group"):
+            binder.bind_consumer(input_target(topic, None, enableDlq=True), Effects())
+
+
+class TestFewer:
+    def test_a_topic_that_is_too_small_stays_and_is_told(
+        self, kafka: str, binder: KafkaBinder, topic: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        create_topic(kafka, topic, 1)
+        output(binder, topic, partitions=3)
+        assert partitions_of(binder, topic) == 1
+        assert f"topic {topic} has 1 partitions, 3 were asked for" in caplog.text
+
+    def test_it_grows_where_that_is_allowed(self, kafka: str, topic: str) -> None:
+        binder = kafka_binder(kafka, autoAddPartitions=True)
+        create_topic(kafka, topic, 1)
+        output(binder, topic, partitions=3)
+        eventually(lambda: partitions_of(binder, topic) == 3, WITHIN_S, "the topic does not grow")
+        binder.close(5000)
+
+    def test_a_missing_topic_that_may_not_be_made_is_an_error(self, kafka: str, topic: str) -> None:
+        binder = kafka_binder(kafka, autoCreateTopics=False)
+        for bind in (
+            lambda: output(binder, topic),
+            lambda: binder.bind_consumer(input_target(topic, "g"), Effects()),
+        ):
+            with pytest.raises(DestinationError, match="autoCreateTopics is false") as raised:
+                bind()
+            assert raised.value.permanent
+        binder.close(5000)
+
+    def test_a_name_that_no_broker_takes_is_an_error(self, binder: KafkaBinder) -> None:
+        with pytest.raises(ConfigurationError, match="'최종' is not a topic name"):
+            output(binder, "최종")
+
+
+@pytest.mark.parametrize("policy", ["earliest", "latest"])
+def test_partitions_added_later_are_read_from_their_beginning(kafka: str, topic: str, policy: str) -> None:
+    binder = kafka_binder(kafka, autoAddPartitions=True)
+    effects = Effects()
+    quick = {"topic.metadata.refresh.interval.ms": "500"}
+    with bound(binder, input_target(topic, topic, startOffset=policy, configuration=quick), effects) as binding:
+        eventually(lambda: assigned(binding) == {0}, WITHIN_S, lambda: f"{binding.partitions()}")
+        send(output(binder, topic, partitions=2), b"x", partition=1)
+        effects.come(1, binding.partitions)
+    assert effects.offsets == {1: [0]}
+    binder.close(5000)
+
+
+def test_a_pattern_reads_every_topic_that_matches(kafka: str, binder: KafkaBinder, topic: str) -> None:
+    effects = Effects()
+    create_topic(kafka, f"{topic}-a")
+    quick = {"topic.metadata.refresh.interval.ms": "500"}
+    target = input_target(f"{topic}-.*", topic, destinationIsPattern=True, configuration=quick)
+    with bound(binder, target, effects) as binding:
+        send(output(binder, f"{topic}-a"), b"1")
+        effects.come(1, binding.partitions)
+        create_topic(kafka, f"{topic}-b")
+        send(output(binder, f"{topic}-b"), b"2")
+        effects.come(2, binding.partitions)
+
+
+class TestMadeAnew:
+    """A topic deleted and made again within a metadata refresh: the group hears nothing of it."""
+
+    @pytest.fixture(autouse=True)
+    def _look_often(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(inquiries, "COMPARE_INTERVAL_S", 0.5)
+
+    @pytest.mark.parametrize("protocol", ["classic", "consumer"])
+    def test_positions_in_a_database_stop_visibly(
+        self, kafka: str, binder: KafkaBinder, topic: str, protocol: str
+    ) -> None:
+        create_topic(kafka, topic)
+        store = FencingStore()
+        with bound(binder, input_target(topic, topic, positions=store, groupProtocol=protocol), store) as binding:
+            send(output(binder, topic), b"1", b"2")
+            store.come(2, binding.partitions)
+            _make_anew(kafka, topic)
+            send(output(binder, topic), b"new 1", b"new 2", b"new 3")
+            eventually(
+                lambda: any("PositionLostError" in (s.stalled or "") for s in binding.partitions()),
+                WITHIN_S,
+                lambda: f"{binding.partitions()}",
+            )
+            assert "made anew" in (binding.last_error() or "")
+        assert store.by_partition == {0: [b"1", b"2"]}
+        assert store.stored == {Lane(topic, 0): 2}
+
+    @pytest.mark.parametrize("protocol", ["classic", "consumer"])
+    def test_positions_at_the_broker_begin_anew(
+        self, kafka: str, binder: KafkaBinder, topic: str, protocol: str
+    ) -> None:
+        create_topic(kafka, topic)
+        effects = Effects()
+        with bound(binder, input_target(topic, topic, groupProtocol=protocol), effects) as binding:
+            send(output(binder, topic), b"1", b"2")
+            effects.come(2, binding.partitions)
+            _make_anew(kafka, topic)
+            send(output(binder, topic), b"new 1", b"new 2", b"new 3")
+            eventually(
+                lambda: {b"new 1", b"new 2", b"new 3"} <= set(effects.by_partition[0]),
+                WITHIN_S,
+                lambda: f"{effects.by_partition}, {binding.partitions()}",
+            )
+
+
+def _make_anew(brokers: str, topic: str) -> None:
+    admin = AdminClient({"bootstrap.servers": brokers})
+    admin.delete_topics([topic])[topic].result(WITHIN_S)
+    eventually(lambda: topic not in admin.list_topics(timeout=5).topics, WITHIN_S, f"{topic} does not go away")
+    create_topic(brokers, topic)
