@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
 from streambind.binders.kafka import KAFKA, EmbeddedBroker
 from streambind.binders.kafka.properties import KafkaBinderProperties
 from streambind.binders.memory import MEMORY, MemoryBinder, MemoryBroker
@@ -20,7 +23,11 @@ from streambind.testing.prefixed import PrefixedBinder
 from streambind.testing.translated import TranslatingBinder, translated
 
 _TIMEOUT_MS = 10_000
+_REACHABLE_MS = 5_000
 _SECURITY = ("security.", "sasl.", "ssl.", "bootstrap.servers")
+
+_QUICK = {"session.timeout.ms": "2000", "heartbeat.interval.ms": "100"}
+"""The embedded broker lets a group that became empty wait for a second less than the session's time-out."""
 
 
 class StandIn(Protocol):
@@ -46,8 +53,10 @@ def stand_in(broker: str) -> Iterator[StandIn]:
         if broker == "memory":
             yield MemoryStandIn(name)
         elif broker == "embedded":
-            with EmbeddedBroker() as embedded, contextlib.closing(KafkaStandIn(embedded.address, name)) as kafka:
-                yield kafka
+            with EmbeddedBroker() as embedded:
+                kafka = KafkaStandIn(embedded.address, name, consumer=_QUICK)
+                with contextlib.closing(kafka):
+                    yield kafka
         else:
             with contextlib.closing(KafkaStandIn(broker, name, prefix=f"{name}-")) as kafka:
                 kafka.require_reachable()
@@ -56,7 +65,7 @@ def stand_in(broker: str) -> Iterator[StandIn]:
 
 def memory_type(name: str) -> BinderType:
     """The memory binder, on the test's broker whatever name is configured."""
-    return replace(MEMORY, create=lambda _: MemoryBinder(MemoryBinderProperties(name=name)))
+    return replace(MEMORY, create=lambda properties: MemoryBinder(properties.model_copy(update={"name": name})))
 
 
 class MemoryStandIn:
@@ -85,12 +94,17 @@ class MemoryStandIn:
 
 
 class KafkaStandIn:
-    """Kafka binders lead to one broker. With a `prefix`, topics and groups have it there, and nowhere else."""
+    """Kafka binders lead to one broker. With a `prefix`, topics and groups have it there, and nowhere else.
+    `consumer` are settings of the client where the application has none."""
 
-    def __init__(self, address: str, name: str, *, prefix: str = "") -> None:
+    def __init__(
+        self, address: str, name: str, *, prefix: str = "", consumer: Mapping[str, str] | None = None
+    ) -> None:
         self._address = address
         self._name = name
         self._prefix = prefix
+        self._consumer = consumer or {}
+        self._is_reached = False
         self._observer = self._binder(KafkaBinderProperties())
 
     def types(self) -> Mapping[str, BinderType]:
@@ -109,12 +123,20 @@ class KafkaStandIn:
             BrokerUnavailableError: nothing answers.
         """
         try:
-            self._observer.describe(self._name, _TIMEOUT_MS)
+            self._observer.describe(self._name, _REACHABLE_MS)
+            self._is_reached = True
         except BrokerUnavailableError as error:
             raise BrokerUnavailableError(f"--streambind-broker={self._address}: {error}") from error
 
     def close(self) -> None:
+        """Let go; what the test has left on a broker that goes on is deleted there."""
         self._observer.close(_TIMEOUT_MS)
+        if self._is_reached:
+            with contextlib.suppress(KafkaException):
+                admin = AdminClient({"bootstrap.servers": self._address, "log_level": "0"})
+                names = [name for name in admin.list_topics(timeout=5).topics if name.startswith(self._prefix)]
+                for deleted in admin.delete_topics(names).values() if names else ():
+                    deleted.result(5)
 
     def _binder(self, properties: KafkaBinderProperties) -> Binder:
         """Configured security is left out: the test's broker has none."""
@@ -122,5 +144,6 @@ class KafkaStandIn:
         for name in ("configuration", "consumer_properties", "producer_properties"):
             settings: Mapping[str, str] = getattr(properties, name)
             mine[name] = {key: value for key, value in settings.items() if not key.startswith(_SECURITY)}
+        mine["consumer_properties"] = {**self._consumer, **mine["consumer_properties"]}
         binder = KAFKA.create(properties.model_copy(update=mine))
         return PrefixedBinder(binder, self._prefix) if self._prefix else binder

@@ -1,0 +1,302 @@
+"""The fixture `streams`: what it covers, what it names when something lags, and what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import create_engine
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+
+from streambind import (
+    EntityEvent,
+    Header,
+    JobType,
+    publish,
+    publishes,
+    send_to,
+    stream_listener,
+)
+from streambind.errors import ConfigurationError, DecodeError, DestinationError, LifecycleError
+from streambind.testing.applications import Applications
+from streambind.testing.streams import Streams
+
+BINDINGS = """
+spring.cloud.stream:
+  kafka.binder.brokers: nowhere:9092
+  bindings:
+    out-a: {destination: a, producer: {partitionCount: 3}}
+    in-a: {destination: a, group: g, consumer: {maxAttempts: 1}}
+    out-b: {destination: b}
+    in-b: {destination: b, group: g}
+"""
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Added(EntityEvent):
+    id: int
+
+
+@publishes("out-a", Added)
+class Thing(Base):
+    __tablename__ = "thing"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Copy(Base):
+    __tablename__ = "copy"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+@stream_listener("in-a")
+@send_to("out-b")
+def pass_on(event: Added) -> Added:
+    return event
+
+
+@stream_listener("in-b")
+def keep(event: Added, session: Session) -> None:
+    session.merge(Copy(id=event.id))
+
+
+@stream_listener("in-a")
+def refuse(event: Added) -> None:
+    raise ValueError(f"no {event.id}")
+
+
+@pytest.fixture(params=["memory", "embedded", "kafka"])
+def streambind_broker(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue("kafka") if request.param == "kafka" else request.param)
+
+
+on_memory = pytest.mark.parametrize("streambind_broker", ["memory"])
+
+
+def test_settle_waits_for_chains_of_listeners(streams: Streams, stream_application: Applications) -> None:
+    application = stream_application(BINDINGS, include=[Thing, pass_on, keep], metadata=Base.metadata)
+    with streams.run(application):
+        for number in range(1, 21):
+            with application.sessions.begin() as session:
+                session.add(Thing(id=number))
+        streams.settle()
+        with application.sessions() as session:
+            assert session.query(Copy).count() == 20
+    assert {event.id for event in streams.published("out-a", Added)} == set(range(1, 21))
+    assert {record.partition for record in streams.records("out-a")} == {0, 1, 2}
+    assert len(streams.records("out-b")) == 20
+
+
+def test_settle_waits_for_messages_of_the_bridge(streams: Streams, stream_application: Applications) -> None:
+    application = stream_application(BINDINGS, include=[pass_on, keep], metadata=Base.metadata)
+    with streams.run(application):
+        for number in range(50):
+            application.bridge.send("out-a", {"jobType": "INSERT", "id": number}, key=number)
+        streams.settle()
+        with application.sessions() as session:
+            assert session.query(Copy).count() == 50
+
+
+def test_dead_letters_arrive_where_the_configuration_says(
+    streams: Streams, stream_application: Applications
+) -> None:
+    seen: list[tuple[int, str]] = []
+
+    @stream_listener("in-dead")
+    def bury(event: Added, topic: Annotated[str, Header("x-original-topic")]) -> None:
+        seen.append((event.id, topic))
+
+    configuration = """
+spring.cloud.stream:
+  kafka.bindings.in-a.consumer.enableDlq: true
+  bindings:
+    out-a: {destination: a, producer: {partitionCount: 3}}
+    in-a: {destination: a, group: g, consumer: {maxAttempts: 1}}
+    in-dead: {destination: error.a.g, group: undertaker}
+"""
+    application = stream_application(configuration, include=[refuse, bury])
+    with streams.run(application):
+        for number in range(9):
+            application.bridge.send("out-a", {"jobType": "INSERT", "id": number}, key=number)
+        streams.settle()
+    assert sorted(seen) == [(number, "a") for number in range(9)]
+
+
+def test_settle_names_the_reason_when_a_partition_has_stopped(
+    streams: Streams, stream_application: Applications
+) -> None:
+    application = stream_application(BINDINGS, include=[refuse, Thing], metadata=Base.metadata)
+    with streams.run(application), application.sessions.begin() as session:
+        session.add(Thing(id=5))
+        session.commit()
+        expected = r"(?s)will not settle.*in-a: a\[\d\] is at 0, its end is 1; stalled: .*ValueError.*no 5"
+        with pytest.raises(AssertionError, match=expected):
+            streams.settle()
+
+
+@on_memory
+def test_settle_names_binding_and_position_when_an_input_is_paused(
+    streams: Streams, stream_application: Applications
+) -> None:
+    application = stream_application(BINDINGS, include=[keep], metadata=Base.metadata)
+    with streams.run(application):
+        streams.settle()
+        binding: Any = application.binding("in-b")
+        binding.pause()
+        application.bridge.send("out-b", {"jobType": "INSERT", "id": 1}).result()
+        with pytest.raises(AssertionError, match=r"in-b \(paused\): b\[0\] is at 0, its end is 1"):
+            streams.settle(within_s=0.1)
+        binding.resume()
+        streams.settle()
+
+
+@on_memory
+def test_settle_names_the_outbox_when_nobody_relays(streams: Streams, stream_application: Applications) -> None:
+    configuration = f"{BINDINGS}streambind.outbox.relay: false\n"
+    application = stream_application(configuration, include=[Thing], metadata=Base.metadata)
+    with streams.run(application):
+        with application.sessions.begin() as session:
+            session.add_all([Thing(id=1), Thing(id=2)])
+        expected = r"outbox of sqlite.*: 2 messages wait \(none of the applications has a relay\)"
+        with pytest.raises(AssertionError, match=expected):
+            streams.settle(within_s=0.1)
+
+
+@on_memory
+def test_settle_gives_up_when_messages_go_in_a_circle(streams: Streams, stream_application: Applications) -> None:
+    @stream_listener("in-a")
+    @send_to("out-a")
+    def again(event: Added) -> Added:
+        return event
+
+    application = stream_application(BINDINGS, include=[again])
+    with streams.run(application):
+        application.bridge.send("out-a", {"jobType": "INSERT", "id": 1}).result()
+        with pytest.raises(AssertionError, match="not settled within"):
+            streams.settle(within_s=0.3)
+
+
+@on_memory
+def test_run_refuses_an_application_that_runs_already(streams: Streams, stream_application: Applications) -> None:
+    application = stream_application(BINDINGS.replace("kafka.binder.brokers: nowhere:9092", ""), include=[keep])
+    with streams.run(application), pytest.raises(LifecycleError, match="runs already, on a broker"):
+        streams.run(application).__enter__()
+    assert not application.is_running
+
+
+@on_memory
+def test_run_raises_what_a_failing_start_raises_and_restores_the_binders(
+    streams: Streams, stream_application: Applications
+) -> None:
+    configuration = f"{BINDINGS}spring.cloud.stream.kafka.binder.autoCreateTopics: false\n"
+    application = stream_application(configuration, include=[keep])
+    before = application.use_binders({})
+    application.use_binders(before)
+    with pytest.raises(DestinationError, match="does not exist"):
+        streams.run(application).__enter__()
+    assert not application.is_running
+    assert application.use_binders({}) is before
+
+
+def test_what_a_test_forgets_to_stop_is_stopped_with_it(
+    streams: Streams, stream_application: Applications
+) -> None:
+    before = set(threading.enumerate())
+    application = stream_application(BINDINGS, include=[keep])
+    streams.run(application).__enter__()
+    streams.close()
+    assert not application.is_running
+    left = [thread.name for thread in set(threading.enumerate()) - before]
+    assert not [name for name in left if not name.startswith("streambind-embedded")]
+
+
+@on_memory
+def test_published_names_what_is_wrong(streams: Streams, stream_application: Applications) -> None:
+    application = stream_application(BINDINGS, include=[Thing])
+    with streams.run(application):
+        application.bridge.send("out-b", "text").result()
+        application.bridge.send("out-b", None, key="k").result()
+    with pytest.raises(DecodeError, match="not a Added"):
+        streams.published("out-b", Added)
+    assert [record.payload for record in streams.records("out-b")] == [b"text", None]
+    with pytest.raises(ConfigurationError, match=r"no binding|has a binding 'out-c'; bindings: in-a, in-b, out-a"):
+        streams.published("out-c", Added)
+
+
+@on_memory
+def test_events_of_ones_own_are_published_too(streams: Streams, stream_application: Applications) -> None:
+    application = stream_application(BINDINGS, include=[])
+    with streams.run(application):
+        with application.sessions.begin() as session:
+            publish(session, "out-b", Added(id=7, job_type=JobType.INSERT), key="7")
+        streams.settle()
+    assert [event.id for event in streams.published("out-b", Added)] == [7]
+
+
+def test_an_application_runs_on_the_tests_event_loop_when_entered_async(
+    streams: Streams, stream_application: Applications, tmp_path: Any
+) -> None:
+    loops: set[asyncio.AbstractEventLoop] = set()
+
+    @stream_listener("in-a")
+    async def copy(event: Added, session: AsyncSession) -> None:
+        loops.add(asyncio.get_running_loop())
+        await session.merge(Copy(id=event.id))
+
+    async def main() -> None:
+        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'async.db'}")
+        sessions = async_sessionmaker(engine)
+        application = stream_application(BINDINGS, include=[Thing, copy], database=sessions)
+        async with engine.begin() as connection:
+            await connection.run_sync(Base.metadata.create_all)
+        async with streams.run(application):
+            async with sessions.begin() as session:
+                session.add(Thing(id=3))
+            with pytest.raises(LifecycleError, match="to_thread"):
+                streams.settle()
+            await asyncio.to_thread(streams.settle)
+            async with sessions() as session:
+                assert await session.get(Copy, 3) is not None
+        assert loops == {asyncio.get_running_loop()}
+        await engine.dispose()
+
+    asyncio.run(main())
+    assert [event.id for event in streams.published("out-a", Added)] == [3]
+
+
+@on_memory
+def test_a_prepared_application_is_started_by_the_web_application(
+    streams: Streams, stream_application: Applications
+) -> None:
+    application = stream_application(BINDINGS, include=[Thing], metadata=Base.metadata)
+    api = FastAPI(lifespan=application.lifespan)
+
+    @api.post("/things/{number}")
+    def add(number: int) -> None:
+        with application.sessions.begin() as session:
+            session.add(Thing(id=number))
+
+    async def main() -> None:
+        web = httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://test")
+        async with api.router.lifespan_context(api), web:
+            assert (await web.post("/things/8")).status_code == 200
+            await asyncio.to_thread(streams.settle)
+
+    with streams.prepare(application):
+        asyncio.run(main())
+    assert [event.id for event in streams.published("out-a", Added)] == [8]
+    assert not application.is_running
+
+
+def test_the_sessionmaker_of_the_test_may_be_given(stream_application: Applications, tmp_path: Any) -> None:
+    sessions = sessionmaker(create_engine(f"sqlite:///{tmp_path / 'own.db'}"))
+    assert stream_application(BINDINGS, include=[Thing], database=sessions).sessions is sessions
