@@ -71,14 +71,14 @@ def read_environment(
     """
     flat, findings = Flat(), list[Finding]()
     unmatched: list[str] = []
-    for variable, text in sorted(environ.items()):
+    for variable, text in sorted(environ.items(), key=_rank):
         names = _meant(variable, root, declared)
         origin = Origin(f"environment variable {variable}")
         if len(names) > 1:
             ways = " or ".join(f"'{dotted(name)}'" for name in names)
             findings.append(Finding(Severity.ERROR, f"ambiguous: it can mean {ways}", origin))
         elif names:
-            _keep(flat, findings, variable, Value(names[0], text, origin, origin))
+            _keep(flat, findings, Value(names[0], text, origin, origin))
         elif _is_ours(variable) and not _meant(variable, root, inactive):
             unmatched.append(variable)
     for variable in filter(environ.get, _UNREAD):
@@ -91,15 +91,15 @@ def read_environment(
     return flat, findings
 
 
-def _keep(flat: Flat, findings: list[Finding], variable: str, value: Value) -> None:
-    """Of two variables for one name (`..._INX_GROUP`, `..._IN_X_GROUP`), the one that Spring asks first."""
+def _keep(flat: Flat, findings: list[Finding], value: Value) -> None:
     other = flat.add(value)
-    if other is None:
-        return
-    if have_different_roots(value.name, other.name):
+    if other is not None and have_different_roots(value.name, other.name):
         findings.append(same_key(value, other))
-    elif variable == environment_variables(value.name)[0]:
-        flat.values[identity(value.name)] = value
+
+
+def _rank(item: tuple[str, str]) -> tuple[bool, str]:
+    """Of two variables for one name, Spring asks for `INX_GROUP` before `IN_X_GROUP`, and for `inx_group` last."""
+    return item[0].islower(), item[0].upper()
 
 
 def _is_ours(variable: str) -> bool:
@@ -111,9 +111,6 @@ def _meant(variable: str, root: Group, declared: Declared) -> list[Name]:
     if tokens[0].lower() not in root.members:
         return []
     names = {identity(name): name for name in _Matcher(declared).match(tokens, root, ())}
-    if len(names) > 1:
-        exact = {k: n for k, n in names.items() if variable in environment_variables(n)}
-        names = exact or names
     return list(names.values())
 
 

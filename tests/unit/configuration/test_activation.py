@@ -55,7 +55,7 @@ def test_both_spellings_in_one_document_are_an_error(configured: Configured) -> 
 
 def test_a_file_of_a_profile_wins_over_the_main_file(configured: Configured) -> None:
     main = """
-    spring.profiles.active: a,b
+    spring.profiles.active: b,a
     streambind: {instanceCount: 1, bindings: {in-x: {group: main}}}
     ---
     spring.config.activate.on-profile: a
@@ -68,8 +68,8 @@ def test_a_file_of_a_profile_wins_over_the_main_file(configured: Configured) -> 
         c="streambind.bindings.in-c.group: c",
     )
     assert shown(configuration) == []
-    assert configuration.active_profiles == ("a", "b")
-    assert configuration.properties.instance_count == 4
+    assert configuration.active_profiles == ("b", "a")
+    assert configuration.properties.instance_count == 3
     assert configuration.inactive_bindings == {"in-z": ("z",), "in-c": ("c",)}
 
 
@@ -112,7 +112,9 @@ def test_another_default_profile_is_taken_when_none_is_active(configured: Config
 @pytest.mark.parametrize("key", ["active", "default", "include", "group.x"])
 def test_a_document_for_a_profile_cannot_choose_profiles(configured: Configured, key: str) -> None:
     text = f"streambind: {{}}\n---\nspring.config.activate.on-profile: a\nspring.profiles.{key}: b\n"
-    assert shown(configured(text)) == [
+    configuration = configured(text)
+    assert configuration.active_profiles == ("default",)
+    assert shown(configuration) == [
         f"application.yaml:4:{17 if key != 'group.x' else 23}  error  'spring.profiles.{key}' stands in a document"
         " that a profile activates; move it to one without"
     ]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from streambind.configuration.environment import Declared, read_arguments, read_environment
 from streambind.configuration.names import dotted
-from streambind.configuration.shape import environment
+from streambind.configuration.shape import Group, Leaf, Member, environment
 from tests.unit.configuration.conftest import Configured, shown
 from tests.unit.configuration.fake_binder import MODELS, FakeBinderProperties, FakeConsumerProperties
 
@@ -21,6 +21,7 @@ spring.cloud.stream:
     in-a: {group: g}
     in-aGroup: {}
 """
+NOTHING = Declared({}, lambda path: ())
 ROOT = environment(MODELS.values())
 
 
@@ -72,22 +73,30 @@ def test_the_binding_of_a_binder_is_found(configured: Configured) -> None:
 
 
 def test_of_two_spellings_the_first_of_spring_wins(configured: Configured) -> None:
-    name = "SPRING_CLOUD_STREAM_BINDINGS_"
-    environ = {f"{name}IN_A_DESTINATION": "second", f"{name}INA_DESTINATION": "first"}
-    assert configured(FILE, environ=environ).properties.bindings["in-a"].destination == "first"
+    names = ["BINDINGS_INA_DESTINATION", "BINDINGS_IN_A_DESTINATION"]
+    names = [f"STREAMBIND_{name}" for name in names]
+    names += [name.lower() for name in names]
+    for i in range(len(names)):
+        environ = {name: name for name in names[i:]}
+        assert configured(FILE, environ=environ).properties.bindings["in-a"].destination == names[i]
 
 
-def test_a_name_that_fits_twice_is_settled_by_the_exact_spelling(configured: Configured) -> None:
-    configuration = configured(FILE, environ={"STREAMBIND_BINDINGS_IN_A_GROUP": "x"})
+def test_a_name_that_begins_another_is_kept_apart(configured: Configured) -> None:
+    environ = {"STREAMBIND_BINDINGS_IN_A_GROUP": "a", "STREAMBIND_BINDINGS_IN_A_GROUP_GROUP": "b"}
+    configuration = configured(FILE, environ=environ)
     assert shown(configuration) == []
-    assert configuration.properties.bindings["in-a"].group == "x"
+    assert configuration.properties.bindings["in-a"].group == "a"
+    assert configuration.properties.bindings["in-aGroup"].group == "b"
 
 
-def test_a_variable_with_two_meanings_is_an_error(configured: Configured) -> None:
-    text = "streambind.bindings: {a: {}, b: {}}\nstreambind.kafka.binder.configuration: {}\n"
-    text += "streambind.binders: {a: {environment: {}}, a-b: {}}\n"
-    configuration = configured(text, environ={"STREAMBIND_BINDERS_A_B_TYPE": "kafka"})
-    assert configuration.properties.binders["a-b"].type == "kafka"
+def test_a_variable_with_two_meanings_is_an_error() -> None:
+    left = Group().with_members([Member("bc", Leaf())])
+    right = Group().with_members([Member("c", Leaf())])
+    ours = Group().with_members([Member("a", left), Member("ab", right)])
+    root = Group(open=True).with_members([Member("streambind", ours)])
+    flat, findings = read_environment({"STREAMBIND_A_B_C": "1"}, root, NOTHING, inactive=NOTHING)
+    assert flat.values == {}
+    assert [f.text for f in findings] == ["ambiguous: it can mean 'streambind.a.bc' or 'streambind.ab.c'"]
 
 
 def test_variables_that_name_nothing_are_warnings_with_a_hint(configured: Configured) -> None:
@@ -140,7 +149,6 @@ def test_arguments_are_names_with_two_dashes() -> None:
     assert {dotted(v.name): v.value for v in flat.values.values()} == {"a.b": "x=y", "flag": "", "list[0]": "q"}
 
 
-NOTHING = Declared({}, lambda path: ())
 NAMES = st.from_regex(r"(SPRING_CLOUD_STREAM|STREAMBIND|spring)(_[A-Z0-9]{0,12}){0,6}", fullmatch=True)
 
 
