@@ -16,6 +16,7 @@ import click
 
 from streambind.cli.demo_services import DemoError, Service, embedded_broker, web_service
 from streambind.cli.demo_story import Story, say, waiting
+from streambind.cli.failures import until_interrupted
 from streambind.cli.output import FAILED, err, line, write, write_error
 from streambind.cli.tail import kafka_at
 from streambind.cli.target import BROKER_TIMEOUT_MS
@@ -42,8 +43,9 @@ def demo(brokers: str | None, keep: bool) -> None:
     Exit code 0 only if every answer was right.
     """
     with contextlib.ExitStack() as stack:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _end)
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), _end)
         story: Story | None = None
         began = time.monotonic()
         try:
@@ -107,7 +109,7 @@ def _keep(story: Story) -> None:
     write("\nThe services run until Ctrl-C. Try:")
     for command in _curl_lines(story.category.url, story.lecture.url):
         write("  {}", command)
-    with contextlib.suppress(KeyboardInterrupt):
+    with until_interrupted():
         threading.Event().wait()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from streambind.cli.output import AWAY, FAILED, INTERRUPTED, PIPE_CLOSED, print_findings, write_error
+from streambind.cli.output import AWAY, FAILED, INTERRUPTED, PIPE_CLOSED, err, print_findings, write_error
 from streambind.errors import (
     BrokerUnavailableError,
     ConfigurationError,
@@ -40,6 +40,7 @@ def told() -> Iterator[None]:
         _drop_output()
         raise SystemExit(PIPE_CLOSED) from None
     except KeyboardInterrupt:
+        _end_line()
         raise SystemExit(INTERRUPTED) from None
     except (StreambindError, SQLAlchemyError) as error:
         raise SystemExit(_tell(error)) from error
@@ -47,13 +48,28 @@ def told() -> Iterator[None]:
 
 def _tell(error: StreambindError | SQLAlchemyError) -> int:
     if isinstance(error, ConfigurationError) and error.findings:
-        print_findings(error.findings)
+        print_findings(error.findings, err)
         return FAILED
     if isinstance(error, SQLAlchemyError):
         write_error(f"the database refused: {describe(error)}")
         return AWAY if is_database_trouble(error) else FAILED
     write_error(error)
     return AWAY if isinstance(error, _AWAY) else FAILED
+
+
+@contextlib.contextmanager
+def until_interrupted() -> Iterator[None]:
+    """For what is meant to end by Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _end_line()
+
+
+def _end_line() -> None:
+    """A terminal has shown ^C; the prompt belongs on the next line."""
+    if err.is_terminal:
+        err.print()
 
 
 def _drop_output() -> None:

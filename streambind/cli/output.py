@@ -132,15 +132,15 @@ def _block(columns: Sequence[str], row: Sequence[Text]) -> RenderableType:
     return Group(heading, grid)
 
 
-def print_findings(findings: Sequence[Finding]) -> None:
+def print_findings(findings: Sequence[Finding], screen: Screen = out) -> None:
     """One aligned line per finding, then the counts."""
     width = max((len(str(finding.origin)) for finding in findings if finding.origin), default=0)
     for finding in findings:
         colour = "red" if finding.severity is Severity.ERROR else "yellow"
         place = f"{visible(finding.origin):<{width}}  " if finding.origin else ""
-        write(f"{{}}[{colour}]{{}}[/]  {{}}", place, f"{finding.severity:<7}", finding.text)
+        screen.print(line(f"{{}}[{colour}]{{}}[/]  {{}}", place, f"{finding.severity:<7}", finding.text))
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
-    write("{}, {}", count(errors, "error"), count(len(findings) - errors, "warning"))
+    screen.print(line("{}, {}", count(errors, "error"), count(len(findings) - errors, "warning")))
 
 
 def count(number: int, noun: str) -> str:

@@ -52,7 +52,9 @@ def run(application: str, settings: tuple[str, ...], log_level: str) -> None:
 def _log(level: str) -> None:
     """Log to standard error, unless the application's module has set up logging of its own by then."""
     if err.is_terminal:
-        handler: logging.Handler = _TerminalHandler(console=err, show_path=False, markup=False)
+        handler: logging.Handler = _TerminalHandler(
+            console=err, show_path=False, log_time_format="%H:%M:%S", omit_repeated_times=False
+        )
         handler.setFormatter(_VisibleFormatter("%(message)s"))
     else:
         handler = logging.StreamHandler()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import click
 from rich.console import Group, RenderableType
 from rich.live import Live
 
-from streambind.cli.failures import UnreachableError
+from streambind.cli.failures import UnreachableError, until_interrupted
 from streambind.cli.output import FAILED, json_option, line, out, print_json, print_json_line, show
 from streambind.cli.status_fetch import fetch_health
 from streambind.cli.status_outside import outside
@@ -83,7 +82,7 @@ def _look(target: str) -> Callable[[], Report]:
 
 def _watch(look: Callable[[], Report], as_json: bool) -> None:
     """Until Ctrl-C, which is how it is meant to end. What does not answer is said, and asked again."""
-    with contextlib.suppress(KeyboardInterrupt):
+    with until_interrupted():
         if as_json or not out.is_terminal:
             while True:
                 _print_once(look, as_json)

@@ -11,6 +11,7 @@ import click
 
 from streambind.binders.kafka import KAFKA
 from streambind.binding.binder import Binder
+from streambind.cli.failures import until_interrupted
 from streambind.cli.output import err, json_option, line
 from streambind.cli.tail_view import print_message, show_message
 from streambind.cli.target import BROKER_TIMEOUT_MS, CLOSE_TIMEOUT_MS, broker_named, has_configuration, resolve
@@ -56,7 +57,7 @@ def tail(
     show: Callable[[Message], None] = print_message
     if not as_json:
         show = lambda message: show_message(message, all_headers=all_headers)  # noqa: E731
-    with _binder(location, brokers, binder_name) as binder, contextlib.suppress(KeyboardInterrupt):
+    with _binder(location, brokers, binder_name) as binder, until_interrupted():
         messages = _messages(binder, destination, from_beginning=from_beginning, follow=not no_follow)
         for message in islice(messages, lines):
             show(message)

@@ -89,7 +89,7 @@ def test_settings_of_the_command_line_arrive(service: Shell, broker: EmbeddedBro
 def test_a_wrong_setting_shows_its_finding(service: Shell) -> None:
     result = service.run("run", "service_app:make", "--streambind.nonsense=1")
     assert result.returncode == 1
-    assert "command line  error" in result.stdout
+    assert "command line  error" in result.stderr
     assert "Traceback" not in result.stdout + result.stderr
 
 

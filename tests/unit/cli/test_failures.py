@@ -52,7 +52,7 @@ def test_findings_are_listed() -> None:
     finding = Finding(Severity.ERROR, "no such thing", Origin("a.yaml", 3, 5))
     result = _after(ConfigurationError("the configuration has 1 error", [finding]))
     assert result.exit_code == 1
-    assert result.stdout == "a.yaml:3:5  error    no such thing\n1 error, 0 warnings\n"
+    assert result.stderr == "a.yaml:3:5  error    no such thing\n1 error, 0 warnings\n"
 
 
 def test_a_database_that_is_away_is_told_from_one_that_refuses() -> None:
