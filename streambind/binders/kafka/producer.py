@@ -173,11 +173,12 @@ class KafkaProducerBinding:
                 self._sending.discard(alone)
 
     def _poll(self) -> None:
-        client = self._client
         while not self._closing.is_set():
-            client.poll(_POLL_S)
-            client = self._client
-        client.poll(0)
+            try:
+                self._client.poll(_POLL_S)
+            except KafkaException as exc:
+                self._break(describe(exc.args[0]))
+                self._closing.wait(_POLL_S)  # the next send brings a new client
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal() or error.code() == KafkaError._FATAL:
