@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, delete, select, update
 
+from streambind.outbound.relay_transaction import begin
 from streambind.persistence.database import Database
 from streambind.persistence.tables import SHARDS
 
@@ -127,7 +128,7 @@ class Leases:
         self._database.run(work)
 
     def _round(self, connection: Connection, busy: Collection[int]) -> LeasePlan:
-        bound_idle_time(connection, self._lease_ms)
+        begin(connection, self._lease_ms)
         rows, now_ms = self._read(connection)
         # The rows are locked from here on (SQLite: the database is): the plan is what happens.
         plan = plan_round(rows, self._owner, now_ms, busy)
@@ -161,10 +162,3 @@ class Leases:
         if shards:
             chosen = self._table.c.shard.in_(shards)
             connection.execute(update(self._table).where(chosen).values(owner=owner, expires_ms=expires_ms))
-
-
-def bound_idle_time(connection: Connection, limit_ms: int) -> None:
-    """Let PostgreSQL end this transaction if the process stands still in it (a stopped process, a dead host):
-    its row locks would hold up every other relay."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {int(limit_ms)}")

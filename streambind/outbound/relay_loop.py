@@ -12,6 +12,7 @@ from streambind.configuration.properties import OutboxProperties
 from streambind.failpoints import failpoint
 from streambind.outbound.back_off import BackOff
 from streambind.outbound.lease import Leases
+from streambind.outbound.relay_floor import Floor
 from streambind.outbound.relay_lane import Producers
 from streambind.outbound.relay_lanes import Lanes
 from streambind.outbound.relay_outcome import Blocked, RelayOutcome
@@ -52,6 +53,7 @@ class RelayLoop:
         self._rows = OutboxRows(
             database, owner, batch_size=properties.batch_size, idle_limit_ms=properties.lease_ms
         )
+        self._floor = Floor(database, clock=clock)
         self._pace = Pace(longest_poll_s=properties.poll_interval_ms / 1000)
         self._back_off = BackOff()
         self._retry_at = 0.0
@@ -114,6 +116,8 @@ class RelayLoop:
         if rows and self._source is not None:
             failpoint("relay.after_select")
             self.lanes.dispatch(rows, self._source, self.leases.valid_until)
+        if self._floor.wants_look():
+            self._database.run(self._floor.look)
         if self.leases.retiring and not self.leases.retiring & self._busy_shards():
             self._renew()
         return self._pause()
@@ -132,7 +136,8 @@ class RelayLoop:
         gained = self.leases.round(self._busy_shards())
 
         def survey(connection: Connection) -> tuple[Source, tuple[int, int]]:
-            return self._rows.source(connection), self._rows.backlog(connection)
+            self._rows.begin(connection)
+            return self._rows.source(connection), self._rows.backlog(connection, self._floor.value)
 
         self._source, (self.backlog, self.blocked) = self._database.run(survey)
         if gained:
@@ -158,17 +163,19 @@ class RelayLoop:
 
         def work(connection: Connection) -> tuple[bool, list[Blocked], list[OutboxRow]]:
             newly_blocked: list[Blocked] = []
+            self._rows.begin(connection)
             if outcomes:
                 deleted, newly_blocked = self._rows.settle(connection, delivered, blocked)
                 if deleted < len(delivered):
                     return True, newly_blocked, []
-            return False, newly_blocked, self._rows.read(connection, shards, excluded)
+            return False, newly_blocked, self._rows.read(connection, shards, excluded, above)
 
-        began = self._clock()
+        above, began = self._floor.for_read(), self._clock()
         dispossessed, newly_blocked, rows = self._database.run(work)
         now = self._clock()
         del self._outcomes[: len(outcomes)]
         if delivered:
+            self._floor.has_deleted(max(row.id for row in delivered))
             failpoint("relay.after_delete")
         _report_blocked(newly_blocked)
         if dispossessed:
@@ -178,6 +185,7 @@ class RelayLoop:
             return []
         if read:
             full = len(rows) >= limit
+            self._floor.has_read(above, now - began)
             self._pace.has_read(now, self.lanes, rows=len(rows), full=full, took_s=now - began)
             if not full:
                 self.lanes.forget_trouble(idle - {row.destination for row in rows})

@@ -22,8 +22,8 @@ from sqlalchemy import (
     union_all,
 )
 
-from streambind.outbound.lease import bound_idle_time
 from streambind.outbound.relay_outcome import NO_KEY, Blocked
+from streambind.outbound.relay_transaction import begin
 from streambind.outbound.wire_message import OutboxRow, Source
 from streambind.persistence.database import Database
 from streambind.persistence.tables import SHARDS
@@ -53,14 +53,20 @@ class OutboxRows:
         self._owned = select(self._lease.c.shard).where(running)
         self._delete_ids = delete(self._outbox).where(_one_of(self._outbox.c.id, self._dialect.name))
 
-    def read(self, connection: Connection, shards: Collection[int], excluded: Collection[str]) -> list[OutboxRow]:
-        """The oldest rows of `shards` in the order of their ids, at most `limit`, without blocked keys and
-        without the destinations of `excluded`. `limit` follows the size of what was read, so that rows of a
-        megabyte do not fill the memory."""
+    def begin(self, connection: Connection) -> None:
+        """To be called first in each transaction."""
+        begin(connection, self._idle_limit_ms)
+
+    def read(
+        self, connection: Connection, shards: Collection[int], excluded: Collection[str], above: int = 0
+    ) -> list[OutboxRow]:
+        """The oldest rows of `shards` in the order of their ids, at most `limit`, with ids above `above`, without
+        blocked keys and the destinations of `excluded`. `limit` follows the size of what was read, so that rows
+        of a megabyte do not fill the memory."""
         if not shards:
             return []
         statement = self._statement(frozenset(shards), bool(excluded))
-        parameters: dict[str, object] = {"at_most": self.limit}
+        parameters: dict[str, object] = {"at_most": self.limit, "above": above}
         if excluded:
             parameters["excluded"] = sorted(excluded)
         rows = [OutboxRow(*row) for row in connection.execute(statement, parameters)]
@@ -77,7 +83,6 @@ class OutboxRows:
 
         Returns how many rows were deleted, and which keys are newly blocked.
         """
-        bound_idle_time(connection, self._idle_limit_ms)
         owned = set(connection.scalars(self._owned))
         ids = [row.id for row in delivered if row.shard in owned]
         deleted = connection.execute(self._delete_ids, {"ids": ids}).rowcount if ids else 0
@@ -88,9 +93,9 @@ class OutboxRows:
         row = connection.execute(select(self._source.c.source_id, self._source.c.epoch)).one()
         return Source(*row)
 
-    def backlog(self, connection: Connection) -> tuple[int, int]:
-        """Rows in the outbox, counted up to 100 000, and blocked keys."""
-        some = select(self._outbox.c.id).limit(_COUNTED).subquery()
+    def backlog(self, connection: Connection, above: int = 0) -> tuple[int, int]:
+        """Rows in the outbox above an id, counted up to 100 000, and blocked keys."""
+        some = select(self._outbox.c.id).where(self._outbox.c.id > above).limit(_COUNTED).subquery()
         rows = connection.scalar(select(func.count()).select_from(some))
         blocked = connection.scalar(select(func.count()).select_from(self._blocked))
         return int(rows or 0), int(blocked or 0)
@@ -108,13 +113,13 @@ class OutboxRows:
         o, b = self._outbox.c, self._blocked.c
         columns = (o.id, o.shard, o.binding, o.destination, o.key, o.seq, o.event_id, o.payload, o.headers)
         at_most = bindparam("at_most", type_=Integer)
-        # Not NOT EXISTS: PostgreSQL makes a join of that and, if it last saw the outbox empty, sorts a long
-        # backlog for each read. Nor IS NULL: it takes that for rare, and the limit for out of reach. This it
-        # takes for common, and walks along the ids until the limit.
+        # A scalar subquery, because PostgreSQL makes a join of NOT EXISTS, over the whole backlog at worst. And
+        # not IS NULL: it takes that for rare, and the limit for out of reach.
         blocked = select(literal(1)).where(
             b.destination == o.destination, b.key == func.coalesce(o.key, literal(NO_KEY))
         )
-        every = select(*columns).where(func.coalesce(blocked.scalar_subquery(), 0) != 1)
+        above = o.id > bindparam("above", type_=BigInteger)
+        every = select(*columns).where(above, func.coalesce(blocked.scalar_subquery(), 0) != 1)
         if excluding:
             every = every.where(o.destination.not_in(bindparam("excluded", expanding=True)))
         if len(shards) == SHARDS:

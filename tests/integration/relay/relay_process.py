@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, func, select
 
@@ -62,15 +62,13 @@ def _delete_when_read() -> None:
     """The mutant: what is read is deleted in the same transaction, before it is sent."""
     read = OutboxRows.read
 
-    def read_and_delete(
-        self: OutboxRows, connection: Connection, shards: Collection[int], excluded: Collection[str]
-    ) -> list[OutboxRow]:
-        rows = read(self, connection, shards, excluded)
+    def read_and_delete(self: OutboxRows, connection: Connection, *arguments: object) -> list[OutboxRow]:
+        rows = read(self, connection, *arguments)  # type: ignore[arg-type]
         if rows:
             connection.execute(self._delete_ids, {"ids": [row.id for row in rows]})
         return rows
 
-    OutboxRows.read = read_and_delete  # type: ignore[method-assign]
+    OutboxRows.read = read_and_delete  # type: ignore[method-assign, assignment]
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import insert
@@ -16,6 +17,8 @@ from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
 from streambind.persistence.tables import SHARDS
 from tests.integration.relay.commits import backlog, commit, commit_keys, event
+from tests.integration.relay.conftest import StartRelay
+from tests.integration.relay.wire import Wire
 
 ALL = frozenset(range(SHARDS))
 
@@ -125,6 +128,36 @@ def test_postgresql_walks_along_an_index_though_it_last_saw_the_outbox_empty(
     assert max(read) <= 500, plan
 
 
+def test_postgresql_does_not_keep_the_plan_of_an_empty_outbox(
+    still_postgres: Database, start_relay: StartRelay
+) -> None:
+    """Drivers prepare statements after some runs, and the server keeps the plan: here while there is nothing."""
+    wire, before = Wire(), _whole_scans(still_postgres)
+    relay = start_relay(still_postgres, wire.producer, batch_size=100)
+    for n in range(30):
+        commit(still_postgres, [event(b"%d" % n)])
+        relay.wake()
+        assert wire.wait_for(lambda n=n: len(wire.log) == n + 1)  # type: ignore[misc]
+    _fill(still_postgres, 5000)
+    relay.wake()
+
+    assert wire.wait_for(lambda: len(wire.log) == 5030)
+    relay.stop(10_000)
+    assert _whole_scans(still_postgres) == before
+
+
+def _whole_scans(database: Database) -> int:
+    """How often the outbox was read from one end to the other, by whom ever."""
+    database.dispose()  # what a connection knows is counted at the latest when it closes
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("SELECT pg_stat_clear_snapshot()")
+        return int(
+            connection.exec_driver_sql(
+                "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'sb_outbox'"
+            ).scalar_one()
+        )
+
+
 def _fill(database: Database, rows: int) -> None:
     """Many rows, quickly."""
     _alone(
@@ -135,7 +168,7 @@ def _fill(database: Database, rows: int) -> None:
     )
 
 
-def _alone(database: Database, statement: str) -> list[str]:
+def _alone(database: Database, statement: str) -> list[Any]:
     """Run one statement outside a transaction; the first column of its rows."""
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         done = connection.exec_driver_sql(statement.replace("%", "%%"))
