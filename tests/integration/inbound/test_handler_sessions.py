@@ -171,6 +171,23 @@ def test_ordinary_handlers_run_once_per_message(
     assert calls == [1, 2, 3, 4]
 
 
+def test_handlers_that_roll_back_run_twice_for_one_batch_only(any_service: Service) -> None:
+    calls: list[int] = []
+
+    def counted(event: Event, session: Session) -> None:
+        calls.append(event.number)
+        rolls_back_then_works(event, session)
+
+    plan = any_service.keeping(counted)
+    plan.deliver(things(2))
+    assert calls == [1, 1, 2]
+    calls.clear()
+
+    plan.deliver(ListBatch(things(4).records[2:], start=2))
+
+    assert calls == [3, 4]
+
+
 def test_a_handler_sees_what_the_one_before_it_left(any_service: Service) -> None:
     """Also through statements that do not flush by themselves, as after a commit of its own."""
     seen: list[int] = []
