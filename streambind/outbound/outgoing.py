@@ -28,9 +28,10 @@ Headers = tuple[tuple[str, bytes | None], ...]
 _RESERVED = frozenset({CONTENT_TYPE, EVENT_ID, ORIGIN, TYPES, "id", "timestamp"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OutputPlan:
-    """What the writing side knows of an output binding. `max_payload_bytes` None: no limit is checked."""
+    """What the writing side knows of an output binding. `max_payload_bytes` is set when the binding starts and
+    the broker has said what it accepts; None: no limit is checked."""
 
     binding: str
     destination: str
