@@ -137,3 +137,11 @@ def test_an_import_error_of_the_users_shows_his_line(service: Shell) -> None:
     assert "stream = undefined_name" in result.stderr
     assert "NameError" in result.stderr
     assert "importlib" not in result.stderr
+
+
+def test_missing_tables_name_the_command(service: Shell, postgres_url: str) -> None:
+    setting = f"--streambind.datasource.url={postgres_url}"
+    result = service.run("run", "service_app:make", setting)
+    assert result.returncode == 1
+    assert "`streambind outbox create-tables`" in result.stderr
+    assert "Traceback" not in result.stderr
