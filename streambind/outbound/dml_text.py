@@ -29,7 +29,7 @@ _NOT_STATEMENT = re.compile(
 _ANONYMOUS_BLOCK = re.compile(r"\bdo(?:\s+language\s+\w+)?\s*$", re.IGNORECASE)
 _QUOTES = str.maketrans("", "", '"`[]')
 
-_LONGEST_REMEMBERED = 4096
+LONGEST_REMEMBERED = 4096
 
 
 class Written(NamedTuple):
@@ -54,7 +54,7 @@ class DmlText:
         """The tables of the set that the text writes to, once for each time that it does."""
         if not self._names:
             return ()
-        return self._remembered(sql) if len(sql) <= _LONGEST_REMEMBERED else self._find(sql)
+        return self._remembered(sql) if len(sql) <= LONGEST_REMEMBERED else self._find(sql)
 
     def _find(self, sql: str) -> tuple[Written, ...]:
         # Most texts are told in one pass: they name none of the tables.

@@ -21,6 +21,7 @@ class PublishedTables:
             for table in mapper.tables:
                 if isinstance(table, Table):
                     self._mappers.setdefault(table, []).append(mapper)
+        self._bases = {mapper.base_mapper for mappers in self._mappers.values() for mapper in mappers}
 
     def __iter__(self) -> Any:
         return iter(self._mappers)
@@ -33,11 +34,12 @@ class PublishedTables:
                 return []
         return self._mappers.get(table, [])
 
-    def unit_of_work_caches(self) -> list[object]:
-        """The caches of compiled statements that flushes of the published classes execute with: they tell a
-        flush's own statement from one that a hook sends in the middle of it."""
-        bases = {mapper.base_mapper for mappers in self._mappers.values() for mapper in mappers}
-        return [getattr(base, "_compiled_cache", None) for base in bases]
+    def is_of_unit_of_work(self, cache: object) -> bool:
+        """Whether this cache of compiled statements is one that flushes of the published classes execute with: it
+        tells a flush's own statement from one that a hook sends in the middle of it. A mapper gets a new cache
+        whenever a property is added to it, as a backref of a class that is mapped later does."""
+        caches = (getattr(base, "_compiled_cache", None) for base in self._bases)
+        return any(known is None or known is cache for known in caches)
 
 
 def published_mappers(plans: Plans) -> list[Mapper[Any]]:

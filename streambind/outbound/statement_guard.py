@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, ExecutionContext, Table, event
 
 from streambind.errors import UncapturedChangeError
-from streambind.outbound.dml_text import DmlText, Written
+from streambind.outbound.dml_text import LONGEST_REMEMBERED, DmlText, Written
 from streambind.outbound.permits import at_work
 from streambind.outbound.published_tables import PublishedTables
 
@@ -29,7 +29,6 @@ class StatementGuard:
         for table in tables:
             self._by_name.setdefault(table.name.lower(), []).append(table)
         self._text = DmlText(self._by_name)
-        self._caches = tables.unit_of_work_caches()
 
     def attach(self, engine: Engine) -> None:
         """Look at every statement of the engine from now on."""
@@ -48,6 +47,10 @@ class StatementGuard:
         context: ExecutionContext | None,
         executemany: bool,
     ) -> None:
+        compiled = getattr(context, "compiled", None)
+        if compiled is not None and len(statement) > LONGEST_REMEMBERED:
+            # An INSERT with its VALUES repeated a thousand times says nothing that it does not say with one.
+            statement = str(compiled.string)
         written = self._text.written(statement)
         if not written:
             return
@@ -63,7 +66,7 @@ class StatementGuard:
         for permits in at_work(connection):
             if permits.suppressed:
                 return True
-            if permits.flushing and any(cache is known or known is None for known in self._caches):
+            if permits.flushing and self._tables.is_of_unit_of_work(cache):
                 return True
         return False
 

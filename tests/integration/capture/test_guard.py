@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, event, insert, select, text, update
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy import Connection, ForeignKey, delete, event, insert, select, text, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, registry, relationship, sessionmaker
 
 from streambind.errors import ConfigurationError, UncapturedChangeError
 from streambind.outbound.publish import publish, suppress_events
+from streambind.outbound.publishes import publishes
 from tests.integration.capture.conftest import Service
-from tests.integration.capture.models import Bystander, Lecture, LectureCategory, Point
+from tests.integration.capture.models import Bystander, Lecture, LectureCategory, Point, PointChanged
 
 POINTS: Any = Point.__table__
 
@@ -115,8 +116,6 @@ def test_a_hook_s_own_statement_in_the_middle_of_a_flush_is_refused(sync_service
 
 
 def test_an_unpublished_class_on_a_published_table_is_refused(sync_service: Service) -> None:
-    from sqlalchemy.orm import registry
-
     class Shadow:
         id: int
         x: int
@@ -134,6 +133,36 @@ def test_an_unpublished_class_on_a_published_table_is_refused(sync_service: Serv
 
     sync_service.do(work)
     shadows.dispose()
+
+
+def test_a_class_that_is_mapped_later_and_adds_a_property_leaves_flushes_alone(sync_service: Service) -> None:
+    """The mapper of the published class gets new caches then, and by caches the guard knows its flushes."""
+
+    class OwnBase(DeclarativeBase):
+        pass
+
+    @publishes("out-pointChanged", PointChanged)
+    class Early(OwnBase):
+        __tablename__ = "early"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        x: Mapped[int]
+
+    sync_service.capture.detach()
+    capture = sync_service.new_capture([Early])
+    capture.attach()
+    sync_service.connected(OwnBase.metadata.create_all)
+    sync_service.commit(lambda s: s.add(Early(id=1, x=0)))
+
+    class Late(OwnBase):
+        __tablename__ = "late"
+        id: Mapped[int] = mapped_column(ForeignKey("early.id"), primary_key=True)
+        early: Mapped[Early] = relationship(backref="lates")
+
+    sync_service.commit(lambda s: s.add(Early(id=2, x=0)))
+    capture.detach()
+    sync_service.connected(OwnBase.metadata.drop_all)
+
+    assert sync_service.shorts == [("1", 1, "INSERT"), ("2", 1, "INSERT")]
 
 
 def test_a_session_of_another_sessionmaker_is_refused_with_the_remedy(sync_service: Service) -> None:
