@@ -57,6 +57,11 @@ class EventLoop:
         except RuntimeError:
             return False
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the loop is one that was made here."""
+        return self._thread is not None
+
     def close(self) -> None:
         """Let go of the host's loop, or end our own. Idempotent; never called from the loop itself."""
         with self._lock:

@@ -169,7 +169,8 @@ class Blueprint:
             wake=links.wake,
             send_after_commit=links.send_after_commit,
         )
-        self._findings += capture.check()
+        channels = [publication.binding for publication in self.declarations.publications]
+        self._findings += capture.check([c for c in channels if self.configuration.find_binding(c) is None])
         return capture
 
     def _error(self, text: str, *, origin_key: str | None = None) -> None:

@@ -80,6 +80,9 @@ class Running:
         self.bindings.stop_outputs(_left_ms(deadline))
         self.inputs.close(_left_ms(deadline))
         self._binders.close(_left_ms(deadline))
+        database = self._blueprint.database
+        if database is not None and database.is_async and database.loop.is_own:
+            database.dispose()  # Its connections belong to the loop, which ends now.
 
     def wake(self) -> None:
         if self.relay is not None:

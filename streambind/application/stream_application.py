@@ -11,9 +11,9 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 from sqlalchemy import Engine
@@ -238,24 +238,19 @@ class StreamApplication:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @asynccontextmanager
     async def lifespan(self, _app: object = None) -> AsyncGenerator[None, None]:
         """Run while a web application runs: `FastAPI(lifespan=stream.lifespan)`. Coroutines run on its loop."""
         self._loop.adopt(asyncio.get_running_loop())
-        try:
+        with closing(self._loop):
             await asyncio.to_thread(self.start)
-            yield
-        finally:
-            await asyncio.to_thread(self.stop)
-            self._loop.close()
+            try:
+                yield
+            finally:
+                await asyncio.to_thread(self.stop)
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT, then drain; a second signal ends the process at once. On the main thread
@@ -282,6 +277,7 @@ class StreamApplication:
         finally:
             self._links.disconnect()
             self._running = None
+            self._loop.close()
 
     def _shutdown_timeout_ms(self) -> int:
         return self.configuration.properties.shutdown_timeout_ms

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -50,9 +50,9 @@ class Capture:
         self._send_after_commit = send_after_commit
         self._undo: list[Callable[[], None]] = []
 
-    def check(self) -> list[Finding]:
+    def check(self, told: Collection[str] = ()) -> list[Finding]:
         """What is wrong with the published classes, all at once. Configures the mappers; connects to nothing."""
-        return check(self._database, self._plans)
+        return check(self._database, self._plans, told)
 
     def attach(self) -> None:
         """Capture the sessions of the database's sessionmaker, those that exist already too (asynchronous ones

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Engine
@@ -20,9 +20,10 @@ from streambind.outbound.published_tables import published_mappers
 from streambind.persistence.database import Database
 
 
-def check(database: Database, plans: Plans) -> list[Finding]:
-    """Everything that is wrong, class by class; then what the database would change without being seen."""
-    texts = [text for cls in plans.classes for text in _class_errors(cls, plans)]
+def check(database: Database, plans: Plans, told: Collection[str] = ()) -> list[Finding]:
+    """Everything that is wrong, class by class; then what the database would change without being seen. `told` are
+    bindings of which it has been said already that they are missing."""
+    texts = [text for cls in plans.classes for text in _class_errors(cls, plans, told)]
     findings = [Finding(Severity.ERROR, text) for text in texts]
     if not any(_unmapped(cls) for cls in plans.classes):
         mappers = published_mappers(plans)
@@ -40,20 +41,20 @@ def _unmapped(cls: type) -> SQLAlchemyError | None:
     return None
 
 
-def _class_errors(cls: type, plans: Plans) -> Iterator[str]:
+def _class_errors(cls: type, plans: Plans, told: Collection[str]) -> Iterator[str]:
     if error := _unmapped(cls):
         yield f"{cls.__name__} is published, but SQLAlchemy does not map it: {error}"
         return
     for publication in publications_of(cls):
-        yield from _publication_errors(cls, publication, plans)
+        yield from _publication_errors(cls, publication, plans, told)
 
 
-def _publication_errors(cls: type, publication: Publication, plans: Plans) -> Iterator[str]:
+def _publication_errors(cls: type, publication: Publication, plans: Plans, told: Collection[str]) -> Iterator[str]:
     output = plans.outputs.get(publication.binding)
-    if output is None:
+    if output is None and publication.binding not in told:
         hint = did_you_mean(publication.binding, plans.outputs) or "."
         yield f"{cls.__name__} is published to {publication.binding}, which is not an output binding{hint}"
-    elif output.publish is Publish.DIRECT:
+    elif output is not None and output.publish is Publish.DIRECT:
         yield (
             f"{cls.__name__} is published to {publication.binding}, whose producer.publish is direct: an entity's "
             "events leave with its transaction; set outbox or after-commit"

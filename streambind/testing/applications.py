@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sqlalchemy import MetaData, create_engine
 from sqlalchemy.orm import sessionmaker
 
 from streambind.application import StreamApplication
+from streambind.message import Message
 from streambind.persistence.database import AnySessions
 
 
@@ -26,6 +27,7 @@ class Applications:
         include: Iterable[object] = (),
         database: AnySessions | None = None,
         metadata: MetaData | None = None,
+        on_publish_error: Callable[[Message, Exception], None] | None = None,
     ) -> StreamApplication:
         """An application that is not started. `configuration` is YAML text, or the path of a file or folder.
 
@@ -43,7 +45,9 @@ class Applications:
         if database is None:
             engine = create_engine(f"sqlite:///{self._folder / f'application-{number}.db'}")
             database = sessionmaker(engine)
-        application = StreamApplication(location, database=database, include=include, arguments=())
+        application = StreamApplication(
+            location, database=database, include=include, arguments=(), on_publish_error=on_publish_error
+        )
         self._made.append(application)
         if metadata is not None:
             metadata.create_all(application.engine)

@@ -90,8 +90,14 @@ class Guests:
 
     @staticmethod
     def _work(application: StreamApplication, work: Callable[[Connection], None] | None) -> None:
-        if work is not None and application.database is not None:
-            application.database.run(work)
+        database = application.database
+        if work is None or database is None:
+            return
+        database.run(work)
+        if database.is_async:
+            # An event loop of its own has been started for this, and the connection belongs to it.
+            database.dispose()
+            database.loop.close()
 
     @staticmethod
     async def _work_on_loop(application: StreamApplication, work: Callable[[Connection], None] | None) -> None:

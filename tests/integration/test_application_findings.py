@@ -1,0 +1,135 @@
+"""What building an application finds: all of it at once, each with its place and its remedy."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streambind import StreamApplication
+from streambind.configuration import Severity
+from streambind.errors import ConfigurationError
+
+CODE = """
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from streambind import EntityEvent, publishes, send_to, stream_listener
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Added(EntityEvent):
+    id: int
+
+
+@publishes("{output}", Added)
+class Thing(Base):
+    __tablename__ = "thing"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+@stream_listener("{input}")
+def keep(event: Added, session: Session) -> None:
+    pass
+"""
+CONFIGURATION = """
+spring:
+  cloud:
+    stream:
+      bindings:
+        out-things:
+          destination: things
+        in-things:
+          destination: things
+          group: g
+---
+spring.config.activate.on-profile: docker
+spring.cloud.stream.bindings.in-docker: {destination: d, group: g}
+"""
+DATABASE = "streambind.datasource.url: sqlite:///service.db\n"
+
+
+def test_a_name_that_is_nearly_right_is_answered_with_the_right_one_and_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    error = _refused(tmp_path, monkeypatch, output="out-thing", listened="in-thinks")
+    texts = [str(finding) for finding in error.findings if finding.severity is Severity.ERROR]
+    assert len(texts) == 2
+    listener = next(text for text in texts if "keep" in text)
+    publisher = next(text for text in texts if "Thing" in text)
+    assert "did you mean 'in-things'" in listener
+    assert listener.startswith("service_code.py:20:1  error")
+    assert "did you mean 'out-things'" in publisher
+    assert publisher.startswith("service_code.py:14:1  error")
+    assert "2 errors" in str(error)
+
+
+def test_a_binding_of_an_inactive_profile_is_answered_with_the_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = _refused(tmp_path, monkeypatch, output="out-things", listened="in-docker")
+    [finding] = [finding for finding in error.findings if finding.severity is Severity.ERROR]
+    assert "spring.profiles.active=docker" in finding.text
+
+
+def test_mistakes_of_file_and_code_are_told_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configuration = CONFIGURATION.replace("destination: things", "destinaton: things", 1)
+    error = _refused(tmp_path, monkeypatch, output="out-things", listened="in-other", configuration=configuration)
+    text = str(error)
+    assert "did you mean 'destination'" in text
+    assert "application.yaml:7:11" in text
+    assert "'in-other'" in text
+    assert "errors" in text.splitlines()[0]
+
+
+def test_a_publisher_without_a_database_is_told_how_to_give_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = _refused(tmp_path, monkeypatch, output="out-things", listened="in-things", database="")
+    assert "streambind.datasource.url" in str(error)
+    assert "StreamApplication(..., database=Sessions)" in str(error)
+
+
+def test_a_binding_without_listener_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = _module(tmp_path, monkeypatch, output="out-things", listened="in-things")
+    (tmp_path / "application.yaml").write_text(CONFIGURATION + "---\n" + DATABASE)
+    application = StreamApplication(tmp_path, include=[module.Thing], arguments=())
+    [finding] = application.findings
+    assert finding.severity is Severity.WARNING
+    assert "in-things has no listener" in finding.text
+    application.engine.dispose()
+
+
+def _refused(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    output: str,
+    listened: str,
+    configuration: str = CONFIGURATION,
+    database: str = DATABASE,
+) -> ConfigurationError:
+    """What building with this code and configuration raises."""
+    module = _module(folder, monkeypatch, output=output, listened=listened)
+    (folder / "application.yaml").write_text(f"{configuration}---\n{database}")
+    with pytest.raises(ConfigurationError) as caught:
+        StreamApplication(folder, include=[module], arguments=())
+    return caught.value
+
+
+def _module(folder: Path, monkeypatch: pytest.MonkeyPatch, *, output: str, listened: str) -> Any:
+    """The code as a module of its own, with a file, so that findings can name lines."""
+    file = folder / "service_code.py"
+    file.write_text(CODE.format(output=output, input=listened))
+    spec = importlib.util.spec_from_file_location("service_code", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "service_code", module)
+    spec.loader.exec_module(module)
+    return module
