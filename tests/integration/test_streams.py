@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import create_engine
+from sqlalchemy import ForeignKey, create_engine
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
 
 from streambind import (
     EntityEvent,
@@ -300,3 +300,32 @@ def test_a_prepared_application_is_started_by_the_web_application(
 def test_the_sessionmaker_of_the_test_may_be_given(stream_application: Applications, tmp_path: Any) -> None:
     sessions = sessionmaker(create_engine(f"sqlite:///{tmp_path / 'own.db'}"))
     assert stream_application(BINDINGS, include=[Thing], database=sessions).sessions is sessions
+
+
+@on_memory
+def test_classes_may_be_mapped_after_the_application_was_built(
+    streams: Streams, stream_application: Applications
+) -> None:
+    class OwnBase(DeclarativeBase):
+        pass
+
+    @publishes("out-a", Added)
+    class Early(OwnBase):
+        __tablename__ = "early"
+
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    application = stream_application(BINDINGS, include=[Early])
+
+    class Late(OwnBase):
+        __tablename__ = "late"
+
+        id: Mapped[int] = mapped_column(ForeignKey("early.id"), primary_key=True)
+        early = relationship(Early, backref="lates")
+
+    OwnBase.metadata.create_all(application.engine)
+    with streams.run(application):
+        with application.sessions.begin() as session:
+            session.add(Late(id=4, early=Early(id=4)))
+        streams.settle()
+    assert [event.id for event in streams.published("out-a", Added)] == [4]
