@@ -31,7 +31,7 @@ class Kind(Enum):
     SESSION = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Argument:
     """One parameter. `annotation` is the type wanted, of one element for the plurals; `header` its name."""
 

@@ -157,6 +157,15 @@ def test_a_header_without_type_entry_is_text_for_whoever_wants_text() -> None:
     assert seen.one() == ("X", 3, "00-ab", b"X", False)
 
 
+def takes_map(tags: Annotated[dict[str, Any], Header("tags")] = {}) -> None:  # noqa: B006
+    seen.append(tags)
+
+
+def test_a_default_may_be_of_any_kind() -> None:
+    assert plan(takes_map).deliver(ListBatch([record({}), record({}, tags={"a": 1})])).done == 2
+    assert seen == [{}, {"a": 1}]
+
+
 def test_of_a_repeated_header_the_last_one_counts() -> None:
     headers = [("type", b"A"), ("type", b"B")]
 
