@@ -1,8 +1,5 @@
 """REST doors of the category service. Run it with `uvicorn sample_app.category.app:api --port 8080`."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-
 from fastapi import FastAPI, HTTPException, Response
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -14,16 +11,9 @@ from streambind.management import health_app
 
 stream = StreamApplication("config/category", include=[models])
 Sessions = stream.sessions
+models.Base.metadata.create_all(stream.engine)  # a service in production has migrations
 
-
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
-    models.Base.metadata.create_all(stream.engine)
-    async with stream.lifespan(app):
-        yield
-
-
-api = FastAPI(lifespan=lifespan)
+api = FastAPI(lifespan=stream.lifespan)
 api.mount("/health", health_app(stream))
 
 

@@ -1,8 +1,5 @@
 """REST door of the lecture service. Run it with `uvicorn sample_app.lecture.app:api --port 8081`."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-
 from fastapi import FastAPI, HTTPException, Request
 
 from sample_app.lecture import listeners, models
@@ -12,16 +9,9 @@ from streambind.management import health_app
 
 stream = StreamApplication("config/lecture", include=[listeners])
 Sessions = stream.sessions
+models.Base.metadata.create_all(stream.engine)  # a service in production has migrations
 
-
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
-    models.Base.metadata.create_all(stream.engine)
-    async with stream.lifespan(app):
-        yield
-
-
-api = FastAPI(lifespan=lifespan)
+api = FastAPI(lifespan=stream.lifespan)
 api.mount("/health", health_app(stream))
 
 
