@@ -115,7 +115,7 @@ def test_postgresql_walks_along_an_index_though_it_last_saw_the_outbox_empty(
         _alone(still_postgres, "DELETE FROM sb_outbox")
     _alone(still_postgres, "VACUUM ANALYZE sb_outbox")
     _fill(still_postgres, 50_000)
-    statement = _rows(still_postgres)._statement(shards, excluded).params(at_most=500, excluded=["x"])
+    statement = _rows(still_postgres)._statement(shards, excluded).params(at_most=500, above=0, excluded=["x"])
     compiled = statement.compile(
         still_postgres.engine, compile_kwargs={"literal_binds": True, "render_postcompile": True}
     )
