@@ -12,7 +12,7 @@ from rich.text import Text
 from streambind.binding.binder import Binder
 from streambind.cli.demo_services import BETWEEN_S, Answer, DemoError, Service, compact
 from streambind.cli.output import line, out, write
-from streambind.cli.tail_view import message_lines
+from streambind.cli.tail_view import header_lines, message_lines
 from streambind.message import Message
 
 WITHIN_S = 10.0
@@ -79,6 +79,8 @@ class Story:
             message = self._next_record()
         where, payload = message_lines(message)
         out.print(line("[cyan]topic[/cyan]      ").append_text(where))
+        for header in header_lines(message):
+            out.print(Text(_INDENT).append_text(header))
         out.print(Text(_INDENT).append_text(payload))
         with waiting("waiting for the lecture service"):
             answer = self._lecture_answer(f"/readCategories/{category_id}", name)

@@ -41,6 +41,11 @@ def message_lines(message: Message, *, all_headers: bool = False) -> tuple[Text,
     return line("[bold]p{} @{}[/bold]  {}", message.partition, message.offset, "  ".join(parts)), payload
 
 
+def header_lines(message: Message) -> list[Text]:
+    """Every header, a line each."""
+    return [line("[dim]{}: {}[/dim]", name, _readable(value)) for name, value in message.raw_headers]
+
+
 def print_message(message: Message) -> None:
     """`payload` is the JSON value that was sent, else text; bytes that are no text stand as `payload_base64`, and
     so with `key`. A header that is no text is written with escapes."""
