@@ -49,6 +49,7 @@ class Assignment:
         inquiries: Inquiries,
         reports: OffsetReports,
         troubles: Troubles,
+        revoke_wait_s: float = REVOKE_WAIT_S,
     ) -> None:
         self._binding = binding
         self._state = state
@@ -57,6 +58,7 @@ class Assignment:
         self._inquiries = inquiries
         self._reports = reports
         self._troubles = troubles
+        self._revoke_wait_s = revoke_wait_s
         self.lanes: dict[tuple[str, int], KafkaLane] = {}
         self.starting: dict[Lane, str | None] = {}
         self._resetting: dict[Lane, KafkaLane] = {}
@@ -111,7 +113,7 @@ class Assignment:
         return gone
 
     def _let_end(self, lanes: Collection[KafkaLane]) -> None:
-        bound = time.monotonic() + REVOKE_WAIT_S
+        bound = time.monotonic() + self._revoke_wait_s
         deadline = bound if self.wait_until is None else min(bound, self.wait_until)
         with self._state:
             self._state.wait_for(

@@ -16,6 +16,7 @@ from streambind.binders.kafka.client_settings import (
     producer_settings,
 )
 from streambind.binders.kafka.consumer import KafkaConsumerBinding
+from streambind.binders.kafka.features import CONSUMER_GROUP_HEARTBEAT, offers
 from streambind.binders.kafka.producer import KafkaProducerBinding
 from streambind.binders.kafka.properties import (
     KafkaBinderProperties,
@@ -33,7 +34,7 @@ from streambind.binding.binder import (
     Lane,
     ProducerTarget,
 )
-from streambind.errors import ConfigurationError, LifecycleError
+from streambind.errors import BrokerError, ConfigurationError, LifecycleError
 from streambind.message import Message
 
 LOG = logging.getLogger("streambind.binders.kafka")
@@ -68,6 +69,8 @@ class KafkaBinder:
         if extended.destination_is_pattern:
             target = _pattern(target, extended)
         self._admin.reachable(REQUEST_TIMEOUT_S)
+        if settings.client["group.protocol"] == "consumer":
+            self._require_protocol(target.binding)
         topics = {} if extended.destination_is_pattern else self._provide_input(target, extended)
         bound = KafkaConsumerBinding(target, settings, self._admin, deliver, topics=topics)
         with self._lock:
@@ -136,6 +139,14 @@ class KafkaBinder:
         for binding in bindings:
             binding.unbind(max(0, round((deadline - time.monotonic()) * 1000)))
         self._admin.close()
+
+    def _require_protocol(self, binding: str) -> None:
+        if not offers(admin_settings(self._properties), CONSUMER_GROUP_HEARTBEAT, REQUEST_TIMEOUT_S):
+            raise BrokerError(
+                f"binding {binding}: this broker does not know groupProtocol=consumer, which Kafka has from 4.0 "
+                f"on; set it to classic",
+                permanent=True,
+            )
 
     def _provide_input(self, target: ConsumerTarget, extended: KafkaConsumerProperties) -> dict[str, Topic]:
         """The destinations, once they and their dead-letter topics are there."""

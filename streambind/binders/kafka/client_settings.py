@@ -39,7 +39,7 @@ WARM_UP_MS = 2000
 # Without a bound the client waits up to ten seconds before it tries a broker again that was away.
 _COMMON_DEFAULTS = {"reconnect.backoff.max.ms": "1000"}
 # After a re-bootstrap, requests to a group's coordinator hang for ever (seen with librdkafka 2.16).
-_ADMIN_DEFAULTS = {**_COMMON_DEFAULTS, "metadata.recovery.strategy": "none"}
+_ADMIN_DEFAULTS = {"client.id": "streambind", **_COMMON_DEFAULTS, "metadata.recovery.strategy": "none"}
 _CONSUMER_DEFAULTS = {
     **_COMMON_DEFAULTS,
     "topic.metadata.refresh.interval.ms": "10000",
@@ -130,6 +130,7 @@ def consumer_settings(
             if settings.pop(name, None) is not None and name != "partition.assignment.strategy":
                 notices.append(f"{own}: '{name}' has no effect with groupProtocol=consumer; the broker decides")
     client = {
+        "client.id": f"streambind-{binding}",
         **_CONSUMER_DEFAULTS,
         **settings,
         **protocol_settings,
@@ -166,6 +167,7 @@ def producer_settings(
     settings, notices = _translated(merged, "P", own)
     limit = settings.pop("message.max.bytes", None)
     client = {
+        "client.id": f"streambind-{binding}",
         **_PRODUCER_DEFAULTS,
         "acks": binder.required_acks,
         "linger.ms": str(properties.batch_timeout_ms),

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streambind.binders.kafka.admin import KafkaAdmin, Topic
-from streambind.binders.kafka.assignment import Assignment
+from streambind.binders.kafka.assignment import REVOKE_WAIT_S, Assignment
 from streambind.binders.kafka.client_log import ClientLog
 from streambind.binders.kafka.client_settings import ConsumerSettings
 from streambind.binders.kafka.error_mapping import broker_error, describe, is_outage
@@ -26,6 +26,7 @@ from streambind.errors import PositionLostError
 LOG = logging.getLogger("streambind.binders.kafka")
 
 _CHUNK = 1000
+_OUTAGE, _STARTS = "outage", "starts"
 _FIRST_BACK_OFF_S = 1.0
 _MAX_BACK_OFF_S = 30.0
 
@@ -50,7 +51,7 @@ class KafkaConsumerBinding:
         self._settings = settings
         self._state = threading.Condition()
         self._last_error: str | None = None
-        self._outage: str | None = None
+        self._passing: dict[str, str] = {}
         self._stop = threading.Event()
         self._deadline = 0.0
         binding = target.binding
@@ -85,6 +86,7 @@ class KafkaConsumerBinding:
             inquiries=self._inquiries,
             reports=self._reports,
             troubles=self,
+            revoke_wait_s=_revoke_wait_s(settings),
         )
         self._loop = self._new_loop()
         self._thread = threading.Thread(target=self._run, name=f"streambind-{binding}-poll", daemon=True)
@@ -115,7 +117,7 @@ class KafkaConsumerBinding:
         return [] if self._stop.is_set() else self._assignment.states()
 
     def last_error(self) -> str | None:
-        return self._outage or self._last_error
+        return next(iter([*self._passing.values()]), None) or self._last_error
 
     def unbind(self, timeout_ms: int) -> None:
         deadline = time.monotonic() + timeout_ms / 1000
@@ -149,11 +151,13 @@ class KafkaConsumerBinding:
         self._loop.calls_for(lane)
 
     def _found(self, starts: Mapping[Lane, Start]) -> None:
+        self._passing.pop(_STARTS, None)
         self._loop.found(starts)
 
     def _not_found(self, lanes: Collection[Lane], text: str) -> None:
-        LOG.warning("binding %s: where to start is not known yet: %s", self._target.binding, text)
-        self.show(text)
+        if self._passing.get(_STARTS) != text:
+            LOG.warning("binding %s: where to start is not known yet: %s", self._target.binding, text)
+        self._passing[_STARTS] = text
         with self._state:
             for lane in lanes:
                 if lane in self._assignment.starting:
@@ -161,7 +165,7 @@ class KafkaConsumerBinding:
 
     def _reached(self) -> None:
         LOG.info("binding %s: the broker can be reached again", self._target.binding)
-        self._outage = None
+        self._passing.pop(_OUTAGE, None)
         self._reports.held = False
 
     def _remade(self, destinations: Collection[str]) -> None:
@@ -232,9 +236,9 @@ class KafkaConsumerBinding:
         if error.fatal():
             self._loop.break_off(describe(error))
         elif is_outage(error):
-            if self._outage is None:
+            if _OUTAGE not in self._passing:
                 LOG.warning("binding %s: the broker is away: %s", self._target.binding, describe(error))
-            self._outage = f"the broker is away: {describe(error)}"
+            self._passing[_OUTAGE] = f"the broker is away: {describe(error)}"
             self._reports.held = True
             self._inquiries.watch()
         else:
@@ -259,3 +263,8 @@ class KafkaConsumerBinding:
             lane.stop(f"PositionLostError: {lost}")
             self._loop.calls_for(lane)
         self.show(str(lost))
+
+
+def _revoke_wait_s(settings: ConsumerSettings) -> float:
+    """While the poll thread waits for a delivery to end it does not poll, and may not miss an interval."""
+    return min(REVOKE_WAIT_S, int(settings.client.get("max.poll.interval.ms", "300000")) / 2000)

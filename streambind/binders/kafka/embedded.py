@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from streambind.binders.kafka.embedded_wire import Conversation
+from streambind.binders.kafka.embedded_wire import CREATE_TOPICS, Conversation
 from streambind.binders.kafka.forwarder import Forwarder
 from streambind.binders.kafka.librdkafka import INT, INT16, INT32, POINTER, SIZE, TEXT, function
 from streambind.errors import BrokerUnavailableError, LifecycleError
@@ -37,6 +38,7 @@ class EmbeddedBroker:
         self._cluster: Any = None
         self._forwarders: list[Forwarder] = []
         self._topics: dict[str, int] = {}
+        self._withheld: set[int] = set()
 
     def start(self) -> EmbeddedBroker:
         """Raises:
@@ -99,6 +101,12 @@ class EmbeddedBroker:
         )
         push(self._cluster, api, len(errors), (INT * len(errors))(*errors))
 
+    def withhold(self, api: int) -> None:
+        """Be a broker that does not know a kind of request, for clients that connect from now on."""
+        self._running()
+        self._withheld.add(api)
+        function("rd_kafka_mock_set_apiversion", INT, [POINTER, INT16, INT16, INT16])(self._cluster, api, -1, -1)
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -120,7 +128,8 @@ class EmbeddedBroker:
         if not self._cluster:
             raise OSError("librdkafka made no cluster")
         function("rd_kafka_mock_group_initial_rebalance_delay_ms", None, [POINTER, INT32])(self._cluster, 0)
-        function("rd_kafka_mock_set_controller_id", INT, [POINTER, INT32])(self._cluster, 1)
+        with suppress(OSError):  # Older clients lack it: then the ids of topics are not told.
+            function("rd_kafka_mock_set_controller_id", INT, [POINTER, INT32])(self._cluster, 1)
         addresses = function("rd_kafka_mock_cluster_bootstraps", TEXT, [POINTER])(self._cluster).decode()
         advertise = function("rd_kafka_mock_broker_set_host_port", None, [POINTER, INT32, TEXT, INT])
         for number, address in enumerate(addresses.split(","), start=1):
@@ -130,7 +139,7 @@ class EmbeddedBroker:
             advertise(self._cluster, number, b"127.0.0.1", forwarder.port)
 
     def _conversation(self) -> Conversation:
-        return Conversation(self._create)
+        return Conversation(self._create, creates_topics=CREATE_TOPICS not in self._withheld)
 
     def _create(self, name: str, partitions: int | None) -> bool:
         """Called by the connections' threads too, also while others ask for the same topic."""
@@ -147,6 +156,7 @@ class EmbeddedBroker:
             forwarder.close()
         self._forwarders = []
         self._topics = {}
+        self._withheld = set()
         if self._cluster:
             function("rd_kafka_mock_cluster_destroy", None, [POINTER])(self._cluster)
         if self._handle:

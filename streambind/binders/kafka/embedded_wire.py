@@ -87,8 +87,9 @@ class Request:
 class Conversation:
     """One client's connection. Frames come without their length. One thread calls `request`, one `response`."""
 
-    def __init__(self, make_topic: MakeTopic) -> None:
+    def __init__(self, make_topic: MakeTopic, *, creates_topics: bool = True) -> None:
         self._make_topic = make_topic
+        self._creates_topics = creates_topics
         self._asked_versions: dict[int, int] = {}
 
     def request(self, frame: bytes) -> tuple[bytes | None, bytes | None]:
@@ -100,7 +101,7 @@ class Conversation:
             case api if api == METADATA:
                 for name in _wanted_topics(frame, request):
                     self._make_topic(name, None)
-            case api if api == API_VERSIONS:
+            case api if api == API_VERSIONS and self._creates_topics:
                 self._asked_versions[request.correlation] = request.version
             case api if api == CREATE_TOPICS:
                 return None, self._create(frame, request)

@@ -19,7 +19,7 @@ from streambind.message import Message
 
 LOG = logging.getLogger("streambind.binders.kafka")
 
-_POLL_S = 0.1
+_POLL_S = 0.25
 _FULL_WAIT_S = 0.02
 _GRACE_S = 0.5
 _PURGE_WAIT_S = 1.0

@@ -79,10 +79,12 @@ class Workers:
             queue.put(None)
 
     def join(self, deadline: float) -> bool:
-        """Wait for the threads until the (monotonic) deadline; False if a delivery still runs."""
-        for thread in self._threads:
+        """Wait for the threads until the (monotonic) deadline; False if a delivery still runs. A delivery may
+        call it: its own thread is not waited for."""
+        others = [thread for thread in self._threads if thread is not threading.current_thread()]
+        for thread in others:
             thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        return not any(thread.is_alive() for thread in others)
 
     def _run(self, ready: SimpleQueue[tuple[float, KafkaLane] | None]) -> None:
         timers: list[tuple[float, int, KafkaLane]] = []

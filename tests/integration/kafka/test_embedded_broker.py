@@ -6,11 +6,14 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
 from streambind.binders.kafka import EmbeddedBroker
-from streambind.errors import BrokerUnavailableError, LifecycleError
+from streambind.binders.kafka.embedded_wire import CREATE_TOPICS
+from streambind.binders.kafka.features import CONSUMER_GROUP_HEARTBEAT
+from streambind.errors import BrokerError, BrokerUnavailableError, LifecycleError
 from streambind.testing.eventually import eventually
 from tests.integration.kafka.bench import WITHIN_S, Effects, bound, input_target, kafka_binder, output, send
 
@@ -112,6 +115,35 @@ def test_nothing_answers_while_it_is_away() -> None:
         broker.come_back()
         eventually(lambda: binder.describe("t", 5000) is not None, WITHIN_S, "it does not come back")
         binder.close(5000)
+
+
+class TestOldBrokers:
+    """What a broker does not know is told by what it says, not by a time-out."""
+
+    def test_one_that_cannot_create_topics_makes_them_when_they_are_asked_for(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO", "streambind.binders.kafka")
+        with EmbeddedBroker(default_partitions=2) as broker:
+            broker.withhold(CREATE_TOPICS)
+            binder = kafka_binder(broker.address)
+            began = time.monotonic()
+            producer = output(binder, "t", partitions=3)
+            assert time.monotonic() - began < 2
+            assert "the broker cannot create topics on demand" in caplog.text
+            assert broker.partitions("t") == 2
+            send(producer, b"1")
+            binder.close(5000)
+
+    def test_one_that_does_not_know_the_newer_group_protocol_is_an_error(self) -> None:
+        with EmbeddedBroker() as broker:
+            broker.withhold(CONSUMER_GROUP_HEARTBEAT)
+            binder = kafka_binder(broker.address)
+            target = input_target("t", "g", groupProtocol="consumer")
+            with pytest.raises(BrokerError, match="set it to classic") as raised:
+                binder.bind_consumer(target, Effects())
+            assert raised.value.permanent
+            binder.close(5000)
 
 
 def test_it_leaves_nothing_behind() -> None:
