@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from streambind.binding.binder import ProducerBinding
 from streambind.binding.outcome import Failed, Sent, Unknown
@@ -69,14 +70,13 @@ class QueuedSender:
             LifecycleError: after `stop`.
         """
         receipt = Receipt(self._binding, self._destination, timeout_ms=self._timeout_ms)
-        self._enqueue(_Queued(message, receipt, posted=False))
+        self._enqueue(_Queued(message, receipt.deadline, receipt))
         return receipt
 
     def post(self, message: Message) -> None:
         """Queue a message whose outcome nobody waits for. Never raises: what cannot be sent goes to `on_error`
         and the log. Waits for room as `submit` does."""
-        receipt = Receipt(self._binding, self._destination, timeout_ms=self._timeout_ms)
-        queued = _Queued(message, receipt, posted=True)
+        queued = _Queued(message, time.monotonic() + self._timeout_ms / 1000, None)
         try:
             self._enqueue(queued)
         except StreambindError as error:
@@ -140,10 +140,10 @@ class QueuedSender:
 
     def _send(self, batch: list[_Queued]) -> None:
         now = time.monotonic()
-        late = [queued for queued in batch if queued.receipt.deadline <= now]
+        late = [queued for queued in batch if queued.deadline <= now]
         if late:
             self._give_up(late, self._error("was not sent within the send-timeout: earlier messages took it up"))
-        batch = [queued for queued in batch if queued.receipt.deadline > now]
+        batch = [queued for queued in batch if queued.deadline > now]
         if not batch:
             return
         try:
@@ -162,7 +162,8 @@ class QueuedSender:
             error: SendError
             match results[i] if i < len(results) else Unknown("the binder gave no result"):
                 case Sent(partition, offset):
-                    queued.receipt.confirm(partition, offset)
+                    if queued.receipt is not None:
+                        queued.receipt.confirm(partition, offset)
                     continue
                 case Failed(cause, permanent):
                     error = self._error(f"was refused: {cause}", cause, permanent=permanent)
@@ -181,9 +182,9 @@ class QueuedSender:
 
     def _give_up(self, batch: Sequence[_Queued], error: SendError) -> None:
         """Messages that fail for one reason: their receipts get an error each, the log one line for all."""
-        posted = [queued for queued in batch if queued.posted]
+        posted = [queued for queued in batch if queued.receipt is None]
         for queued in batch:
-            if not queued.posted:
+            if queued.receipt is not None:
                 queued.receipt.fail(_copied(error))
         if not posted:
             return
@@ -211,13 +212,12 @@ class QueuedSender:
         )
 
 
-class _Queued:
-    __slots__ = ("message", "posted", "receipt")
+class _Queued(NamedTuple):
+    """`deadline` is monotonic; no receipt: posted, nobody waits."""
 
-    def __init__(self, message: Message, receipt: Receipt, *, posted: bool) -> None:
-        self.message = message
-        self.receipt = receipt
-        self.posted = posted
+    message: Message
+    deadline: float
+    receipt: Receipt | None
 
 
 def _copied(error: SendError) -> SendError:
