@@ -48,6 +48,7 @@ class FakeProducerProperties(Properties):
 
 class StrictBinderProperties(Properties):
     address: str
+    port: int = 1
 
 
 @dataclass(frozen=True)

@@ -249,6 +249,11 @@ def test_a_section_for_an_inactive_binding_is_no_mistake(configured: Configured)
     assert shown(configured(text)) == []
 
 
+def test_no_cluster_is_taken_at_random(configured: Configured) -> None:
+    text = "streambind.binders: {one: {type: kafka}, two: {type: kafka}}"
+    assert configured(text).binder_name("in-a") == "kafka"
+
+
 def test_a_binder_that_does_not_exist_raises(configured: Configured) -> None:
     with pytest.raises(ConfigurationError, match="there is no binder 'rabbit'; known: kafka, memory"):
         configured("streambind: {}").binder("rabbit")
@@ -256,7 +261,7 @@ def test_a_binder_that_does_not_exist_raises(configured: Configured) -> None:
 
 def test_a_missing_required_property_is_an_error(configured: Configured) -> None:
     models = {"strict": FakeModels("strict", binder_properties=StrictBinderProperties)}
-    configuration = configured("streambind.instanceCount: 3", models=models)
+    configuration = configured("streambind: {instanceCount: 3, strict.binder.port: 2}", models=models)
     assert shown(configuration) == ["error  'strict.binder.address' is missing"]
     assert configuration.properties.instance_count == 3
     with pytest.raises(ConfigurationError):

@@ -148,6 +148,16 @@ def test_placeholders_see_the_environment_and_other_properties(configured: Confi
     assert configuration.properties.bindings["in-a"].group == "CGR-me!"
 
 
+def test_a_placeholder_asks_code_and_arguments_before_the_environment(configured: Configured) -> None:
+    text = "demo.name: file\nstreambind.bindings.in-a.group: ${demo.name}\n"
+    environ, arguments = {"DEMO_NAME": "env"}, ["--demo.name=arg"]
+    assert configured(text, environ=environ).properties.bindings["in-a"].group == "env"
+    configuration = configured(text, environ=environ, arguments=arguments)
+    assert configuration.properties.bindings["in-a"].group == "arg"
+    configuration = configured(text, environ=environ, arguments=arguments, overrides={"demo": {"name": "code"}})
+    assert configuration.properties.bindings["in-a"].group == "code"
+
+
 def test_a_placeholder_without_value_is_an_error_with_a_place(configured: Configured) -> None:
     text = "streambind.bindings.in-a:\n  group: ${GROUP}\n  destination: ${a}\na: ${b}\nb: ${a}\n"
     configuration = configured(text)

@@ -129,6 +129,14 @@ def test_anchors_and_merge_keys_are_followed() -> None:
     }
 
 
+def test_what_a_merge_key_brings_is_no_duplicate() -> None:
+    text = "x: &x {group: g, consumer: {a: 1}}\nstreambind.bindings.in-a: {<<: *x, group: own, consumer: {b: 2}}\n"
+    (values,), findings = read(text)
+    assert findings == []
+    assert values["streambind.bindings.in-a.group"] == "own"
+    assert "streambind.bindings.in-a.consumer.a" not in values
+
+
 def test_a_merge_key_takes_a_mapping_only() -> None:
     assert read("a: {<<: 5}")[1] == ["f.yaml:1:9  error  '<<' takes a mapping, or a list of mappings"]
 
@@ -166,7 +174,8 @@ def test_text_that_is_not_utf_8_is_found() -> None:
 
 def test_a_byte_order_mark_is_no_part_of_the_first_name() -> None:
     (document,), _ = read_documents("\ufeffa: 분류\n".encode(), "f.yaml")
-    assert document.flat.values["a",].value == "분류"
+    value = document.flat.values["a",]
+    assert (value.value, str(value.value_origin)) == ("분류", "f.yaml:1:4")
 
 
 def test_a_file_that_is_too_large_is_refused() -> None:
