@@ -25,7 +25,7 @@ from streambind.errors import PositionLostError
 
 LOG = logging.getLogger("streambind.binders.kafka")
 
-_CHUNK = 1000
+_CHUNK = 2000
 _OUTAGE, _STARTS = "outage", "starts"
 _FIRST_BACK_OFF_S = 1.0
 _MAX_BACK_OFF_S = 30.0

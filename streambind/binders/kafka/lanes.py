@@ -120,8 +120,8 @@ class KafkaLane:
             messages, self._pending, self._bytes = self._pending, [], 0
         else:
             messages = self._pending[:limit]
+            self._bytes -= self._bytes * limit // len(self._pending)  # near enough for a limit
             del self._pending[:limit]
-            self._bytes -= sum(map(len, messages))
         self.running = True
         return KafkaBatch(self.lane.destination, self.lane.partition, self.position, messages)
 

@@ -124,12 +124,8 @@ class PollLoop:
         return [first, *self._client.consume(self._chunk - 1, 0)]
 
     def _hand_on(self, messages: list[KafkaMessage]) -> None:
-        errors = [*map(_error, messages)]
-        if any(errors):
-            for message, error in zip(messages, errors, strict=True):
-                if error is not None:
-                    self._complain(error, message)
-            messages = [m for m, error in zip(messages, errors, strict=True) if error is None]
+        if any(map(_error, messages)):
+            messages = self._without_errors(messages)
         full = []
         start = 0
         with self._state:
@@ -146,11 +142,24 @@ class PollLoop:
         if full:
             self._relieve(full)
 
+    def _without_errors(self, messages: list[KafkaMessage]) -> list[KafkaMessage]:
+        good = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                good.append(message)
+            else:
+                self._complain(error, message)
+        return good
+
     def _runs(self, messages: list[KafkaMessage]) -> list[tuple[tuple[str, int], int]]:
         """How many messages in a row belong to which partition."""
         if self._one_topic is not None:
             topic = self._one_topic
-            return [((topic, p or 0), len([*run])) for p, run in groupby(map(_partition, messages))]
+            partitions = [*map(_partition, messages)]
+            if partitions and partitions.count(partitions[0]) == len(partitions):
+                return [((topic, partitions[0] or 0), len(partitions))]
+            return [((topic, p or 0), len([*run])) for p, run in groupby(partitions)]
         keys = zip(map(_topic, messages), map(_partition, messages), strict=True)
         return [((t or "", p or 0), len([*run])) for (t, p), run in groupby(keys)]
 
