@@ -69,7 +69,7 @@ class OutboxRows:
         parameters: dict[str, object] = {"at_most": self.limit, "above": above}
         if excluded:
             parameters["excluded"] = sorted(excluded)
-        rows = [OutboxRow(*row) for row in connection.execute(statement, parameters)]
+        rows = [OutboxRow(*row) for row in connection.execute(statement, parameters).all()]
         if rows:
             size = 1 + sum(len(row.payload or b"") for row in rows)
             self.limit = min(self._batch_size, max(1, _BYTES_PER_READ * len(rows) // size))
