@@ -103,7 +103,8 @@ def _savepoint(connection: Connection, _: Any, statement: str, *__: Any) -> None
 
 
 def _forget(connection: Connection, *_: Any) -> None:
-    connection.info.pop(_INFO, None)
+    if not connection.invalidated:  # Else what it held went with it, and asking would hide why.
+        connection.info.pop(_INFO, None)
 
 
 def _commit(connection: Connection, *_: Any) -> None:
