@@ -43,6 +43,20 @@ class FlushChanges:
                     complete(session, plan.mapper, change.entity, plan.needed)
                 yield plan, change
 
+    def before_insert(self, session: Session, mapper: Mapper[Any], entity: Any) -> None:
+        """
+        Raises:
+            CaptureError: the class is published, but not by this application.
+        """
+        plan, state = self._plans.of(mapper), inspect(entity)
+        if any(state.dict.get(name) is None for name in plan.primary_key):
+            return
+        replaced = session.identity_map.get(mapper.identity_key_from_instance(entity))
+        if replaced is not None and replaced is not entity:
+            # Deleted and added under the same primary key in one flush: the unit of work sends one UPDATE.
+            self._before[state] = entity_before(session, inspect(replaced).mapper, replaced, plan.columns)
+            self._computed.add(state)
+
     def before_update(self, session: Session, mapper: Mapper[Any], entity: Any) -> None:
         """
         Raises:
@@ -66,20 +80,12 @@ class FlushChanges:
         plan = self._plans.of(mapper)
         self._before[inspect(entity)] = entity_before(session, mapper, entity, plan.needed)
 
-    def after_insert(self, session: Session, mapper: Mapper[Any], entity: Any) -> None:
+    def after_insert(self, mapper: Mapper[Any], entity: Any) -> None:
         """
         Raises:
             CaptureError: the class is published, but not by this application.
         """
-        plan = self._plans.of(mapper)
-        replaced = session.identity_map.get(mapper.identity_key_from_instance(entity))
-        if replaced is None or replaced is entity:
-            self._add(plan, Change(JobType.INSERT, entity))
-        else:
-            # Deleted and added under the same primary key in one flush: one UPDATE of the row, and no delete.
-            before = entity_before(session, inspect(replaced).mapper, replaced, plan.needed)
-            self._computed.add(inspect(entity))
-            self._add(plan, Change(JobType.UPDATE, entity, before))
+        self._add(self._plans.of(mapper), Change(JobType.INSERT, entity))
 
     def after_update(self, mapper: Mapper[Any], entity: Any) -> None:
         """An update that may turn out to be none."""

@@ -37,18 +37,24 @@ class PublicationPlan:
         self._primary_key = primary_key_names(mapper)
 
     def messages(self, change: Change) -> Iterator[Outgoing]:
-        """The messages of a change: none if `build` leaves it out, two for a changed key (DELETE of the old
-        one, INSERT of the new one) or for a delete that is sent as event and tombstone.
+        """The messages of a change: none if `build` leaves it out, two for a changed key or primary key (DELETE
+        of the old one, INSERT of the new one) or for a delete that is sent as event and tombstone.
 
         Raises:
             CaptureError: event or key cannot be made.
             EncodeError: the event cannot be encoded, or is too large.
         """
         job, entity, before = change
-        if before is not None and self.key(before) != self.key(entity):
+        if before is not None and self._moved(before, entity):
             yield from self._messages(JobType.DELETE, before)
             job = JobType.INSERT
         yield from self._messages(job, entity)
+
+    def _moved(self, before: Any, entity: Any) -> bool:
+        """Whether it is another entity to a consumer now: a coarser key may be the same when the primary key is
+        not."""
+        of_row = any(getattr(before, name) != getattr(entity, name) for name in self._primary_key)
+        return of_row or (self.publication.key is not None and self.key(before) != self.key(entity))
 
     def _messages(self, job: JobType, entity: Any) -> Iterator[Outgoing]:
         payload = self._payload(job, entity)

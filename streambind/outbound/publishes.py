@@ -56,8 +56,8 @@ def arm(cls: type) -> None:
 
 
 def _before_insert(mapper: Mapper[Any], _: Connection, entity: Any) -> None:
-    # Before the guard on the engine sees the statement: what is said here names the session as the cause.
-    _watched(mapper, entity)
+    if watched := _watched(mapper, entity):
+        watched[1].before_insert(watched[0], mapper, entity)
 
 
 def _before_update(mapper: Mapper[Any], _: Connection, entity: Any) -> None:
@@ -72,7 +72,7 @@ def _before_delete(mapper: Mapper[Any], _: Connection, entity: Any) -> None:
 
 def _after_insert(mapper: Mapper[Any], _: Connection, entity: Any) -> None:
     if watched := _watched(mapper, entity):
-        watched[1].after_insert(watched[0], mapper, entity)
+        watched[1].after_insert(mapper, entity)
 
 
 def _after_update(mapper: Mapper[Any], _: Connection, entity: Any) -> None:

@@ -268,6 +268,20 @@ def test_a_changed_coarser_key_moves_the_event_with_old_values_that_were_never_r
     ]
 
 
+def test_a_changed_primary_key_is_another_entity_though_the_coarser_key_stays(service: Service) -> None:
+    def work(session: Session) -> None:
+        seat = Seat(room="a", number=1)
+        session.add(seat)
+        session.commit()
+        seat.number = 2
+        session.commit()
+
+    service.do(work)
+
+    rooms = [(*e.short, e.json["number"]) for e in service.events if e.destination == "roomChanged"]
+    assert rooms == [("a", 1, "INSERT", 1), ("a", 2, "DELETE", 1), ("a", 3, "INSERT", 2)]
+
+
 def test_a_delete_carries_the_values_of_the_row_not_those_in_memory(service: Service) -> None:
     def work(session: Session) -> None:
         category = _category(session, 1, "stored")
@@ -293,6 +307,22 @@ def test_a_row_deleted_and_added_in_one_flush_is_an_update(service: Service) -> 
 
     assert service.shorts == [("1", 1, "INSERT"), ("1", 2, "UPDATE")]
     assert service.events[1].json["categoryName"] == "new"
+
+
+def test_what_a_replacing_row_does_not_set_is_read_back(service: Service) -> None:
+    def work(session: Session) -> None:
+        session.add(Seat(room="a", number=1, notes="kept"))
+        session.commit()
+        session.delete(session.scalars(select(Seat)).one())
+        session.add(Seat(room="a", number=1, guest="g"))
+        session.commit()
+
+    service.do(work)
+
+    [replaced] = [e for e in service.events if e.short == ('["a",1]', 2, "UPDATE")]
+    assert replaced.json["state"] == "free"
+    stored = service.connected(lambda c: c.execute(select(Seat.guest, Seat.notes)).one())
+    assert (replaced.json["guest"], replaced.json["notes"]) == tuple(stored)
 
 
 def test_subclasses_are_published_by_what_they_inherit_or_declare(service: Service) -> None:
