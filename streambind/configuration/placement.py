@@ -201,10 +201,11 @@ class _Walk:
         binding = next((key for kind, key in reversed(self.keys) if kind == "bindings"), "<name>")
 
         def distance(place: Name) -> tuple[bool, bool, bool, int]:
-            side = self.path[-1] in ("consumer", "producer") and self.path[-1] not in place
-            return side, "default" in place, "binder" in place[1:] and self.prefer not in place, len(place)
+            foreign = stream.members[uniform(place[0])].field is None and place[0] != self.prefer
+            other_side = self.path[-1] in ("consumer", "producer") and self.path[-1] not in place
+            return foreign, other_side, "default" in place, len(place)
 
-        best = min(places, key=lambda place: (self.prefer not in place and len(place) > 3, *distance(place)))
+        best = min(places, key=distance)
         root = self.name[: 1 if uniform(self.name[0]) == OWN_ROOT[0] else 3]
         right = [binding if segment == "*" else segment for segment in best]
         return f"; it belongs under '{dotted((*root, *right))}'"

@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streambind import configuration as api
@@ -146,6 +146,7 @@ TREES = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(NAMES, TREES, max_size=4), st.dictionaries(NAMES, TREES, max_size=3))
 def test_any_configuration_is_read(tree: dict[str, object], overrides: dict[str, object]) -> None:
     with TemporaryDirectory() as folder:
@@ -161,6 +162,7 @@ def test_any_configuration_is_read(tree: dict[str, object], overrides: dict[str,
         assert binder in configuration.binders or any(binder in f.text for f in configuration.findings)
 
 
+@settings(max_examples=50)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read(content: bytes) -> None:
     with TemporaryDirectory() as folder:
@@ -169,6 +171,7 @@ def test_any_bytes_are_read(content: bytes) -> None:
     assert configuration.findings or configuration.entries() is not None
 
 
+@settings(max_examples=50)
 @given(st.lists(st.text(max_size=30), max_size=3))
 def test_any_arguments_are_read(arguments: list[str]) -> None:
     with TemporaryDirectory() as folder:

@@ -206,10 +206,14 @@ def test_the_roots_may_be_mixed_for_different_keys_and_sources(configured: Confi
 
 
 def test_the_misplaced_key_is_sent_to_the_binder_that_is_used(configured: Configured) -> None:
-    text = "streambind.rocket.binder.brokers: x\nstreambind.bindings.in-a.consumer.enableDlq: true\n"
+    text = """
+    streambind.rocket.binder.brokers: x
+    streambind.bindings.in-a: {consumer.enableDlq: true, requiredAcks: 1}
+    """
     models = {name: FakeModels(name) for name in ("kafka", "rocket")}
-    (finding,) = configured(text, models=models).findings
-    assert finding.text.endswith("it belongs under 'streambind.rocket.bindings.in-a.consumer'")
+    one, other = configured(text, models=models).findings
+    assert one.text.endswith("it belongs under 'streambind.rocket.bindings.in-a.consumer'")
+    assert other.text.endswith("it belongs under 'streambind.rocket.binder'")
 
 
 def test_very_many_mistakes_are_cut_short(configured: Configured) -> None:
