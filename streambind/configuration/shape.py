@@ -126,7 +126,7 @@ def _clients(models: Iterable[BinderModels]) -> Iterator[Member]:
     """Spring Boot's own place for the brokers, `spring.kafka.bootstrap-servers`, for binders that have brokers."""
     for model in models:
         brokers = group_of(model.binder_properties).members.get("brokers")
-        if brokers is not None and brokers.no_effect is None:
+        if brokers is not None:
             servers = Member("bootstrap-servers", brokers.shape)
             yield Member(model.name, Group(open=True).with_members([servers]))
 
