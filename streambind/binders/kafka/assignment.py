@@ -62,7 +62,6 @@ class Assignment:
         self.lanes: dict[tuple[str, int], KafkaLane] = {}
         self.starting: dict[Lane, str | None] = {}
         self._resetting: dict[Lane, KafkaLane] = {}
-        self.was_assigned = False
         self.wait_until: float | None = None
 
     # Callbacks of the client
@@ -70,7 +69,6 @@ class Assignment:
     def assigned(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         try:
             client.incremental_assign([])
-            self.was_assigned = True
             lanes = [Lane(p.topic, p.partition) for p in partitions]
             with self._state:
                 self.starting.update(dict.fromkeys(lanes))
@@ -158,13 +156,16 @@ class Assignment:
             self._troubles.show(str(start.lost))
             return
         LOG.warning(
-            "binding %s: %s has lost the messages from %d on to the broker's retention; it goes on at %d (%s)",
+            "binding %s: the broker no longer holds %s at %d, its messages are lost; it goes on at %d (%s)",
             *(self._binding, name, lane.expected, start.offset, start.source),
         )
         where = TopicPartition(lane.lane.destination, lane.lane.partition, start.offset)
         client.incremental_unassign([where])
         client.incremental_assign([where])
         with self._state:
+            if start.offset < lane.expected:
+                lane.seek(start.offset)
+                lane.sought()
             lane.expected = start.offset
 
     def _lane(self, lane: Lane, start: Start) -> KafkaLane:

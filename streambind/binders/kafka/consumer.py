@@ -137,7 +137,7 @@ class KafkaConsumerBinding:
 
     # Troubles
 
-    def show(self, text: str | None) -> None:
+    def show(self, text: str) -> None:
         self._last_error = text
 
     def broken(self, text: str) -> None:
@@ -189,6 +189,8 @@ class KafkaConsumerBinding:
                     back_off_s = _FIRST_BACK_OFF_S
                 self._replace(exc, back_off_s)
                 back_off_s = min(_MAX_BACK_OFF_S, back_off_s * 2)
+        if self._loop.closed:
+            return
         try:
             self._loop.drain(self._deadline)
             self._loop.leave(self._deadline)
@@ -207,7 +209,6 @@ class KafkaConsumerBinding:
                 self.show(f"no new Kafka client: {again}")
                 continue
             return
-        self._loop = self._new_loop()
 
     def _new_loop(self) -> PollLoop:
         target = self._target
@@ -249,6 +250,8 @@ class KafkaConsumerBinding:
         self._reports.acknowledged(error, partitions)
 
     def _no_longer_held(self, lane: KafkaLane, why: str) -> None:
+        if lane.stalled is not None:
+            return
         if self._target.positions is None:
             self._assignment.reset(lane)
             return

@@ -15,7 +15,7 @@ class TopicIdentities:
     def __init__(self, admin: KafkaAdmin, topics: Mapping[str, Topic]) -> None:
         self._admin = admin
         self._topics = dict(topics)
-        self._remade: set[str] = set()
+        self._remade: dict[str, set[int]] = {}
 
     def remade(self, names: Iterable[str], timeout_s: float) -> set[str]:
         """Those that were made anew since they were last looked at. May raise what `KafkaAdmin` raises."""
@@ -27,12 +27,24 @@ class TopicIdentities:
             before = self._topics.setdefault(name, now)
             if now.id != before.id:
                 self._topics[name] = now
-                self._remade.add(name)
+                self._remade[name] = set()
                 changed.add(name)
         return changed
 
     def was_remade(self, name: str) -> bool:
         return name in self._remade
+
+    def begins_anew(self, lane: Lane) -> bool:
+        """Whether the partition has not begun yet since its topic was made anew: what the group committed is of
+        the old one."""
+        begun = self._remade.get(lane.destination)
+        return begun is not None and lane.partition not in begun
+
+    def begun(self, lanes: Iterable[Lane]) -> None:
+        """These have begun: what is committed from now on is of the topic as it is."""
+        for lane in lanes:
+            if lane.destination in self._remade:
+                self._remade[lane.destination].add(lane.partition)
 
     def known(self) -> list[str]:
         return list(self._topics)

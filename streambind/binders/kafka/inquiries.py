@@ -132,6 +132,7 @@ class Inquiries:
             starts = {lane: start for lane, start in starts.items() if lane in self._waiting}
             for lane in starts:
                 del self._waiting[lane]
+        self._identities.begun(starts)
         self._log(starts)
         self._found(starts)
         return True
@@ -167,7 +168,8 @@ class Inquiries:
         stored = {} if self._positions is None else self._positions.read(lanes)
         starts = {lane: self._stored(lane, stored[lane]) for lane in lanes if lane in stored}
         unknown = [lane for lane in lanes if lane not in starts]
-        fresh = self._from_the_broker([x for x in unknown if not asked[x] and x.destination not in remade])
+        anew = {lane for lane in unknown if self._identities.begins_anew(lane) or asked[lane]}
+        fresh = self._from_the_broker([lane for lane in unknown if lane not in anew])
         fresh.update(self._by_policy([lane for lane in unknown if lane not in fresh]))
         if self._positions is not None and (offered := {k: s for k, s in fresh.items() if s.lost is None}):
             adopted = self._positions.adopt({lane: (s.offset, s.source) for lane, s in offered.items()})

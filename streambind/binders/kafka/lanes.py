@@ -41,6 +41,7 @@ class KafkaLane:
     __slots__ = (
         "_bytes",
         "_limits",
+        "_moved",
         "_pending",
         "_rest",
         "abandoned",
@@ -75,6 +76,7 @@ class KafkaLane:
         self.retrying: str | None = None
         self.seeking: int | None = None
         self._limits = limits
+        self._moved = False
         self._pending: list[KafkaMessage] = []
         self._rest: list[KafkaMessage] = []
         self._bytes = 0
@@ -131,6 +133,9 @@ class KafkaLane:
         self.running = False
         if self.abandoned:
             return None
+        if self._moved:  # to where the batch no longer counts
+            self._moved = False
+            return 0 if self.schedule() else None
         done = outcome.done
         if not 0 <= done <= len(batch):
             self.stop(f"a defect: {done} messages done of a batch of {len(batch)}")
@@ -160,7 +165,9 @@ class KafkaLane:
         self._forget()
 
     def seek(self, offset: int) -> None:
-        """Forget what is in memory and go on at `offset`; the poll thread moves the client there."""
+        """Forget what is in memory, and the running batch, and go on at `offset`; the poll thread moves the client
+        there."""
+        self._moved = self.running
         self.position = offset
         self.seeking = offset
         self._forget()

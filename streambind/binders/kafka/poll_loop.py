@@ -54,7 +54,7 @@ class PollLoop:
         assignment: Assignment,
         workers: Workers,
         reports: OffsetReports,
-        show: Callable[[str | None], None],
+        show: Callable[[str], None],
         no_longer_held: Callable[[KafkaLane, str], None],
         stays: bool,
     ) -> None:
@@ -75,6 +75,7 @@ class PollLoop:
         self._calls: set[KafkaLane] = set()
         self._held = False
         self._broken: str | None = None
+        self.closed = False
 
     def found(self, starts: Mapping[Lane, Start]) -> None:
         """Where partitions start; from any thread."""
@@ -285,6 +286,7 @@ class PollLoop:
         self.close()
 
     def close(self) -> None:
+        self.closed = True
         try:
             self._client.close()
         except (KafkaException, RuntimeError) as exc:

@@ -139,5 +139,28 @@ def test_a_running_delivery_is_waited_for_when_its_partition_moves(
     assert [*later.by_partition.values()] == [[b"next"]]
 
 
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_members_that_leave_in_mid_rebalance_do_not_block_the_group(
+    kafka: str, binder: KafkaBinder, topic: str, protocol: str
+) -> None:
+    """A classic client that closes then, without having left, blocks its group for a session's length (10 s)."""
+    create_topic(kafka, topic, PARTITIONS)
+    effects = Effects()
+    producer = output(binder, topic)
+    with bound(binder, input_target(topic, topic, groupProtocol=protocol), effects) as stays:
+        _has_partitions(stays)
+        for number in range(6):
+            guest = binder.bind_consumer(
+                input_target(topic, topic, binding=f"guest-{number}", groupProtocol=protocol), effects
+            )
+            if number % 2:
+                eventually(lambda: len(assigned(stays)) < PARTITIONS, WITHIN_S, "no rebalance begins")
+            guest.unbind(10_000)
+        eventually(lambda: len(assigned(stays)) == PARTITIONS, 8, lambda: f"{stays.partitions()}")
+        for partition in range(PARTITIONS):
+            send(producer, b"x", partition=partition)
+        effects.come(PARTITIONS, stays.partitions)
+
+
 def _has_partitions(member: KafkaConsumerBinding) -> None:
     eventually(lambda: assigned(member), WITHIN_S, lambda: f"{member.partitions()}, {member.last_error()}")

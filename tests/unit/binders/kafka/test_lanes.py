@@ -105,6 +105,20 @@ def test_a_seek_may_go_back() -> None:
     assert it.receive(messages([10]))
 
 
+def test_a_move_from_outside_makes_the_running_batch_count_for_nothing() -> None:
+    it = lane(50)
+    it.receive(messages([50, 51]))
+    batch = took(it)
+    it.seek(0)
+    it.sought()
+    assert not it.receive(messages([0]))
+    assert it.finish(batch, Outcome(1)) == 0
+    moved = took(it)
+    assert (moved.position, offsets(moved)) == (0, [0])
+    assert it.finish(moved, Outcome(1)) is None
+    assert it.position == 1
+
+
 def test_a_stop_is_visible_and_final() -> None:
     it = lane()
     it.receive(messages([0, 1, 2]))
