@@ -1,4 +1,4 @@
-"""The fixture `streams`: what it covers, what it names when something lags, and what it leaves behind."""
+"""The fixture `streams`: what it waits for, what it shows, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -11,67 +11,19 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import ForeignKey, create_engine
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, sessionmaker
 
 from streambind import (
-    EntityEvent,
     Header,
     JobType,
     publish,
     publishes,
-    send_to,
     stream_listener,
 )
 from streambind.errors import ConfigurationError, DecodeError, DestinationError, LifecycleError
 from streambind.testing.applications import Applications
 from streambind.testing.streams import Streams
-
-BINDINGS = """
-spring.cloud.stream:
-  kafka.binder.brokers: nowhere:9092
-  bindings:
-    out-a: {destination: a, producer: {partitionCount: 3}}
-    in-a: {destination: a, group: g, consumer: {maxAttempts: 1}}
-    out-b: {destination: b}
-    in-b: {destination: b, group: g}
-"""
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Added(EntityEvent):
-    id: int
-
-
-@publishes("out-a", Added)
-class Thing(Base):
-    __tablename__ = "thing"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-
-
-class Copy(Base):
-    __tablename__ = "copy"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-
-
-@stream_listener("in-a")
-@send_to("out-b")
-def pass_on(event: Added) -> Added:
-    return event
-
-
-@stream_listener("in-b")
-def keep(event: Added, session: Session) -> None:
-    session.merge(Copy(id=event.id))
-
-
-@stream_listener("in-a")
-def refuse(event: Added) -> None:
-    raise ValueError(f"no {event.id}")
+from tests.integration.streams_code import BINDINGS, Added, Base, Copy, Thing, keep, pass_on, refuse
 
 
 @pytest.fixture(params=["memory", "embedded", "kafka"])
@@ -129,60 +81,6 @@ spring.cloud.stream:
             application.bridge.send("out-a", {"jobType": "INSERT", "id": number}, key=number)
         streams.settle()
     assert sorted(seen) == [(number, "a") for number in range(9)]
-
-
-def test_settle_names_the_reason_when_a_partition_has_stopped(
-    streams: Streams, stream_application: Applications
-) -> None:
-    application = stream_application(BINDINGS, include=[refuse, Thing], metadata=Base.metadata)
-    with streams.run(application), application.sessions.begin() as session:
-        session.add(Thing(id=5))
-        session.commit()
-        expected = r"(?s)will not settle.*in-a: a\[\d\] is at 0, its end is 1; stalled: .*ValueError.*no 5"
-        with pytest.raises(AssertionError, match=expected):
-            streams.settle()
-
-
-@on_memory
-def test_settle_names_binding_and_position_when_an_input_is_paused(
-    streams: Streams, stream_application: Applications
-) -> None:
-    application = stream_application(BINDINGS, include=[keep], metadata=Base.metadata)
-    with streams.run(application):
-        streams.settle()
-        binding: Any = application.binding("in-b")
-        binding.pause()
-        application.bridge.send("out-b", {"jobType": "INSERT", "id": 1}).result()
-        with pytest.raises(AssertionError, match=r"in-b \(paused\): b\[0\] is at 0, its end is 1"):
-            streams.settle(within_s=0.1)
-        binding.resume()
-        streams.settle()
-
-
-@on_memory
-def test_settle_names_the_outbox_when_nobody_relays(streams: Streams, stream_application: Applications) -> None:
-    configuration = f"{BINDINGS}streambind.outbox.relay: false\n"
-    application = stream_application(configuration, include=[Thing], metadata=Base.metadata)
-    with streams.run(application):
-        with application.sessions.begin() as session:
-            session.add_all([Thing(id=1), Thing(id=2)])
-        expected = r"outbox of sqlite.*: 2 messages wait \(none of the applications has a relay\)"
-        with pytest.raises(AssertionError, match=expected):
-            streams.settle(within_s=0.1)
-
-
-@on_memory
-def test_settle_gives_up_when_messages_go_in_a_circle(streams: Streams, stream_application: Applications) -> None:
-    @stream_listener("in-a")
-    @send_to("out-a")
-    def again(event: Added) -> Added:
-        return event
-
-    application = stream_application(BINDINGS, include=[again])
-    with streams.run(application):
-        application.bridge.send("out-a", {"jobType": "INSERT", "id": 1}).result()
-        with pytest.raises(AssertionError, match="not settled within"):
-            streams.settle(within_s=0.3)
 
 
 @on_memory
