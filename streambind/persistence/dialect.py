@@ -56,30 +56,17 @@ class Dialect:
             inserted.extend(connection.execute(statement.returning(*table.c)))
         return inserted
 
-    def upsert(self, connection: Connection, table: Table, rows: Sequence[Row], update: Sequence[str]) -> None:
-        """Insert the rows; where the primary key exists, set the columns of `update` from the new row."""
-        for chunk in _chunks(table, rows):
-            statement = _INSERTS[self.name](table).values(chunk)
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=list(table.primary_key.columns),
-                    set_={name: statement.excluded[name] for name in update},
-                )
-            )
-
     def add(self, connection: Connection, table: Table, rows: Sequence[Row], column: str) -> list[Any]:
         """Insert the rows; where the primary key exists, add the new row's `column` to the stored one.
         Returns the rows as they are stored now, locked until the transaction ends. Rows must be sorted by
         primary key: then two transactions cannot deadlock."""
-        stored: list[Any] = []
-        for chunk in _chunks(table, rows):
-            statement = _INSERTS[self.name](table).values(chunk)
-            statement = statement.on_conflict_do_update(
-                index_elements=list(table.primary_key.columns),
-                set_={column: table.c[column] + statement.excluded[column]},
-            )
-            stored.extend(connection.execute(statement.returning(*table.c)))
-        return stored
+        statement = _INSERTS[self.name](table)
+        statement = statement.on_conflict_do_update(
+            index_elements=list(table.primary_key.columns),
+            set_={column: table.c[column] + statement.excluded[column]},
+        )
+        # Many rows of one statement: written out as VALUES, each number of rows would be compiled anew.
+        return list(connection.execute(statement.returning(*table.c), list(rows)))
 
 
 def dialect_of(connectable_name: str) -> Dialect:
