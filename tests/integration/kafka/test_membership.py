@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -169,3 +170,21 @@ class TestFatalProducer:
         assert all(isinstance(result, Sent | Unknown) for result in results)
         eventually(lambda: isinstance(producer.send([Message(b"3")])[0], Sent), WITHIN_S, "it does not recover")
         binder.close(5000)
+
+
+def test_a_delivery_may_unbind_its_own_binding(kafka: str, binder: KafkaBinder, topic: str) -> None:
+    create_topic(kafka, topic)
+    ended: list[float] = []
+    bindings: list[KafkaConsumerBinding] = []
+
+    def deliver(batch: Batch) -> Outcome:
+        began = time.monotonic()
+        bindings[0].unbind(500)
+        ended.append(time.monotonic() - began)
+        return Outcome(len(batch))
+
+    bindings.append(binder.bind_consumer(input_target(topic, topic), deliver))
+    send(output(binder, topic), b"1")
+    eventually(lambda: ended, WITHIN_S, "the delivery does not end")
+    assert ended[0] < 5
+    bindings[0].unbind(5000)
