@@ -32,7 +32,7 @@ class Job:
 @dataclass(frozen=True, slots=True)
 class Report:
     """How a job ended: with results, with an error, or without having been tried, because the destination has
-    no producer here (`foreign`) or the lease ran out before the send (`late`)."""
+    no producer here (`foreign`), or the lease or the relay ended before the send (`late`)."""
 
     destination: str
     rows: tuple[OutboxRow, ...]
@@ -73,6 +73,7 @@ class Lane:
         self._clock = clock
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._producer: ProducerBinding | None = None
+        self._purged = False
         self._thread = threading.Thread(target=self._run, name=f"streambind-relay {destination}", daemon=True)
         self._thread.start()
 
@@ -82,7 +83,8 @@ class Lane:
         self._jobs.put(job)
 
     def purge(self) -> None:
-        """Make a send that waits return; the producer is of no use afterwards."""
+        """Make a send that waits return, and send nothing any more; the producer is of no use afterwards."""
+        self._purged = True
         producer = self._producer
         if producer is None:
             return
@@ -111,7 +113,7 @@ class Lane:
             messages = [row_message(row, job.source) for row in job.rows]
             self._producer = producer
             # This process may have been stopped since the rows were read, and another relay be at work by now.
-            if self._clock() >= job.valid_until:
+            if self._purged or self._clock() >= job.valid_until:
                 return Report(self.destination, job.rows, late=True)
             return Report(self.destination, job.rows, producer.send(messages))
         except Exception as error:  # noqa: BLE001 - whatever happens here is the relay's to report

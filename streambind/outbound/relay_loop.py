@@ -201,6 +201,7 @@ class RelayLoop:
     def _troubled(self, error: Exception) -> float:
         pause = self._back_off.fail()
         self._retry_at = self._clock() + pause
+        self._pace.woken = True  # whatever this turn wanted to do, the next one must
         self.last_error = describe(error)
         if not is_database_trouble(error):
             self.status = RelayStatus.FAILED
@@ -238,13 +239,18 @@ class RelayLoop:
 
 
 def _report_blocked(blocked: Sequence[Blocked]) -> None:
+    by_reason: dict[tuple[str, str], list[OutboxRow]] = {}
     for row, reason in blocked:
+        by_reason.setdefault((row.destination, reason), []).append(row)
+    for (destination, reason), rows in by_reason.items():
         log.error(
-            "relay: destination %s (binding %s), key %r: event %s can never be sent; it stays in the outbox, "
-            "later ones of its key wait. Mend the cause, then run `streambind outbox unblock`. Cause: %s",
-            row.destination,
-            row.binding,
-            row.key,
-            row.event_id,
+            "relay: destination %s refuses %d messages for good, the first is event %s of key %r, written for "
+            "binding %s. They stay in the outbox, and later ones of their keys wait. Mend the cause, then run "
+            "`streambind outbox unblock`. Cause: %s",
+            destination,
+            len(rows),
+            rows[0].event_id,
+            rows[0].key,
+            rows[0].binding,
             reason,
         )

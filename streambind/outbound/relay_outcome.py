@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from streambind.binding.outcome import Failed, Sent, Unknown
+from streambind.errors import DestinationError
 from streambind.outbound.wire_message import OutboxRow
 from streambind.persistence.failures import describe
 
@@ -34,7 +35,8 @@ class RelayOutcome:
 def decide(rows: Sequence[OutboxRow], results: Sequence[Sent | Failed | Unknown]) -> RelayOutcome:
     """A row is delivered if it was sent and no earlier row of its key failed: deleting one behind a failed one
     would make the failed one, sent again, come last. A row is blocked if it failed for good and no earlier row
-    of its key is to be sent again. Rows without a key have no order."""
+    of its key is to be sent again. A destination that refuses everything is no fault of a row: what it refuses
+    is sent again. Rows without a key have no order."""
     delivered: list[OutboxRow] = []
     blocked: list[Blocked] = []
     failed_keys: set[bytes] = set()
@@ -48,7 +50,7 @@ def decide(rows: Sequence[OutboxRow], results: Sequence[Sent | Failed | Unknown]
             continue
         if row.key is not None:
             failed_keys.add(row.key)
-        if isinstance(result, Failed) and result.permanent:
+        if isinstance(result, Failed) and result.permanent and not isinstance(result.error, DestinationError):
             blocked.append(Blocked(row, describe(result.error)))
         elif trouble is None:
             trouble = describe(result.error) if isinstance(result, Failed) else result.reason

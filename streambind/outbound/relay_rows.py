@@ -12,7 +12,6 @@ from sqlalchemy import (
     Connection,
     Integer,
     Select,
-    and_,
     any_,
     bindparam,
     delete,
@@ -49,8 +48,8 @@ class OutboxRows:
         self._idle_limit_ms = idle_limit_ms
         self.limit = min(batch_size, _FIRST_READ)
         self._statements: dict[tuple[frozenset[int], bool], Select[Any]] = {}
-        running = and_(self._lease.c.owner == owner, self._lease.c.expires_ms >= self._dialect.now_ms)
-        self._owned = select(self._lease.c.shard).where(running)
+        # Whether or not it has expired: nobody else has taken it since.
+        self._owned = select(self._lease.c.shard).where(self._lease.c.owner == owner)
         self._delete_ids = delete(self._outbox).where(_one_of(self._outbox.c.id, self._dialect.name))
 
     def begin(self, connection: Connection) -> None:

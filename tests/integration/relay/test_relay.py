@@ -156,7 +156,7 @@ def test_a_refused_row_blocks_its_key_only_until_somebody_unblocks_it(
     assert wait_for(lambda: relay.state.blocked == 1 and relay.state.backlog == 3, 20)
     assert relay.state.status is RelayStatus.RUNNING
     assert wire.sequences()[b"4"] == [1, 2, 3, 4]
-    assert caplog.text.count("can never be sent") == 1
+    assert caplog.text.count("refuses 1 messages for good") == 1
     assert "binding out-lectures" in caplog.text
 
     refusing = False

@@ -73,6 +73,22 @@ def test_with_the_database_away_it_is_degraded_and_says_so_once(
     ]
 
 
+def test_what_was_to_be_read_when_it_went_away_is_read_when_it_is_back(
+    sqlite: Database, start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails, wire = Fails(sqlite, monkeypatch), Wire()
+    relay = start_relay(sqlite, wire.producer, poll_interval_ms=3_600_000)
+    assert wait_for(lambda: bool(relay.state.shards), 20)
+    commit_keys(sqlite, [7])
+    fails.error = _locked()
+    relay.wake()
+    assert wait_for(lambda: fails.count > 0, 20)
+
+    fails.error = None
+
+    assert wire.wait_for(lambda: len(wire.log) == 1)
+
+
 def test_the_tries_get_rarer(sqlite: Database, start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch) -> None:
     fails = Fails(sqlite, monkeypatch)
     fails.error = _locked()

@@ -28,8 +28,8 @@ class Bench:
         self.now = 1000.0
         self.producers: dict[str, ProducerBinding | Exception | None] = {}
         self.asked: list[str] = []
-        self._reported = threading.Semaphore(0)
-        self.lanes = Lanes(self._producer, self._reported.release, clock=lambda: self.now)
+        self.reported = threading.Semaphore(0)
+        self.lanes = Lanes(self._producer, self.reported.release, clock=lambda: self.now)
 
     def _producer(self, destination: str) -> ProducerBinding | None:
         self.asked.append(destination)
@@ -43,7 +43,7 @@ class Bench:
         rows = [row(destination=destination, shard=n) for n, destination in enumerate(destinations)]
         self.lanes.dispatch(rows, SOURCE, self.now + 10)
         for _ in destinations:
-            assert self._reported.acquire(timeout=10)
+            assert self.reported.acquire(timeout=10)
         count, outcomes = self.lanes.collect()
         assert count == len(destinations)
         return outcomes
@@ -55,6 +55,27 @@ def bench() -> Iterator[Bench]:
     yield bench
     bench.lanes.purge()
     bench.lanes.end()
+    bench.lanes.join(bench.now + 10)
+
+
+def test_a_purge_before_the_send_sends_nothing(bench: Bench) -> None:
+    producer, may_bind = ScriptedProducer(), threading.Event()
+    asking = threading.Event()
+
+    def bind(destination: str) -> ProducerBinding:
+        asking.set()
+        may_bind.wait(10)
+        return producer
+
+    lanes = Lanes(bind, bench.reported.release, clock=lambda: bench.now)
+    lanes.dispatch([row(destination="a")], SOURCE, bench.now + 10)
+    assert asking.wait(10)
+    lanes.purge()
+    may_bind.set()
+
+    assert bench.reported.acquire(timeout=10)
+    assert producer.sent == []
+    lanes.end()
 
 
 def test_destinations_are_sent_each_on_its_own(bench: Bench) -> None:
@@ -129,7 +150,7 @@ def test_a_lease_that_ran_out_before_the_send_sends_nothing(bench: Bench) -> Non
     bench.producers = {"a": producer}
     bench.lanes.dispatch([row(destination="a")], SOURCE, bench.now)
 
-    assert bench._reported.acquire(timeout=10)
+    assert bench.reported.acquire(timeout=10)
     assert bench.lanes.collect() == (1, [])
     assert producer.sent == []
     assert bench.lanes.idle() == {"a"}
@@ -157,7 +178,7 @@ def test_purge_frees_what_is_in_flight_only(bench: Bench) -> None:
 
     bench.lanes.purge()
 
-    assert bench._reported.acquire(timeout=10)
+    assert bench.reported.acquire(timeout=10)
     assert bench.lanes.collect()[1][0].trouble == "purged"
     assert held.purged
     assert not idle.purged

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streambind.binding.outcome import Failed, Sent, Unknown
-from streambind.errors import SendError
+from streambind.errors import DestinationError, SendError
 from streambind.outbound.relay_outcome import RelayOutcome, decide
 from streambind.outbound.wire_message import OutboxRow
 from tests.unit.outbound_relay.rows import row
@@ -87,6 +87,16 @@ def test_a_key_is_not_blocked_before_an_earlier_row_that_is_sent_again() -> None
 
     assert decided.blocked == ()
     assert decided.trouble == "purged"
+
+
+def test_a_destination_that_may_not_be_used_blocks_nobody() -> None:
+    gone = Failed(DestinationError("lectures may not be written to"), permanent=True)
+
+    decided = decide([row(b"1"), row(b"2")], [gone, gone])
+
+    assert decided.blocked == ()
+    assert decided.delivered == ()
+    assert decided.trouble == "DestinationError: lectures may not be written to"
 
 
 def test_rows_without_a_key_do_not_wait_for_each_other() -> None:
