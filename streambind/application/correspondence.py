@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -35,23 +35,24 @@ class PlannedReplies:
 
 @dataclass(frozen=True)
 class PlannedDeadLetters:
-    """Sends the dead letters of one input to `destination`, confirmed one by one."""
+    """Sends the dead letters of one input, confirmed one by one. `destinations` says where those of each of the
+    input's destinations go."""
 
     binding: str
-    destination: str
+    destinations: Mapping[str, str]
     partition_for: Callable[[int], int | None]
     links: Links
 
     def send(self, message: Message) -> None:
-        source = message.partition
+        source, destination = message.partition, self.destinations[message.destination or ""]
         letter = Message(
             message.payload,
             message.key,
             raw_headers=message.raw_headers,
             partition=None if source is None else self.partition_for(source),
         )
-        [result] = self.links.dead_letter_producer(self.binding).send([letter])
-        where = f"binding {self.binding}: a dead letter to {self.destination}"
+        [result] = self.links.dead_letter_producer(self.binding, destination).send([letter])
+        where = f"binding {self.binding}: a dead letter to {destination}"
         if isinstance(result, Failed):
             raise SendError(f"{where} was refused: {result.error}", permanent=result.permanent) from result.error
         if isinstance(result, Unknown):
@@ -65,12 +66,14 @@ def dead_letters_of(
     binder_name = configuration.binder_name(name)
     binder_type = binders.type_of(binder_name)
     extended = configuration.binder(binder_name).consumer(name)
-    first = destinations_of(name, properties)[0]
-    destination = binder_type.dead_letter_destination(first, properties.group, extended)
-    if destination is None:
-        return None
+    found: dict[str, str] = {}
+    for source in destinations_of(name, properties):
+        destination = binder_type.dead_letter_destination(source, properties.group, extended)
+        if destination is None:
+            return None
+        found[source] = destination
     return PlannedDeadLetters(
-        name, destination, lambda source: binder_type.dead_letter_partition(source, extended), links
+        name, found, lambda partition: binder_type.dead_letter_partition(partition, extended), links
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from streambind.application.blueprint import Blueprint
-from streambind.application.correspondence import PlannedDeadLetters, destinations_of
+from streambind.application.correspondence import destinations_of
 from streambind.binding.binder import ConsumerBinding, ConsumerTarget, ProducerBinding, ProducerTarget
 from streambind.binding.binding import DirectProducer, InputBinding, OutputBinding
 from streambind.binding.factory import BinderFactory
@@ -25,13 +25,14 @@ class Inputs:
         self._binders = binders
         self._ready = ready
         self.bindings = {name: self._binding(name, plan) for name, plan in self._plans.items()}
-        self._dead_letters: Mapping[str, DirectProducer] = {
-            name: DirectProducer(self._dead_letter_binding(letters))
+        self._dead_letters: Mapping[tuple[str, str], DirectProducer] = {
+            (name, destination): DirectProducer(self._dead_letter_binding(name, destination))
             for name, letters in blueprint.dead_letters.items()
+            for destination in letters.destinations.values()
         }
 
-    def dead_letter_producer(self, name: str) -> ProducerBinding:
-        return self._dead_letters[name]
+    def dead_letter_producer(self, name: str, destination: str) -> ProducerBinding:
+        return self._dead_letters[name, destination]
 
     def figures(self, name: str) -> Figures | None:
         plan = self._plans.get(name)
@@ -69,18 +70,18 @@ class Inputs:
             name, bind, destination=",".join(target.destinations), binder=binder_name, group=properties.group
         )
 
-    def _dead_letter_binding(self, letters: PlannedDeadLetters) -> OutputBinding:
-        binder_name = self._configuration.binder_name(letters.binding)
+    def _dead_letter_binding(self, name: str, destination: str) -> OutputBinding:
+        binder_name = self._configuration.binder_name(name)
         target = ProducerTarget(
-            binding=f"{letters.binding} (dead letters)",
-            destination=letters.destination,
+            binding=f"{name} (dead letters)",
+            destination=destination,
             properties=ProducerProperties(),
-            extended=self._configuration.binder(binder_name).producer(letters.binding),
+            extended=self._configuration.binder(binder_name).producer(name),
             timeout_ms=_DEAD_LETTER_TIMEOUT_MS,
         )
         return OutputBinding(
             target.binding,
             lambda: self._binders.binder(binder_name).bind_producer(target),
-            destination=letters.destination,
+            destination=destination,
             binder=binder_name,
         )

@@ -21,7 +21,7 @@ class Parts(Protocol):
 
     def send_after_commit(self, messages: Sequence[Outgoing]) -> None: ...
     def sender(self, output: str) -> QueuedSender: ...
-    def dead_letter_producer(self, name: str) -> ProducerBinding: ...
+    def dead_letter_producer(self, name: str, destination: str) -> ProducerBinding: ...
 
 
 class Links:
@@ -70,5 +70,5 @@ class Links:
     def sender(self, output: str) -> QueuedSender:
         return self.parts().sender(output)
 
-    def dead_letter_producer(self, name: str) -> ProducerBinding:
-        return self.parts().dead_letter_producer(name)
+    def dead_letter_producer(self, name: str, destination: str) -> ProducerBinding:
+        return self.parts().dead_letter_producer(name, destination)

@@ -94,8 +94,8 @@ class Running:
     def sender(self, output: str) -> QueuedSender:
         return self.outputs.sender(output)
 
-    def dead_letter_producer(self, name: str) -> ProducerBinding:
-        return self.inputs.dead_letter_producer(name)
+    def dead_letter_producer(self, name: str, destination: str) -> ProducerBinding:
+        return self.inputs.dead_letter_producer(name, destination)
 
     def require_tables(self) -> None:
         """Make sure, once, that streambind's tables are there, if they are needed.

@@ -16,6 +16,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship,
 from streambind import (
     Header,
     JobType,
+    Message,
+    PermanentError,
     publish,
     publishes,
     stream_listener,
@@ -81,6 +83,37 @@ spring.cloud.stream:
             application.bridge.send("out-a", {"jobType": "INSERT", "id": number}, key=number)
         streams.settle()
     assert sorted(seen) == [(number, "a") for number in range(9)]
+
+
+def test_dead_letters_of_several_destinations_go_to_one_each(
+    streams: Streams, stream_application: Applications
+) -> None:
+    seen: list[tuple[str, str]] = []
+
+    @stream_listener("in-dead")
+    def bury(message: Message, topic: Annotated[str, Header("x-original-topic")]) -> None:
+        seen.append((str(message.destination).rpartition("error.")[2], topic))
+
+    configuration = """
+spring.cloud.stream:
+  kafka.bindings.in-both.consumer.enableDlq: true
+  bindings:
+    out-a: {destination: a}
+    out-b: {destination: b}
+    in-both: {destination: "a,b", group: g, consumer: {maxAttempts: 1}}
+    in-dead: {destination: "error.a.g,error.b.g", group: undertaker}
+"""
+
+    @stream_listener("in-both")
+    def refuse_both(event: Added) -> None:
+        raise PermanentError("no")
+
+    application = stream_application(configuration, include=[refuse_both, bury])
+    with streams.run(application):
+        for channel in ("out-a", "out-b"):
+            application.bridge.send(channel, {"jobType": "INSERT", "id": 1}, key=1)
+        streams.settle()
+    assert sorted(seen) == [("a.g", "a"), ("b.g", "b")]
 
 
 @on_memory
