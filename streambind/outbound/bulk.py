@@ -92,11 +92,11 @@ class BulkStatement:
         self._state.session._autoflush()
         # The unit of work sends it, without the options that other statements are told by.
         permits = permits_of(self._state.session)
-        permits.flushing = True
+        permits.by_keys = True
         try:
             result = self._state.invoke_statement()
         finally:
-            permits.flushing = False
+            permits.by_keys = False
         return result, self._rows.read(self._connection(), parameters)
 
     def _execute_one_by_one(self, parameters: list[Any]) -> tuple[Any, Rows]:

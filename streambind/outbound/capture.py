@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import async_sessionmaker
-from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
+from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, UOWTransaction
 
 from streambind.configuration.finding import Finding
 from streambind.errors import ConfigurationError
@@ -125,9 +125,9 @@ def _do_orm_execute(state: ORMExecuteState) -> Any | None:
     return None
 
 
-def _before_flush(session: Session, *_: Any) -> None:
+def _before_flush(session: Session, flush: UOWTransaction, _: object) -> None:
     if captured := captured_session(session):
-        captured.before_flush()
+        captured.before_flush(flush)
 
 
 def _after_flush(session: Session, _: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import UnboundExecutionError
-from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction
+from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction, UOWTransaction
 
 from streambind.configuration.properties import Publish
 from streambind.errors import CaptureError
@@ -69,9 +69,9 @@ class CapturedSession:
 
     # Flush
 
-    def before_flush(self) -> None:
+    def before_flush(self, flush: UOWTransaction) -> None:
         self.changes.clear()
-        self._permits.flushing = True
+        self._permits.flush = flush
 
     def after_flush(self, session: Session) -> None:
         """Write the events of the flush, behind what was published before it.
@@ -80,14 +80,14 @@ class CapturedSession:
             CaptureError: a change cannot become an event; the flush fails and the transaction with it.
             EncodeError: an event cannot be encoded, or is too large.
         """
-        self._permits.flushing = False
+        self._permits.flush = None
         changes = list(self.changes.take(session))
         messages = [message for plan, change in changes for message in plan.messages(change)]
         self.changes.clear()
         self.write(session, messages, changes[0][0].mapper if changes else None)
 
     def flush_failed(self) -> None:
-        self._permits.flushing = False
+        self._permits.flush = None
         self.changes.clear()
 
     # Writing
@@ -127,6 +127,8 @@ class CapturedSession:
                 "publish before it commits"
             )
         if not session.in_transaction():
+            if not session.autobegin:
+                raise CaptureError(f"publish() to {message.binding}: begin the session's transaction first")
             session.begin()
         self._pending.append(message)
         if self._committing or session._flushing:
@@ -222,6 +224,7 @@ class CapturedSession:
             self._unsent.clear()
             self._savepoints.clear()
             self._committing = self._rows_written = False
+            self._permits.flush = None
 
 
 def desk_of(session_class: type[Session]) -> Desk | None:

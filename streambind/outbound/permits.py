@@ -9,20 +9,27 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, UOWTransaction
 
 _INFO = "streambind.permits"
 
 
 class Permits:
-    """`flushing`: the unit of work writes what capture sees, in a flush or in a bulk UPDATE by primary key;
-    `suppressed`: how many `suppress_events` are open."""
+    """`flush` is the unit of work of the flush that runs, `by_keys` whether a bulk UPDATE by primary key does,
+    which the unit of work sends too; `suppressed` counts the open `suppress_events`."""
 
-    __slots__ = ("flushing", "suppressed")
+    __slots__ = ("by_keys", "flush", "suppressed")
 
     def __init__(self) -> None:
-        self.flushing = False
+        self.flush: UOWTransaction | None = None
+        self.by_keys = False
         self.suppressed = 0
+
+    @property
+    def writes(self) -> bool:
+        """Whether the unit of work writes what capture sees. A flush that turns out to have nothing to do, or
+        that a hook stops before its beginning, is never said to be over: it has no work."""
+        return self.by_keys or (self.flush is not None and self.flush.has_work)
 
 
 _AT_WORK: WeakKeyDictionary[Connection, tuple[Permits, ...]] = WeakKeyDictionary()

@@ -66,7 +66,7 @@ class StatementGuard:
         for permits in at_work(connection):
             if permits.suppressed:
                 return True
-            if permits.flushing and self._tables.is_of_unit_of_work(cache):
+            if permits.writes and self._tables.is_of_unit_of_work(cache):
                 return True
         return False
 

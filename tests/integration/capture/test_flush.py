@@ -186,6 +186,29 @@ def test_a_column_written_by_a_second_update_is_a_change(service: Service) -> No
     ]
 
 
+def test_a_row_that_is_unlinked_before_it_is_deleted_is_a_delete(service: Service) -> None:
+    """The unit of work sends an UPDATE before any hook of the class has been called."""
+
+    def work(session: Session) -> None:
+        one, two = Node(id=1, name="one"), Node(id=2, name="two")
+        session.add_all([one, two])
+        session.flush()
+        one.favourite = two
+        two.favourite = one
+        session.commit()
+        assert (one.favourite, two.favourite) == (two, one)
+        session.delete(one)
+        session.delete(two)
+        session.commit()
+
+    service.do(work)
+
+    assert sorted(e.short for e in service.events if e.json["jobType"] == "DELETE") == [
+        ("1", 3, "DELETE"),
+        ("2", 3, "DELETE"),
+    ]
+
+
 def test_a_value_computed_by_the_database_is_a_change_and_is_read_back(service: Service) -> None:
     def work(session: Session) -> None:
         lecture = Lecture(lecture_id=5, title="t")

@@ -115,6 +115,24 @@ def test_a_hook_s_own_statement_in_the_middle_of_a_flush_is_refused(sync_service
         event.remove(Lecture, "after_insert", change_another)
 
 
+def test_a_flush_that_never_began_opens_no_way(sync_service: Service) -> None:
+    def stop(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    def work(session: Session) -> None:
+        session.connection()
+        event.listen(session, "before_flush", stop)
+        session.add(Bystander(id=1, name="a"))
+        with pytest.raises(ZeroDivisionError):
+            session.flush()
+        event.remove(session, "before_flush", stop)
+        with pytest.raises(UncapturedChangeError):
+            session.bulk_save_objects([Point(id=9, x=0)])
+        session.rollback()
+
+    sync_service.do(work)
+
+
 def test_an_unpublished_class_on_a_published_table_is_refused(sync_service: Service) -> None:
     class Shadow:
         id: int

@@ -124,6 +124,17 @@ def test_a_message_of_a_hook_after_the_commit_is_refused(service: Service) -> No
     assert service.shorts == [("1", 1, "INSERT")]
 
 
+def test_a_session_that_must_be_begun_must_be_begun(sync_service: Service) -> None:
+    sessions: Any = sync_service.database.sessions
+    with sessions(autobegin=False) as session:
+        with pytest.raises(CaptureError, match="out-bytes: begin the session's transaction first"):
+            publish(session, "out-bytes", b"x")
+        with session.begin():
+            publish(session, "out-bytes", b"y")
+
+    assert [e.payload for e in sync_service.events] == [b"y"]
+
+
 def test_scoped_sessions_stand_for_their_session(sync_service: Service) -> None:
     sessions: Any = sync_service.database.sessions
     scoped = scoped_session(sessions)
