@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Table
 from sqlalchemy.orm import Mapper, class_mapper
 
+from streambind.outbound.database_cascades import deleting_constraints
 from streambind.outbound.plans import Plans
 from streambind.outbound.publication import publications_of
 
@@ -21,10 +23,20 @@ class PublishedTables:
             for table in mapper.tables:
                 if isinstance(table, Table):
                     self._mappers.setdefault(table, []).append(mapper)
+        self._emptying = {
+            constraint.referred_table: mapper
+            for mapper in published_mappers(plans)
+            for constraint in deleting_constraints([t for t in mapper.tables if isinstance(t, Table)])
+        }
         self._bases = {mapper.base_mapper for mappers in self._mappers.values() for mapper in mappers}
 
-    def __iter__(self) -> Any:
-        return iter(self._mappers)
+    def __iter__(self) -> Iterator[Table]:
+        """All tables that a statement may not simply write to, or delete from."""
+        return iter(dict.fromkeys([*self._mappers, *self._emptying]))
+
+    def goes_with(self, table: Table) -> Mapper[Any] | None:
+        """A published mapper whose rows the database deletes with rows of a table."""
+        return self._emptying.get(table)
 
     def mappers(self, table: object) -> list[Mapper[Any]]:
         """The published mappers of what a statement writes to, aliases seen through; none for other tables."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Connection, Engine, ExecutionContext, Table, event
+from sqlalchemy.orm import Mapper
 
 from streambind.errors import UncapturedChangeError
 from streambind.outbound.dml_text import LONGEST_REMEMBERED, DmlText, Written
@@ -19,8 +20,8 @@ class StatementGuard:
     """Looks at every SQL text before it is sent: ORM, Core, `text()`, driver SQL, common table expressions.
 
     It lets through what a flush of a captured session writes for its objects, what is captured by its rows, and
-    everything of a session inside `suppress_events`. It does not see: a raw driver cursor, COPY, cascades,
-    triggers and functions of the database, and other engines.
+    everything of a session inside `suppress_events`. It does not see: a raw driver cursor, COPY, triggers and
+    functions of the database, and other engines.
     """
 
     def __init__(self, tables: PublishedTables) -> None:
@@ -47,28 +48,32 @@ class StatementGuard:
         context: ExecutionContext | None,
         executemany: bool,
     ) -> None:
+        options = {} if context is None else context.execution_options
         compiled = getattr(context, "compiled", None)
-        if compiled is not None and len(statement) > LONGEST_REMEMBERED:
+        if len(statement) > LONGEST_REMEMBERED and compiled is not None and "schema_translate_map" not in options:
             # An INSERT with its VALUES repeated a thousand times says nothing that it does not say with one.
             statement = str(compiled.string)
         written = self._text.written(statement)
-        if not written:
+        if not written or any(permits.suppressed for permits in at_work(connection)):
             return
-        options = {} if context is None else context.execution_options
-        found = [table for part in written if (table := self._table(part, connection, options)) is not None]
-        if found and not self._is_permitted(found, connection, options):
-            raise self._refusal(found[0])
+        meant = [(part, self._table(part, connection, options)) for part in written]
+        changed = [table for _, table in meant if table is not None and self._tables.mappers(table)]
+        if changed and not self._is_seen(changed, connection, options):
+            raise self._refusal(changed[0])
+        for part, table in meant:
+            along = None if table is None or not part.removes else self._tables.goes_with(table)
+            if table is not None and along is not None and not self._is_of_flush(connection, options):
+                raise self._refusal_of_cascade(table, along)
 
-    def _is_permitted(self, tables: list[Table], connection: Connection, options: Any) -> bool:
-        if options.get(CAPTURED) is tables[0] and len(tables) == 1:
-            return True
-        cache = options.get("compiled_cache")
-        for permits in at_work(connection):
-            if permits.suppressed:
-                return True
-            if permits.writes and self._tables.is_of_unit_of_work(cache):
-                return True
-        return False
+    def _is_seen(self, tables: list[Table], connection: Connection, options: Any) -> bool:
+        if options.get(CAPTURED) is tables[0]:
+            return len(tables) == 1
+        return self._is_of_flush(connection, options) and self._tables.is_of_unit_of_work(
+            options.get("compiled_cache")
+        )
+
+    def _is_of_flush(self, connection: Connection, options: Any) -> bool:
+        return options.get("compiled_cache") is not None and any(p.writes for p in at_work(connection))
 
     def _table(self, part: Written, connection: Connection, options: Any) -> Table | None:
         """The published table that a text means, None if it means another one of the same name."""
@@ -82,6 +87,14 @@ class StatementGuard:
             if part.schema is None and table.name not in table.metadata.tables:
                 return table
         return None
+
+    def _refusal_of_cascade(self, table: Table, mapper: Mapper[Any]) -> UncapturedChangeError:
+        return UncapturedChangeError(
+            f"this statement deletes rows of {table.fullname}, and the database deletes rows of "
+            f"{mapper.class_.__name__}, which is published, with them (ON DELETE CASCADE): their events would be "
+            "lost. Delete objects in a session, which loads and deletes the others too; if no event is meant, "
+            "write `with suppress_events(session):` and use that session"
+        )
 
     def _refusal(self, table: Table) -> UncapturedChangeError:
         mapper = self._tables.mappers(table)[0]

@@ -37,7 +37,15 @@ ENGINES = [
 ASYNC_ENGINES = [ENGINES[1], *ENGINES[3:]]
 SYNC_ENGINES = ["sqlite", pytest.param("postgresql+psycopg", marks=pytest.mark.postgres)]
 BINDINGS = [
-    *("categoryChanged", "lectureChanged", "seatChanged", "roomChanged", "nodeChanged", "animalChanged"),
+    *(
+        "categoryChanged",
+        "lectureChanged",
+        "seatChanged",
+        "roomChanged",
+        "nodeChanged",
+        "animalChanged",
+        "pageChanged",
+    ),
     *("carChanged", "pointChanged", "summary", "tombstones", "both", "bytes", "small", "late", "direct"),
 ]
 

@@ -202,6 +202,26 @@ class Task(Base):
     hidden: Mapped[bool] = mapped_column(default=False)
 
 
+class Album(Base):
+    """Not published; its pages are, and the database deletes them with it."""
+
+    __tablename__ = "album"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    pages: Mapped[list[Page]] = relationship(cascade="all, delete-orphan")
+
+
+class PageChanged(EntityEvent):
+    id: int
+    album_id: int
+
+
+@publishes("out-pageChanged", PageChanged)
+class Page(Base):
+    __tablename__ = "page"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    album_id: Mapped[int] = mapped_column(ForeignKey("album.id", ondelete="CASCADE"))
+
+
 class Bystander(Base):
     """Not published."""
 
@@ -210,5 +230,5 @@ class Bystander(Base):
     name: Mapped[str]
 
 
-CLASSES = [LectureCategory, Lecture, Seat, Node, Animal, Dog, Car, Point, Spot, Task]
+CLASSES = [LectureCategory, Lecture, Seat, Node, Animal, Dog, Car, Point, Spot, Task, Page]
 METADATA = [Base.metadata, DataclassBase.metadata, imperative.metadata]

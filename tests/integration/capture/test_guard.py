@@ -13,7 +13,15 @@ from streambind.errors import ConfigurationError, UncapturedChangeError
 from streambind.outbound.publish import publish, suppress_events
 from streambind.outbound.publishes import publishes
 from tests.integration.capture.conftest import Service
-from tests.integration.capture.models import Bystander, Lecture, LectureCategory, Point, PointChanged
+from tests.integration.capture.models import (
+    Album,
+    Bystander,
+    Lecture,
+    LectureCategory,
+    Page,
+    Point,
+    PointChanged,
+)
 
 POINTS: Any = Point.__table__
 
@@ -93,6 +101,32 @@ def test_engine_transactions_are_refused(service: Service) -> None:
         assert connection.execute(select(POINTS)).all() == []
 
     service.connected(work)
+
+
+DELETES: dict[str, Change] = {
+    "bulk": lambda s: s.execute(delete(Album)),
+    "text": lambda s: s.execute(text("DELETE FROM album WHERE id = 1")),
+    "connection": lambda s: s.connection().execute(delete(Album).where(Album.id == 1)),
+}
+
+
+@pytest.mark.parametrize("way", DELETES)
+def test_a_delete_that_the_database_passes_on_to_published_rows_is_refused(service: Service, way: str) -> None:
+    service.commit(lambda s: s.add(Album(id=1, pages=[Page(id=2)])))
+
+    def work(session: Session) -> None:
+        with pytest.raises(UncapturedChangeError, match=r"rows of album, .*rows of Page.*ON DELETE CASCADE"):
+            DELETES[way](session)
+        session.rollback()
+        session.execute(update(Album).values(id=1))
+        session.execute(insert(Album).values(id=5))
+        session.commit()
+        session.delete(session.get_one(Album, 1))
+        session.commit()
+
+    service.do(work)
+
+    assert service.shorts == [("2", 1, "INSERT"), ("2", 2, "DELETE")]
 
 
 def test_a_hook_s_own_statement_in_the_middle_of_a_flush_is_refused(sync_service: Service) -> None:

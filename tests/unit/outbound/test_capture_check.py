@@ -128,6 +128,43 @@ def test_deletes_by_the_database_are_found(tmp_path: Path) -> None:
         assert "cascade='all, delete-orphan'" in findings[0]
 
 
+def test_deletes_by_the_database_are_found_through_other_tables(tmp_path: Path) -> None:
+    mapped = registry(metadata=MetaData())
+    houses = Table("house", mapped.metadata, Column("id", Integer, primary_key=True))
+    rooms = Table(
+        "room",
+        mapped.metadata,
+        Column("id", Integer, primary_key=True),
+        Column("house_id", ForeignKey("house.id", ondelete="CASCADE")),
+    )
+    chairs = Table(
+        "chair",
+        mapped.metadata,
+        Column("id", Integer, primary_key=True),
+        Column("parent_id", ForeignKey("room.id", ondelete="CASCADE")),
+    )
+
+    class House:
+        pass
+
+    class Room:
+        pass
+
+    @publishes("out-child", ChildChanged)
+    class Chair:
+        pass
+
+    mapped.map_imperatively(Chair, chairs)
+    mapped.map_imperatively(Room, rooms, properties={"chairs": relationship(Chair, cascade="all, delete-orphan")})
+    lazy = relationship(Room, cascade="all", passive_deletes=True)
+    mapped.map_imperatively(House, houses, properties={"rooms": lazy})
+
+    [finding] = _findings(tmp_path, Chair)
+
+    assert "the foreign key of room to house is ON DELETE CASCADE" in finding
+    assert "and its rows with those of room" in finding
+
+
 def test_deletes_left_to_the_database_are_found(tmp_path: Path) -> None:
     _, child = _family({"passive_deletes": True})
 
