@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from streambind.binding.outcome import Failed, Sent, Unknown
-from streambind.errors import BrokerError, LifecycleError
+from streambind.errors import LifecycleError
 from streambind.message import ORIGIN, Message
 from streambind.origin import Origin
 
@@ -107,11 +107,6 @@ class WireProducer:
 
     def unbind(self, timeout_ms: int) -> None:
         self.purge()
-
-
-def away() -> Exception:
-    """What `producers` raises while an output is not bound."""
-    return BrokerError("the broker of binding out-lecture is away")
 
 
 def missing(sequences: dict[bytes | None, list[int]], committed: dict[bytes, int]) -> list[str]:
