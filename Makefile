@@ -71,9 +71,12 @@ lock: $(DEVELOPMENT) ## choose the versions of requirements-dev.lock anew
 	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 	    --output-file requirements-dev.lock pyproject.toml
 
+# confluent-kafka 2.12 lets nobody make its messages, as unit tests of the binder do, and what it carries is no
+# broker that can be embedded (2.16 is): here the binder shows itself on a real broker.
 .PHONY: lowest
-lowest: $(LOWEST)/.installed ## run unit and conformance tests with the oldest allowed versions
-	@$(LOWEST)/bin/python -m pytest tests/unit tests/conformance $(ARGS)
+lowest: $(LOWEST)/.installed maven ## run unit and conformance tests with the oldest allowed versions
+	@$(LOWEST)/bin/python -m pytest tests/unit tests/conformance/test_memory.py tests/conformance/test_kafka.py \
+	    --ignore tests/unit/binders/kafka -k "not embedded" $(ARGS)
 
 .PHONY: build
 build: $(DEVELOPMENT) ## build the wheel and the source archive into dist/
@@ -122,5 +125,5 @@ $(LOWEST)/.installed: pyproject.toml | $(DEVELOPMENT)
 	@echo "installing the oldest allowed versions into $(LOWEST)"
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
 	@$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --group test \
-	    -e '.[postgres,asyncpg,aiosqlite,demo,migrations,testing]'
+	    -e '.[postgres,asyncpg,aiosqlite,fastapi,migrations,testing]'
 	@touch $@

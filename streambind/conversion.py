@@ -68,7 +68,7 @@ class JsonConverter:
                     case _:
                         model: Any = type(payload)
                         adapter = _adapter(model)
-                        return adapter.dump_json(payload, by_alias=True, context=context)
+                        return adapter.serializer.to_json(payload, by_alias=True, context=context)
             except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
                 raise EncodeError(f"a {type(payload).__name__} has no JSON form: {error}") from error
 

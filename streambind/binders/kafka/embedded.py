@@ -1,14 +1,13 @@
 """A Kafka broker inside this process, for tests and demonstrations: the one that librdkafka carries.
 
 It keeps everything in memory and forgets old records past some megabytes per partition. Clients of any process
-on the machine can use it: it answers on the port it was given.
+on the machine can use it: it answers on the port it was given. It needs confluent-kafka 2.16.
 """
 
 from __future__ import annotations
 
 import ctypes
 import threading
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -128,8 +127,7 @@ class EmbeddedBroker:
         if not self._cluster:
             raise OSError("librdkafka made no cluster")
         function("rd_kafka_mock_group_initial_rebalance_delay_ms", None, [POINTER, INT32])(self._cluster, 0)
-        with suppress(OSError):  # Older clients lack it: then the ids of topics are not told.
-            function("rd_kafka_mock_set_controller_id", INT, [POINTER, INT32])(self._cluster, 1)
+        function("rd_kafka_mock_set_controller_id", INT, [POINTER, INT32])(self._cluster, 1)
         addresses = function("rd_kafka_mock_cluster_bootstraps", TEXT, [POINTER])(self._cluster).decode()
         advertise = function("rd_kafka_mock_broker_set_host_port", None, [POINTER, INT32, TEXT, INT])
         for number, address in enumerate(addresses.split(","), start=1):
