@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
@@ -17,6 +18,8 @@ _INFO = "streambind.held"
 _SAVEPOINTS = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
 
 Deliver = Callable[[Sequence[Outgoing]], None]
+
+_FOLLOWERS: WeakKeyDictionary[Engine, int] = WeakKeyDictionary()
 
 
 class Held:
@@ -62,28 +65,20 @@ def hold(connection: Connection, messages: Sequence[Outgoing], deliver: Deliver)
 
 
 def follow(engine: Engine) -> Callable[[], None]:
-    """Watch the transactions of an engine for what waits on their connections; returns what ends it."""
-    for target, name, listener in _listeners(engine):
-        event.listen(target, name, listener)
+    """Watch the transactions of an engine for what waits on their connections, until what is returned is called.
+    Several applications may work on one engine: it is watched once for all of them."""
+    _FOLLOWERS[engine] = _FOLLOWERS.get(engine, 0) + 1
+    if _FOLLOWERS[engine] == 1:
+        for name, listener in _LISTENERS.items():
+            event.listen(engine, name, listener)
 
     def end() -> None:
-        for target, name, listener in _listeners(engine):
-            event.remove(target, name, listener)
+        _FOLLOWERS[engine] -= 1
+        if _FOLLOWERS[engine] == 0:
+            for name, listener in _LISTENERS.items():
+                event.remove(engine, name, listener)
 
     return end
-
-
-def _listeners(engine: Engine) -> list[tuple[Any, str, Callable[..., None]]]:
-    return [
-        (engine, "before_cursor_execute", _savepoint),
-        (engine, "rollback", _forget),
-        (engine, "rollback_twophase", _forget),
-        (engine, "commit", _commit),
-        (engine, "commit_twophase", _commit),
-        (engine, "handle_error", _handle_error),
-        (engine, "begin", _begin),
-        (engine, "checkin", _checkin),
-    ]
 
 
 def _savepoint(connection: Connection, _: Any, statement: str, *__: Any) -> None:
@@ -137,3 +132,15 @@ def _deliver(info: Any) -> None:
         held.deliver(held.messages)
     except Exception:
         log.exception("after the commit: the transaction is committed all the same")
+
+
+_LISTENERS: dict[str, Callable[..., None]] = {
+    "before_cursor_execute": _savepoint,
+    "rollback": _forget,
+    "rollback_twophase": _forget,
+    "commit": _commit,
+    "commit_twophase": _commit,
+    "handle_error": _handle_error,
+    "begin": _begin,
+    "checkin": _checkin,
+}

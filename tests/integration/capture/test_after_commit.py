@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, insert
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from streambind.configuration.properties import Publish
 from streambind.outbound.publish import publish
+from streambind.persistence.database import Database
 from tests.integration.capture.conftest import Service
 from tests.integration.capture.models import Point
 
@@ -87,33 +88,53 @@ def test_the_release_of_a_savepoint_sends_nothing_and_its_rollback_takes_along(l
     assert _sent(late) == [b"1"]
 
 
-def test_a_commit_that_fails_sends_nothing(sync_late: Service) -> None:
+@pytest.fixture
+def strict(sync_late: Service) -> Iterator[Any]:
+    """A table whose rows let the COMMIT fail."""
     metadata = MetaData()
     parent = Table("strict_parent", metadata, Column("id", Integer, primary_key=True))
-    child = Table(
-        "strict_child",
-        metadata,
-        Column("id", ForeignKey(parent.c.id, deferrable=True, initially="DEFERRED"), primary_key=True),
-    )
+    target = ForeignKey(parent.c.id, deferrable=True, initially="DEFERRED")
+    child = Table("strict_child", metadata, Column("id", target, primary_key=True))
     sync_late.connected(metadata.create_all)
+    _check_foreign_keys(sync_late, "ON")
+    yield child
+    _check_foreign_keys(sync_late, "OFF")
+    sync_late.connected(metadata.drop_all)
 
+
+def _check_foreign_keys(service: Service, value: str) -> None:
+    """SQLite has this by connection, and outside of transactions only: the pool gives the same one next."""
+    if service.dialect == "sqlite":
+        with service.database.engine.connect() as connection:
+            connection.connection.execute(f"PRAGMA foreign_keys = {value}")
+
+
+def test_a_commit_that_fails_sends_nothing(sync_late: Service, strict: Any) -> None:
     def work(session: Session) -> None:
-        if sync_late.dialect == "sqlite":
-            session.connection().exec_driver_sql("PRAGMA defer_foreign_keys = ON")
         session.add(Point(id=1, x=0))
-        session.execute(insert(child).values(id=7))
+        session.execute(insert(strict).values(id=7))
         with pytest.raises(IntegrityError):
             session.commit()
         session.rollback()
+        session.add(Point(id=2, x=0))
+        session.commit()
 
-    if sync_late.dialect == "sqlite":
-        with sync_late.database.engine.connect() as connection:
-            # Foreign keys are switched on outside of transactions, for the connection that the pool gives next.
-            connection.connection.execute("PRAGMA foreign_keys = ON")
     sync_late.do(work)
-    sync_late.connected(metadata.drop_all)
 
-    assert sync_late.sent == []
+    assert _sent(sync_late) == [b"2"]
+
+
+def test_an_outer_commit_that_fails_sends_nothing(sync_late: Service, strict: Any) -> None:
+    with sync_late.database.engine.connect() as connection:
+        outer = connection.begin()
+        _joined(sync_late, connection, "create_savepoint", 1)
+        connection.execute(insert(strict).values(id=7))
+        with pytest.raises(IntegrityError):
+            outer.commit()
+    with sync_late.database.engine.connect() as connection, connection.begin():
+        _joined(sync_late, connection, "create_savepoint", 2)
+
+    assert _sent(sync_late) == [b"2"]
 
 
 def test_what_the_hook_raises_is_logged_and_never_reaches_the_caller(
@@ -203,6 +224,25 @@ def test_a_savepoint_older_than_what_waits_takes_everything_along(sync_late: Ser
         outer.rollback()
         _joined(sync_late, connection, "create_savepoint", 2)
     assert _sent(sync_late) == [b"2"]
+
+
+def test_two_applications_on_one_engine_are_followed_once(sync_late: Service) -> None:
+    engine = sync_late.database.engine
+    other = Service(Database(sessionmaker(engine), loop=sync_late.database.loop), sync_late.plans)
+    other.capture.attach()
+    for number, last in ((1, False), (3, True)):
+        with engine.connect() as connection, connection.begin():
+            _joined(sync_late, connection, "create_savepoint", number)
+            lost = connection.begin_nested()
+            _joined(sync_late, connection, "create_savepoint", number + 1)
+            lost.rollback()
+        assert _sent(sync_late)[-1] == str(number).encode()
+        if not last:
+            other.commit(lambda s: s.add(Point(id=9, x=0)))
+            other.capture.detach()
+
+    assert _sent(sync_late) == [b"1", b"3"]
+    assert _sent(other) == [b"9"]
 
 
 def test_the_relay_is_woken_when_the_outer_transaction_is_committed(sync_service: Service) -> None:

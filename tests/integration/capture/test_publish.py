@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import create_engine, event, insert, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 
@@ -121,6 +122,35 @@ def test_a_message_of_a_hook_after_the_commit_is_refused(service: Service) -> No
     service.do(work)
 
     assert re.search("has ended", str(errors[0]))
+    assert service.shorts == [("1", 1, "INSERT")]
+
+
+def test_an_application_without_published_classes_publishes(sync_service: Service) -> None:
+    sync_service.capture.detach()
+    capture = sync_service.new_capture([])
+    capture.attach()
+    sync_service.commit(lambda s: publish(s, "out-bytes", b"x"))
+    sync_service.commit(lambda s: s.execute(text("DELETE FROM point")))
+    capture.detach()
+
+    assert [e.payload for e in sync_service.events] == [b"x"]
+
+
+def test_a_session_on_another_database_is_refused(sync_service: Service, tmp_path: Path) -> None:
+    sessions: Any = sync_service.database.sessions
+    elsewhere = create_engine(f"sqlite:///{tmp_path / 'elsewhere.db'}")
+    with sessions(bind=elsewhere) as session:
+        publish(session, "out-bytes", b"x")
+        with pytest.raises(CaptureError, match=r"elsewhere\.db.*only commit together in one database"):
+            session.commit()
+    elsewhere.dispose()
+
+    assert sync_service.events == []
+
+
+def test_sessions_of_listeners_publish_too(service: Service) -> None:
+    service.database.run_session(lambda session, _: session.add(Point(id=1, x=0)))
+
     assert service.shorts == [("1", 1, "INSERT")]
 
 
