@@ -66,9 +66,9 @@ class Running:
             self.require_tables()
         except DatabaseUnavailableError as error:
             log.warning("%s; what needs it waits", error)
+        self.bindings.start([*self.outputs.auto_startup(), *self.inputs.auto_startup()])
         if self.relay is not None:
             self.relay.start()
-        self.bindings.start([*self.outputs.auto_startup(), *self.inputs.auto_startup()])
 
     def stop(self, deadline: float) -> None:
         """Inputs first; then the relay sends what their handlers have committed; outputs last. `deadline` is a

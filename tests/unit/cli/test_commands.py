@@ -64,7 +64,7 @@ def test_a_wrong_command_line_exits_with_2(streambind: Run, command: list[str], 
     assert says in " ".join(result.stderr.split())
 
 
-def test_a_taken_port_is_named(streambind: Run) -> None:
+def test_a_port_that_the_embedded_broker_cannot_have_is_named(streambind: Run) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
