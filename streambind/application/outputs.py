@@ -13,9 +13,9 @@ from streambind.binding.factory import BinderFactory
 from streambind.configuration import BindingProperties, Configuration, Finding, Severity
 from streambind.configuration.properties import Publish
 from streambind.conversion import converter_for
-from streambind.errors import ConfigurationError, LifecycleError
+from streambind.errors import ConfigurationError, LifecycleError, StreambindError
 from streambind.outbound.outgoing import Outgoing, OutputPlan
-from streambind.outbound.sender import OnError, QueuedSender
+from streambind.outbound.sender import OnError, QueuedSender, report_unsent, send_error
 from streambind.outbound.wire_message import direct_message
 
 QUEUE_CAPACITY = 10_000
@@ -107,9 +107,16 @@ class Outputs:
         return {name: sender.waiting for name, sender in senders.items()}
 
     def send_after_commit(self, messages: Sequence[Outgoing]) -> None:
-        """Queue what a commit has released, in order; never raises."""
+        """Queue what a commit has released, in order; never raises: what cannot be queued goes to
+        `on_publish_error` and the log."""
         for message in messages:
-            self.sender(message.binding).post(direct_message(message))
+            outgoing = direct_message(message)
+            try:
+                sender = self.sender(message.binding)
+            except StreambindError as error:
+                report_unsent([outgoing], send_error(error), self._on_publish_error)
+            else:
+                sender.post(outgoing)
 
     def auto_startup(self) -> list[str]:
         """The names of the bindings that start with the application."""

@@ -50,7 +50,8 @@ class StreamApplication:
     before `start()`. An application that is built and never started writes its events to the outbox, for a
     relay elsewhere to send.
 
-    `on_publish_error` is told of messages that `producer.publish: after-commit` could not send.
+    `on_publish_error` is told of messages that `producer.publish: after-commit` could not send, also while
+    nothing runs, and on whichever thread notices.
 
     Raises:
         ConfigurationError: with every finding at once.
@@ -67,7 +68,7 @@ class StreamApplication:
         on_publish_error: Callable[[Message, Exception], None] | None = None,
     ) -> None:
         self._loop = EventLoop()
-        self._links = Links()
+        self._links = Links(on_publish_error)
         self._running: Running | None = None
         self._blueprint = Blueprint(
             location,
@@ -141,27 +142,29 @@ class StreamApplication:
 
     @property
     def is_running(self) -> bool:
-        return self._running is not None
+        """Whether it runs in this process."""
+        return self._here() is not None
 
     @property
     def relay(self) -> RelayState | None:
         """How the relay fares; None where this application runs none."""
-        running = self._running
+        running = self._here()
         return None if running is None or running.relay is None else running.relay.state
 
     def status(self) -> list[BindingStatus]:
         """Every binding in use. Asks neither broker nor database."""
-        running = self._running
+        running = self._here()
         return [] if running is None else running.bindings.status()
 
     def figures(self, binding: str) -> Figures | None:
         """What the deliveries of an input have done since it was started."""
-        running = self._running
+        running = self._here()
         return None if running is None else running.inputs.figures(binding)
 
     def unsent(self) -> Mapping[str, int]:
         """Direct messages (the bridge's, and of `publish: after-commit`) without an outcome yet, by output."""
-        return {} if self._running is None else self._running.outputs.unsent()
+        running = self._here()
+        return {} if running is None else running.outputs.unsent()
 
     def binding(self, name: str) -> InputBinding | OutputBinding:
         """A binding, to stop, start, pause or resume it.
@@ -213,7 +216,7 @@ class StreamApplication:
             try:
                 running.start()
             except BaseException:
-                self._stop(running, self._shutdown_timeout_ms())
+                self._stop(running, self.configuration.properties.shutdown_timeout_ms)
                 raise
 
     def stop(self, timeout_ms: int | None = None) -> None:
@@ -232,7 +235,7 @@ class StreamApplication:
             self._links.refuse_fork()
             running = self._running
             if running is not None:
-                self._stop(running, timeout_ms or self._shutdown_timeout_ms())
+                self._stop(running, timeout_ms or self.configuration.properties.shutdown_timeout_ms)
 
     def __enter__(self) -> Self:
         self.start()
@@ -279,8 +282,9 @@ class StreamApplication:
             self._running = None
             self._loop.close()
 
-    def _shutdown_timeout_ms(self) -> int:
-        return self.configuration.properties.shutdown_timeout_ms
+    def _here(self) -> Running | None:
+        """What runs in this process: nothing of it survives a fork."""
+        return None if self._links.is_forked else self._running
 
     def _require_database(self) -> Database:
         if self.database is None:

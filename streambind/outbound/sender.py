@@ -80,7 +80,7 @@ class QueuedSender:
         try:
             self._enqueue(queued)
         except StreambindError as error:
-            self._give_up([queued], error if isinstance(error, SendError) else SendError(str(error)))
+            self._give_up([queued], send_error(error))
 
     def stop(self, timeout_ms: int) -> None:
         """Send what is queued while the time lasts, then purge; the rest fails. Idempotent."""
@@ -188,14 +188,7 @@ class QueuedSender:
                 queued.receipt.fail(_copied(error))
         if not posted:
             return
-        log.error("%s (%d messages, sent after their commit)", error, len(posted))
-        if self._on_error is None:
-            return
-        for queued in posted:
-            try:
-                self._on_error(queued.message, error)
-            except Exception:
-                log.exception("binding %s: on_publish_error raised", self._binding)
+        report_unsent([queued.message for queued in posted], error, self._on_error)
 
     def _error(self, what: str, cause: Exception | None = None, *, permanent: bool | None = None) -> SendError:
         known = getattr(cause, "permanent", False) if permanent is None else permanent
@@ -210,6 +203,27 @@ class QueuedSender:
             f"binding {self._binding}: a message to destination {self._destination} was not confirmed and may "
             f"still arrive: {reason}"
         )
+
+
+def send_error(error: StreambindError) -> SendError:
+    """The error as one of sending."""
+    if isinstance(error, SendError):
+        return error
+    failed = SendError(str(error))
+    failed.__cause__ = error
+    return failed
+
+
+def report_unsent(messages: Sequence[Message], error: SendError, on_error: OnError | None) -> None:
+    """Tell the log, and `on_error` message by message, what could not be sent after its commit. Never raises."""
+    log.error("%s (%d messages, sent after their commit)", error, len(messages))
+    if on_error is None:
+        return
+    for message in messages:
+        try:
+            on_error(message, error)
+        except Exception:
+            log.exception("on_publish_error raised")
 
 
 class _Queued(NamedTuple):

@@ -44,6 +44,7 @@ import os, sys
 from streambind import StreamApplication
 from streambind.binders.memory import MEMORY
 from streambind.errors import LifecycleError
+from streambind.management.health import HealthStatus, health
 from tests.integration import application_code
 
 application = StreamApplication("application.yaml", include=[application_code.Thing, application_code.keep])
@@ -60,6 +61,9 @@ if child == 0:
             assert "start it in the child" in str(error), error
         else:
             os._exit(3)
+    assert not application.is_running
+    assert (application.status(), application.relay, application.unsent()) == ([], None, {})
+    assert health(application).status is HealthStatus.DOWN
     os._exit(7)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 application.stop()

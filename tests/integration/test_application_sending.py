@@ -74,6 +74,44 @@ def test_what_fails_after_the_commit_goes_to_the_application_and_never_to_the_ca
     assert "refused" in str(error)
 
 
+def test_what_is_committed_after_the_stop_goes_to_the_application_message_by_message(
+    streams: Streams, stream_application: Applications, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed: list[tuple[Message, Exception]] = []
+
+    def tell(message: Message, error: Exception) -> None:
+        failed.append((message, error))
+        raise ZeroDivisionError
+
+    application = stream_application(AFTER_COMMIT, include=[Thing], metadata=Base.metadata, on_publish_error=tell)
+    with streams.run(application):
+        pass
+    with application.sessions.begin() as session:
+        session.add_all([Thing(id=1), Thing(id=2)])
+    assert [message.key for message, _ in failed] == [b"1", b"2"]
+    assert all(isinstance(error, SendError) and "does not run" in str(error) for _, error in failed)
+    assert "does not run" in caplog.text
+
+
+def test_what_is_committed_while_it_stops_goes_to_the_application_message_by_message(
+    streams: Streams, stream_application: Applications
+) -> None:
+    failed: list[tuple[Message, Exception]] = []
+    application = stream_application(
+        AFTER_COMMIT,
+        include=[Thing],
+        metadata=Base.metadata,
+        on_publish_error=lambda message, error: failed.append((message, error)),
+    )
+    with streams.run(application):
+        assert application._running is not None
+        application._running.outputs.stop(1000)
+        with application.sessions.begin() as session:
+            session.add_all([Thing(id=1), Thing(id=2)])
+        assert [message.key for message, _ in failed] == [b"1", b"2"]
+    assert all(isinstance(error, SendError) and "has been stopped" in str(error) for _, error in failed)
+
+
 def test_receipts_of_the_bridge_tell_where_a_message_went(
     streams: Streams, stream_application: Applications
 ) -> None:
