@@ -75,7 +75,8 @@ class Binding(Generic[Handle]):
         self.destination = destination
         self.binder = binder
         self.group = group
-        self.error: StreambindError | None = None
+        self.error: Exception | None = None
+        self.is_wanted = False
         self._bind = bind
         self._handle: Handle | None = None
         self._state = BindingState.STOPPED
@@ -86,8 +87,10 @@ class Binding(Generic[Handle]):
         return self._state
 
     def start(self) -> None:
-        """Bind, unless bound already; a failure shows in `state` and `error`, and once in the log."""
+        """Bind, unless bound already; a failure shows in `state` and `error`, and once in the log. Never raises;
+        `is_wanted` says whether it was started last, or stopped."""
         with self._lock:
+            self.is_wanted = True
             if self._handle is not None:
                 return
             before, self.error = self.error, None
@@ -95,23 +98,32 @@ class Binding(Generic[Handle]):
                 self._handle = self._bind()
             except (BrokerUnavailableError, DatabaseUnavailableError) as error:
                 self._state, self.error = BindingState.WAITING, error
-            except StreambindError as error:
+            except Exception as error:
                 self._state, self.error = BindingState.FAILED, error
+                if not isinstance(error, StreambindError):
+                    log.exception("binding %s: its start met a defect", self.name)
             else:
                 self._state = self._started(self._handle)
                 log.info("binding %s: %s, destination %s", self.name, self._state, self.destination)
             if self.error is not None and str(self.error) != str(before):
                 log.warning("binding %s: %s: %s", self.name, self._state, self.error)
 
+    def start_again(self) -> None:
+        """Try a start once more, unless it has succeeded or the binding was stopped meanwhile."""
+        with self._lock:
+            if self.is_wanted:
+                self.start()
+
     def wait_for(self, reason: str) -> None:
         """Wait without trying: the broker is known to be away."""
         with self._lock:
-            if self._handle is None:
+            if self.is_wanted and self._handle is None:
                 self._state, self.error = BindingState.WAITING, BrokerUnavailableError(reason)
 
     def stop(self, timeout_ms: int) -> None:
         """Unbind: running work ends within the time."""
         with self._lock:
+            self.is_wanted = False
             handle, self._handle = self._handle, None
             if handle is not None:
                 handle.unbind(timeout_ms)

@@ -23,7 +23,7 @@ class BindingService:
 
     `start` tries each binding once: a broker that is away does not stop the application, its bindings wait and
     one thread tries them again, after 1, 2, 4 ... seconds, at most `retry_interval_s`. With an interval of 0 a
-    start that fails is fatal.
+    start that fails is fatal. A binding that somebody stops stays stopped.
     """
 
     def __init__(
@@ -33,7 +33,6 @@ class BindingService:
         self._inputs = list(inputs)
         self._all: list[AnyBinding] = [*outputs, *inputs]
         self._retry_interval_s = retry_interval_s
-        self._wanted: set[str] = set()
         self._stopping = threading.Event()
         self._retry: threading.Thread | None = None
 
@@ -45,12 +44,13 @@ class BindingService:
                 was started is stopped again.
         """
         self._stopping.clear()
-        self._wanted = set(names)
+        for binding in self._all:
+            binding.is_wanted = binding.name in names
         self._try_wanted()
         refused = self._refused()
         if refused is not None:
             raise refused
-        if self._unbound():
+        if self._retry_interval_s > 0:
             self._retry = threading.Thread(target=self._keep_trying, name="streambind-bindings", daemon=True)
             self._retry.start()
 
@@ -58,9 +58,8 @@ class BindingService:
         """Stop taking messages; deliveries that run may end within the time."""
         self._stopping.set()
         if self._retry is not None:
-            self._retry.join()
+            self._retry.join(timeout_ms / 1000)
             self._retry = None
-        self._wanted.clear()
         _stop_all(self._inputs, timeout_ms)
 
     def stop_outputs(self, timeout_ms: int) -> None:
@@ -91,15 +90,15 @@ class BindingService:
             if binding.binder in away:
                 binding.wait_for(f"broker of binder {binding.binder} is away")
                 continue
-            binding.start()
+            binding.start_again()
             if isinstance(binding.error, BrokerUnavailableError):
                 away.add(binding.binder)
 
     def _unbound(self) -> list[AnyBinding]:
         bound = (BindingState.RUNNING, BindingState.PAUSED)
-        return [b for b in self._all if b.name in self._wanted and b.state not in bound]
+        return [b for b in self._all if b.is_wanted and b.state not in bound]
 
-    def _refused(self) -> StreambindError | None:
+    def _refused(self) -> Exception | None:
         for binding in self._unbound():
             fatal = binding.state is BindingState.FAILED or self._retry_interval_s == 0
             if fatal and binding.error is not None:
@@ -108,9 +107,9 @@ class BindingService:
 
     def _keep_trying(self) -> None:
         delay = _FIRST_RETRY_S
-        while self._unbound() and not self._stopping.wait(min(delay, self._retry_interval_s)):
+        while not self._stopping.wait(min(delay, self._retry_interval_s)):
+            delay = delay * 2 if self._unbound() else _FIRST_RETRY_S
             self._try_wanted()
-            delay *= 2
 
 
 def _stop_all(bindings: Sequence[Binding[Any]], timeout_ms: int) -> None:

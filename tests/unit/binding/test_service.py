@@ -221,3 +221,59 @@ def test_a_direct_producer_that_was_stopped_refuses_sends() -> None:
 
     with pytest.raises(LifecycleError, match="out-a"):
         producer.send([Message(b"1")])
+
+
+def test_a_binding_that_somebody_stops_stays_stopped() -> None:
+    tried = threading.Semaphore(0)
+
+    def away() -> Producer:
+        tried.release()
+        raise BrokerUnavailableError("no answer")
+
+    stopped, other = _input("in-c"), _output("out-a", away)
+    service = _service([other], [stopped])
+    service.start(["out-a", "in-c"])
+
+    stopped.stop(1000)
+
+    # Two more rounds have come and gone.
+    assert all(tried.acquire(timeout=10) for _ in range(3))
+    assert stopped.state is BindingState.STOPPED
+    service.stop_inputs(1000)
+
+
+def test_a_binding_that_is_started_by_hand_is_tried_again_too() -> None:
+    back, bound = threading.Event(), threading.Event()
+
+    def bind() -> Consumer:
+        if not back.is_set():
+            raise BrokerUnavailableError("no answer")
+        bound.set()
+        return Consumer("in-c")
+
+    binding = _input("in-c", bind)
+    service = _service([_output("out-a")], [binding])
+    service.start(["out-a"])
+
+    binding.start()
+    back.set()
+
+    assert bound.wait(10)
+    service.stop_inputs(1000)
+
+
+def test_a_defect_at_a_start_does_not_end_the_tries() -> None:
+    bound = threading.Event()
+    errors: list[Exception] = [RuntimeError("a defect"), BrokerUnavailableError("no answer")]
+
+    def bind() -> Consumer:
+        if errors:
+            raise errors.pop()
+        bound.set()
+        return Consumer("in-c")
+
+    service = _service([], [_input("in-c", bind)])
+    service.start(["in-c"])
+
+    assert bound.wait(10)
+    service.stop_inputs(1000)
