@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, SchemaValidator, to_json
+from pydantic_core import ErrorDetails, PydanticSerializationError, SchemaValidator, to_json
 
 from streambind.errors import ConfigurationError, DecodeError, EncodeError
 from streambind.event import TIME_ZONE
@@ -85,7 +85,8 @@ class JsonConverter:
             except ValidationError as error:
                 if data.startswith(_BYTE_ORDER_MARK):
                     return decode(data[len(_BYTE_ORDER_MARK) :])
-                raise DecodeError(f"the payload is not a {name}: {_reasons(error)}") from error
+                # Not `from error`: that one holds the values.
+                raise DecodeError(f"the payload is not a {name}: {reasons(error)}") from None
 
         return decode
 
@@ -149,7 +150,7 @@ def decode_text(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise DecodeError(f"the payload is not UTF-8 text: {error.reason} at byte {error.start}") from error
+        raise DecodeError(f"the payload is not UTF-8 text: {error.reason} at byte {error.start}") from None
 
 
 @lru_cache(maxsize=1)
@@ -201,10 +202,15 @@ def _validator(annotation: Any) -> SchemaValidator | TypeAdapter[Any]:
         raise ConfigurationError(f"a payload cannot be read as {annotation!r}: {error}") from error
 
 
-def _reasons(error: ValidationError) -> str:
+def reasons(error: ValidationError) -> str:
     """The first reasons, field by field, without the values: they may be anyone's data."""
     details = error.errors(include_url=False, include_context=False, include_input=False)
-    shown = [f"{'.'.join(map(str, d['loc'])) or 'document'}: {d['msg']}" for d in details[:3]]
+    shown = [f"{'.'.join(map(str, d['loc'])) or 'document'}: {_reason(d)}" for d in details[:3]]
     if len(details) > 3:
         shown.append(f"and {len(details) - 3} more")
     return "; ".join(shown)
+
+
+def _reason(detail: ErrorDetails) -> str:
+    # The message of this one quotes the value.
+    return "no such tag" if detail["type"] == "union_tag_invalid" else detail["msg"]

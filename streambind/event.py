@@ -44,13 +44,13 @@ def _read_timestamp(value: object, info: ValidationInfo) -> object:
         try:
             parsed = datetime.fromisoformat(value)
         except ValueError:
-            raise ValueError(f"timestamp {value!r} is not of the form 2022-08-08-12:12:37") from None
+            raise ValueError("the timestamp is not of the form 2022-08-08-12:12:37") from None
         return parsed if parsed.tzinfo else parsed.replace(tzinfo=_zone(info.context))
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
             return datetime.fromtimestamp(value / 1000, UTC)
         except (OverflowError, OSError, ValueError):
-            raise ValueError(f"timestamp {value!r} is not a time in epoch milliseconds") from None
+            raise ValueError("the timestamp is not a time in epoch milliseconds") from None
     if isinstance(value, datetime) and value.tzinfo is None:
         return value.replace(tzinfo=_zone(info.context))
     return value

@@ -7,11 +7,11 @@ import traceback
 from collections.abc import Iterator
 from typing import Protocol
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import StatementError
 
 from streambind.inbound.retry import qualified_name
 from streambind.message import Message
-from streambind.persistence.failures import describe
+from streambind.persistence.failures import message_of
 
 ORIGINAL_TOPIC = "x-original-topic"
 ORIGINAL_PARTITION = "x-original-partition"
@@ -44,7 +44,7 @@ class DeadLetters(Protocol):
 def dead_letter(message: Message, error: BaseException) -> Message:
     """The message as it came, key, payload and headers untouched, with Spring's eight headers appended.
 
-    Without row data: of a database error only class, SQLSTATE and constraint are told.
+    Without row data, as far as `message_of` knows it.
     """
     timestamp = message.timestamp_ms
     why = [
@@ -102,6 +102,8 @@ def _chain(error: BaseException) -> Iterator[tuple[BaseException, str]]:
     while current is not None and id(current) not in seen and len(seen) < _CHAIN:
         seen.add(id(current))
         yield current, leads
+        if isinstance(current, StatementError):
+            return  # What follows is the driver's error, whose text holds row data.
         if current.__cause__ is not None:
             current, leads = current.__cause__, "\nThe above exception was the cause of the following:\n"
         else:
@@ -112,7 +114,7 @@ def _chain(error: BaseException) -> Iterator[tuple[BaseException, str]]:
 
 def _message(error: BaseException) -> str:
     try:
-        return describe(error) if isinstance(error, DBAPIError) else str(error)
+        return message_of(error)
     except Exception:  # noqa: BLE001 -- a dead letter must not fail for an exception's __str__.
         return ""
 

@@ -17,7 +17,7 @@ from streambind.binding.outcome import Continue, Outcome, RetryAfter, Seek, Stop
 from streambind.configuration.properties import OnError
 from streambind.errors import DeliveryError, SendError, SequenceForkError, SequenceGapError, StreambindError
 from streambind.failpoints import failpoint
-from streambind.inbound.dead_letter import DeadLetters, dead_letter, without_stack_trace
+from streambind.inbound.dead_letter import DeadLetters, dead_letter, stack_trace, without_stack_trace
 from streambind.inbound.failure import Fenced, MessageFailed, Overtaken, Trouble, Unattributed
 from streambind.inbound.retry import TROUBLE_MAX_MS, Budget, trouble_delay_ms
 from streambind.inbound.statistics import DeliveryStatistics
@@ -192,7 +192,8 @@ class Delivery:
         if self._on_error is OnError.STOP:
             remedy = "mend the cause and start the binding again, or set consumer.on-error to dlq or skip"
             return self._stop(index, error, f"{text} ({tried}); {remedy}", state)
-        _log.error("%s (%s); consumer.on-error: %s", text, tried, self._on_error, exc_info=error)
+        # Not exc_info: errors and their causes may quote row data.
+        _log.error("%s (%s); consumer.on-error: %s\n%s", text, tried, self._on_error, stack_trace(error))
         failing.given_up = True
         if self._on_error is OnError.DLQ:
             failing.letter = dead_letter(batch.message(index), error)
@@ -231,7 +232,7 @@ class Delivery:
 
     def _stop(self, index: int, error: Exception, text: str, state: _LaneState) -> Outcome:
         state.failing = None  # Whoever starts the binding again means a fresh try.
-        _log.error("%s", text, exc_info=error)
+        _log.error("%s\n%s", text, stack_trace(error))
         kind = type(error) if type(error) in _REMEDIES else DeliveryError
         stopped = kind(text)
         stopped.__cause__ = error

@@ -1,8 +1,12 @@
-"""Whether a database error is the database's trouble (wait and try again) or the statement's fault."""
+"""Whether a database error is the database's trouble (wait and try again) or the statement's fault; and the texts
+of errors without row data."""
 
 from __future__ import annotations
 
+from pydantic import ValidationError
 from sqlalchemy import exc
+
+from streambind.conversion import reasons
 
 _TRANSIENT_CLASSES = ("08", "53", "57", "58")
 """SQLSTATE classes: connection, resources (disk full, too many connections), operator (shutdown), system."""
@@ -56,27 +60,36 @@ def _is_trouble(error: BaseException) -> bool:
     return isinstance(error, exc.OperationalError | exc.InterfaceError) and "connect" in text.lower()
 
 
-def sqlstate(error: exc.DBAPIError) -> str | None:
+def sqlstate(error: BaseException) -> str | None:
     """The five-character SQLSTATE, where the driver gives one."""
+    driver = error.orig if isinstance(error, exc.StatementError) else error
     for attribute in ("sqlstate", "pgcode"):
-        state = getattr(error.orig, attribute, None)
+        state = getattr(driver, attribute, None)
         if isinstance(state, str):
             return state
     return None
 
 
 def describe(error: BaseException) -> str:
-    """An error in one line without row data: class, SQLSTATE and constraint, never the parameters."""
-    if isinstance(error, exc.DBAPIError):
-        state = sqlstate(error)
-        constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
-        parts = [type(error).__name__]
-        if state:
-            parts.append(f"SQLSTATE {state}")
-        if constraint:
-            parts.append(f"constraint {constraint}")
-        if not state:
-            parts.append(str(error.orig).splitlines()[0][:200] if str(error.orig) else "")
-        return ", ".join(filter(None, parts))
-    text = str(error).splitlines()[0][:500] if str(error) else ""
+    """An error in one line without row data: its class and the first line of its `message_of`."""
+    lines = message_of(error).splitlines()
+    text = lines[0][:500] if lines else ""
+    if isinstance(error, exc.StatementError):
+        return f"{type(error).__name__}, {text}" if text else type(error).__name__
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def message_of(error: BaseException) -> str:
+    """An error's text without row data: of a database error SQLSTATE and constraint, never the parameters or
+    the detail; of a pydantic one fields and reasons, never the values. Other errors tell what they hold."""
+    if isinstance(error, ValidationError):
+        return reasons(error)
+    if (state := sqlstate(error)) is not None:  # SQLAlchemy's error, or the driver's own.
+        driver = error.orig if isinstance(error, exc.StatementError) else error
+        constraint = getattr(getattr(driver, "diag", None), "constraint_name", None)
+        return f"SQLSTATE {state}, constraint {constraint}" if constraint else f"SQLSTATE {state}"
+    if isinstance(error, exc.DBAPIError):
+        return next(iter(str(error.orig).splitlines()), "")[:200]
+    if isinstance(error, exc.StatementError):  # The value did not fit its column's type.
+        return type(error.orig).__name__
+    return str(error)
