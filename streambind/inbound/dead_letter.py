@@ -9,8 +9,9 @@ from typing import Protocol
 
 from sqlalchemy.exc import StatementError
 
+from streambind.errors import PermanentError
 from streambind.inbound.retry import qualified_name
-from streambind.message import Message
+from streambind.message import Batch, Message
 from streambind.persistence.failures import message_of
 
 ORIGINAL_TOPIC = "x-original-topic"
@@ -39,6 +40,21 @@ class DeadLetters(Protocol):
             SendError: it was not confirmed; it may be sent again.
         """
         ...
+
+
+def original(batch: Batch, index: int) -> Message:
+    """The message as it came; without headers where they cannot be read."""
+    try:
+        return batch.message(index)
+    except PermanentError:
+        return Message(
+            batch.payload(index),
+            batch.key(index),
+            destination=batch.destination,
+            partition=batch.partition,
+            offset=batch.offset(index),
+            timestamp_ms=batch.timestamp_ms(index),
+        )
 
 
 def dead_letter(message: Message, error: BaseException) -> Message:

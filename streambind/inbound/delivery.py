@@ -196,7 +196,7 @@ class Delivery:
         _log.error("%s (%s); consumer.on-error: %s\n%s", text, tried, self._on_error, stack_trace(error))
         failing.given_up = True
         if self._on_error is OnError.DLQ:
-            failing.letter = dead_letter(batch.message(index), error)
+            failing.letter = dead_letter(original(batch, index), error)
         state.failing = failing
         return self._pass_over(batch, index, failing, state)
 

@@ -56,7 +56,7 @@ class DatabaseEffects:
 
     def pass_over(self, batch: Batch, index: int) -> None:
         def work(connection: Connection) -> None:
-            found = self._begin(connection, batch, index, index + 1)
+            found = self._begin(connection, batch, index, index + 1, passing_over=True)
             if self._guard is not None:
                 self._guard.record(connection, batch.destination, found)
 
@@ -78,7 +78,9 @@ class DatabaseEffects:
         failpoint("delivery.before_commit")
         return found
 
-    def _begin(self, connection: Connection, batch: Batch, start: int, stop: int) -> Examination:
+    def _begin(
+        self, connection: Connection, batch: Batch, start: int, stop: int, *, passing_over: bool = False
+    ) -> Examination:
         """Take the partition for the length of the transaction, and judge the messages from start to stop."""
         lane = Lane(batch.destination, batch.partition)
         if not self._positions.move(connection, lane, boundary(batch, start), boundary(batch, stop)):
@@ -90,6 +92,7 @@ class DatabaseEffects:
             batch,
             range(start, stop),
             began_within=lambda: self._positions.began_within(connection, lane),
+            passing_over=passing_over,
         )
 
     def _handle(

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import BindParameter, Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from streambind.errors import SequenceForkError, SequenceGapError
+from streambind.errors import PermanentError, SequenceForkError, SequenceGapError
 from streambind.headers import header_text
 from streambind.inbound.failure import MessageFailed, Overtaken
 from streambind.message import EVENT_ID, ORIGIN, Batch, RawHeaders
@@ -113,15 +113,23 @@ class SequenceGuard:
         )
 
     def examine(
-        self, connection: Connection, batch: Batch, indexes: Iterable[int], *, began_within: Callable[[], bool]
+        self,
+        connection: Connection,
+        batch: Batch,
+        indexes: Iterable[int],
+        *,
+        began_within: Callable[[], bool],
+        passing_over: bool = False,
     ) -> Examination:
         """Judge the messages in order. The rows of their keys are locked until the transaction ends, those of
-        unknown keys are not: `record` notices when another owner writes one first.
+        unknown keys are not: `record` notices when another owner writes one first. What is `passing_over` has
+        no number if its headers cannot be read.
 
         Raises:
-            MessageFailed: with a SequenceGapError or SequenceForkError.
+            MessageFailed: with a SequenceGapError or SequenceForkError; with a PermanentError if the headers of
+                a message cannot be read.
         """
-        events = [(index, *numbered) for index in indexes if (numbered := event_of(batch, index)) is not None]
+        events = _events(batch, indexes, passing_over=passing_over)
         found = Examination()
         if not events:
             return found
@@ -185,9 +193,27 @@ class SequenceGuard:
         return known
 
 
+def _events(batch: Batch, indexes: Iterable[int], *, passing_over: bool) -> list[tuple[int, Chain, Applied]]:
+    events: list[tuple[int, Chain, Applied]] = []
+    for index in indexes:
+        try:
+            numbered = event_of(batch, index)
+        except PermanentError as error:
+            if passing_over:
+                continue
+            raise MessageFailed(index, error) from error
+        if numbered is not None:
+            events.append((index, *numbered))
+    return events
+
+
 def event_of(batch: Batch, index: int) -> tuple[Chain, Applied] | None:
     """The numbered event that a message carries; None if it has no number that counts: no key, no `sb-origin`,
-    or one that was copied from another destination."""
+    or one that was copied from another destination.
+
+    Raises:
+        PermanentError: the message's headers cannot be read.
+    """
     headers = batch.raw_headers(index)
     text = header_text(headers, ORIGIN)
     if text is None:

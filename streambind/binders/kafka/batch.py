@@ -6,16 +6,21 @@ from typing import TypeAlias
 
 from confluent_kafka import Message as ClientMessage
 
+from streambind.errors import PermanentError
 from streambind.message import Message, RawHeaders
 
 KafkaMessage: TypeAlias = "ClientMessage[bytes, bytes]"
 _value = ClientMessage.value
 
+_UNREADABLE: list[tuple[str, str | bytes | None]] = []
+"""Known by its identity: what a message has in place of headers that the client could not read."""
+
 
 class KafkaBatch:
     """Consecutive messages of one partition, none of them an error. Immutable, readable from any thread.
 
-    A client's message is false when its value is empty or absent, so nothing here asks for its truth.
+    A client's message is false when its value is empty or absent, so nothing here asks for its truth. Where the
+    name of a header is not UTF-8, `raw_headers` and `message` raise PermanentError.
     """
 
     __slots__ = ("_messages", "destination", "next_offset", "partition", "position")
@@ -59,12 +64,22 @@ class KafkaBatch:
         return f"<KafkaBatch {self.destination}[{self.partition}]@{self.position}..{self.next_offset}>"
 
 
-def message_of(message: KafkaMessage, destination: str) -> Message:
-    """Every field of a client's message, read."""
+def message_of(message: KafkaMessage, destination: str, *, strict: bool = True) -> Message:
+    """Every field of a client's message, read. Unless `strict`, one whose headers cannot be read has none.
+
+    Raises:
+        PermanentError: the name of a header is not UTF-8.
+    """
+    headers: RawHeaders = ()
+    try:
+        headers = _headers(message)
+    except PermanentError:
+        if strict:
+            raise
     return Message(
         message.value(),
         message.key(),
-        raw_headers=_headers(message),
+        raw_headers=headers,
         destination=destination,
         partition=message.partition(),
         offset=message.offset(),
@@ -79,7 +94,18 @@ def _offset(message: KafkaMessage) -> int:
 
 
 def _headers(message: KafkaMessage) -> RawHeaders:
-    headers = message.headers()
+    """
+    Raises:
+        PermanentError: the name of a header is not UTF-8; each time they are asked for.
+    """
+    try:
+        headers = message.headers()
+    except (SystemError, UnicodeError):
+        # The client keeps what it has half read, and crashes the process when it is asked again.
+        message.set_headers(_UNREADABLE)
+        headers = _UNREADABLE
+    if headers is _UNREADABLE:
+        raise PermanentError("a header's name is not UTF-8, so that no header of the message can be read")
     if headers is None:
         return ()
     pairs = headers.items() if isinstance(headers, dict) else headers

@@ -20,7 +20,7 @@ def read_messages(
     settings: Mapping[str, str], destination: str, starts: Mapping[int, int], timeout_s: float
 ) -> list[Message]:
     """Messages of each partition from its start to where it ends now, in order within a partition; at most
-    `LIMIT` of them, and what came within the time.
+    `LIMIT` of them, and what came within the time. Those whose headers cannot be read come without headers.
 
     Raises:
         PositionLostError: a start is not in the log.
@@ -38,7 +38,7 @@ def read_messages(
             for message in rest if first is None else [first, *rest]:
                 error = message.error()
                 if error is None:
-                    found.append(message_of(message, destination))
+                    found.append(message_of(message, destination, strict=False))
                 elif error.code() == KafkaError._PARTITION_EOF:
                     open_partitions.discard(message.partition() or 0)
                 elif error.code() == KafkaError._AUTO_OFFSET_RESET:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from streambind.errors import PermanentError
 from streambind.headers import encode_headers
 from streambind.message import Message, RawHeaders
 from streambind.origin import Origin
@@ -20,6 +21,8 @@ class Record:
     key: bytes | None = None
     headers: RawHeaders = ()
     timestamp_ms: int = 1_660_000_000_000
+    unreadable: bool = False
+    """Whether asking for the headers raises PermanentError."""
 
 
 @dataclass
@@ -62,6 +65,8 @@ class ListBatch:
 
     def raw_headers(self, i: int) -> RawHeaders:
         self.asked_headers.append(i)
+        if self.records[i].unreadable:
+            raise PermanentError("a header's name is not UTF-8")
         return self.records[i].headers
 
     def timestamp_ms(self, i: int) -> int:
