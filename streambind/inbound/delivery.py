@@ -17,7 +17,7 @@ from streambind.binding.outcome import Continue, Outcome, RetryAfter, Seek, Stop
 from streambind.configuration.properties import OnError
 from streambind.errors import DeliveryError, SendError, SequenceForkError, SequenceGapError, StreambindError
 from streambind.failpoints import failpoint
-from streambind.inbound.dead_letter import DeadLetters, dead_letter, stack_trace, without_stack_trace
+from streambind.inbound.dead_letter import DeadLetters, dead_letter, original, stack_trace, without_stack_trace
 from streambind.inbound.failure import Fenced, MessageFailed, Overtaken, Trouble, Unattributed
 from streambind.inbound.retry import TROUBLE_MAX_MS, Budget, trouble_delay_ms
 from streambind.inbound.statistics import DeliveryStatistics
