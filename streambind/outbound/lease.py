@@ -4,7 +4,10 @@ A shard belongs to the owner in its row until `expires_ms`. Beside the shards, t
 relay, numbered from SHARDS on and renewed together with the shards: counting seats tells every relay how many
 there are, even one that owns nothing yet. Relays are ranked by name and each knows its share; who holds more
 lets the surplus go once nothing of it is in flight, who holds less takes what is free or expired. No relay
-ever takes a shard whose lease runs: hand-over is by release or by expiry only.
+ever takes a shard whose lease runs: hand-over is by release or by expiry only. An expiry further ahead
+than HORIZON leases was written before the database's clock was set back, and counts as expired; relays that are
+alive then may send twice for the moment until each has renewed. So the lease times of relays on one database
+must not differ by more than that.
 """
 
 from __future__ import annotations
@@ -19,6 +22,9 @@ from sqlalchemy import Connection, and_, delete, select, update
 from streambind.outbound.relay_transaction import begin
 from streambind.persistence.database import Database
 from streambind.persistence.tables import SHARDS
+
+HORIZON = 10
+"""How many lease times ahead an expiry is believed."""
 
 
 class LeaseRow(NamedTuple):
@@ -48,16 +54,23 @@ def share(owner: str, live: Collection[str]) -> int:
     return quotient + (1 if ranked.index(owner) < rest else 0)
 
 
-def plan_round(rows: Sequence[LeaseRow], owner: str, now_ms: int, busy: Collection[int]) -> LeasePlan:
+def plan_round(
+    rows: Sequence[LeaseRow], owner: str, now_ms: int, busy: Collection[int], *, lease_ms: int
+) -> LeasePlan:
     """What `owner` should do about the rows as they are now; `busy` are shards with messages in flight."""
-    live = {row.owner for row in rows if row.owner is not None and row.expires_ms >= now_ms}
+    horizon_ms = now_ms + HORIZON * lease_ms
+
+    def runs(row: LeaseRow) -> bool:
+        return now_ms <= row.expires_ms <= horizon_ms
+
+    live = {row.owner for row in rows if row.owner is not None and runs(row)}
     shards = [row for row in rows if row.shard < SHARDS]
     seats = [row for row in rows if row.shard >= SHARDS]
     quota = share(owner, live)
     # Busy ones first: what is in flight is kept as long as possible, idle surplus goes at once.
     mine = sorted((r.shard for r in shards if r.owner == owner), key=lambda s: (s not in busy, s))
     keep, above = mine[:quota], mine[quota:]
-    free = [r.shard for r in shards if r.owner != owner and (r.owner is None or r.expires_ms < now_ms)]
+    free = [r.shard for r in shards if r.owner != owner and (r.owner is None or not runs(r))]
     seated = any(row.owner == owner for row in seats)
     taken = {row.shard for row in seats}
     return LeasePlan(
@@ -66,7 +79,7 @@ def plan_round(rows: Sequence[LeaseRow], owner: str, now_ms: int, busy: Collecti
         release=tuple(s for s in above if s not in busy),
         surplus=tuple(s for s in above if s in busy),
         seat=None if seated else next(n for n in range(SHARDS, SHARDS + len(seats) + 1) if n not in taken),
-        stale_seats=tuple(r.shard for r in seats if r.owner != owner and r.expires_ms < now_ms),
+        stale_seats=tuple(r.shard for r in seats if r.owner != owner and not runs(r)),
     )
 
 
@@ -75,7 +88,8 @@ class Leases:
 
     `held` are the shards to read from, `retiring` those that are no longer read and go when nothing of them
     is in flight. Both are worth something until `valid_until`, on this process's monotonic clock, counted from
-    before the renewal was asked for: the database's lease never ends earlier.
+    before the renewal was asked for: the database's lease never ends earlier. `stalled` says why nobody seems to
+    serve any shard; None while all is well.
     """
 
     def __init__(
@@ -95,6 +109,9 @@ class Leases:
         self.retiring: frozenset[int] = frozenset()
         self.valid_until = 0.0
         self.due_at = 0.0
+        self.stalled: str | None = None
+        self._others: frozenset[LeaseRow] = frozenset()
+        self._others_since = clock()
 
     def round(self, busy: Collection[int]) -> frozenset[int]:
         """Renew, take and let go, in one transaction; returns the shards that are newly held.
@@ -104,11 +121,12 @@ class Leases:
         """
         asked_at = self._clock()
         before = self.held | self.retiring
-        plan = self._database.run(lambda connection: self._round(connection, busy))
+        plan, others = self._database.run(lambda connection: self._round(connection, busy))
         self.held = frozenset((*plan.keep, *plan.take))
         self.retiring = frozenset(plan.surplus)
         self.valid_until = asked_at + self._lease_ms / 1000
         self.due_at = asked_at + self._lease_ms / 3000
+        self._watch(others, asked_at)
         return self.held - before
 
     def release(self) -> None:
@@ -127,11 +145,23 @@ class Leases:
 
         self._database.run(work)
 
-    def _round(self, connection: Connection, busy: Collection[int]) -> LeasePlan:
+    def _watch(self, others: frozenset[LeaseRow], now: float) -> None:
+        """Whoever lives renews thrice per lease time, and who does not loses its shards after one."""
+        if self.held or self.retiring or others != self._others:
+            self._others, self._others_since, self.stalled = others, now, None
+        elif now - self._others_since > self._lease_ms / 1000:
+            owners = ", ".join(sorted({str(row.owner) for row in others})) or "nobody"
+            self.stalled = (
+                f"no shard of the outbox is held here; they belong to {owners} and have not been renewed for "
+                f"{now - self._others_since:.0f} s. Was the clock of the database set back?"
+            )
+
+    def _round(self, connection: Connection, busy: Collection[int]) -> tuple[LeasePlan, frozenset[LeaseRow]]:
+        """What was done, and the shards of other owners before it."""
         begin(connection, self._lease_ms)
         rows, now_ms = self._read(connection)
         # The rows are locked from here on (SQLite: the database is): the plan is what happens.
-        plan = plan_round(rows, self._owner, now_ms, busy)
+        plan = plan_round(rows, self._owner, now_ms, busy, lease_ms=self._lease_ms)
         columns, expires_ms = self._table.c, now_ms + self._lease_ms
         seat = plan.seat
         if seat is None:
@@ -145,7 +175,7 @@ class Leases:
         self._own(connection, plan.release, None, 0)
         if plan.stale_seats:
             connection.execute(delete(self._table).where(columns.shard.in_(plan.stale_seats)))
-        return plan
+        return plan, frozenset(r for r in rows if r.shard < SHARDS and r.owner not in (None, self._owner))
 
     def _read(self, connection: Connection) -> tuple[list[LeaseRow], int]:
         columns = self._table.c

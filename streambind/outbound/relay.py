@@ -90,6 +90,8 @@ class Relay:
         if status is RelayStatus.RUNNING and troubles:
             status = RelayStatus.DEGRADED
             error = "; ".join(f"destination {name}: {trouble}" for name, trouble in sorted(troubles.items()))
+        elif status is RelayStatus.RUNNING and loop.backlog and loop.leases.stalled:
+            status, error = RelayStatus.DEGRADED, loop.leases.stalled
         return RelayState(
             status=status,
             last_error=error,

@@ -8,8 +8,8 @@ from enum import StrEnum
 
 
 class RelayStatus(StrEnum):
-    """`degraded`: waiting for the database or a broker, and going on by itself; `failed`: the last try met a
-    defect, and the next one comes all the same."""
+    """`degraded`: waiting for the database, a broker or leases, and going on by itself; `failed`: the last try
+    met a defect, and the next one comes all the same."""
 
     STOPPED = "stopped"
     RUNNING = "running"

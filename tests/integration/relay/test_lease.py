@@ -159,3 +159,52 @@ def test_rounds_at_the_same_time_never_give_one_shard_to_two(database: Database,
     owners = {row.shard: row.owner for row in _rows(database)}
     for n, leases in enumerate(everybody):
         assert {owners[shard] for shard in leases.held} == {f"relay-{n}"}
+
+
+def test_leases_of_a_dead_relay_are_taken_when_the_clock_was_set_back_far(
+    database: Database, database_clock: DatabaseClock
+) -> None:
+    database_clock.advance(24 * 3_600_000)
+    _leases(database, "dead").round(())
+    database_clock.advance(-24 * 3_600_000)
+
+    leases = _leases(database, "a")
+
+    assert leases.round(()) == ALL
+    assert {row.owner for row in _rows(database)} == {"a"}
+
+
+def test_it_says_so_when_nobody_renews_the_shards_and_they_do_not_expire(
+    database: Database, database_clock: DatabaseClock
+) -> None:
+    database_clock.advance(5 * LEASE_MS)
+    _leases(database, "dead").round(())
+    database_clock.advance(-5 * LEASE_MS)
+    clock = LocalClock()
+    leases = Leases(database, "a", lease_ms=LEASE_MS, clock=clock)
+
+    for _ in range(5):
+        assert leases.round(()) == frozenset()
+        assert (leases.stalled is not None) is (clock.now > 109)
+        clock.now += 3
+    assert leases.stalled is not None
+    assert "dead" in leases.stalled
+    assert "12 s" in leases.stalled
+
+    database_clock.advance(7 * LEASE_MS)
+    assert leases.round(()) == ALL
+    assert leases.stalled is None
+
+
+def test_a_relay_beside_one_that_renews_is_not_stalled(database: Database, database_clock: DatabaseClock) -> None:
+    clock, first = LocalClock(), _leases(database, "a")
+    first.round(())
+    second = Leases(database, "b", lease_ms=LEASE_MS, clock=clock)
+
+    for _ in range(5):
+        first.round(range(SHARDS))
+        second.round(())
+        database_clock.advance(3000)
+        clock.now += 3
+        assert second.stalled is None
+    assert second.held == frozenset()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import OperationalError
 
 from streambind.event_loop import EventLoop
@@ -195,3 +195,32 @@ def test_a_crashed_server_is_waited_for_and_nothing_is_lost(
     relay.stop(5000)
     relays.dispose()
     database.dispose()
+
+
+def test_it_is_degraded_while_rows_wait_for_leases_that_nobody_renews(
+    database: Database, start_relay: StartRelay
+) -> None:
+    lease, wire = database.tables.lease, Wire()
+    now_ms = int(database.run(lambda c: c.scalar(select(database.dialect.now_ms))) or 0)
+    ahead = update(lease).values(owner="dead", expires_ms=now_ms + 6000)
+    database.run(lambda c: c.execute(ahead))
+    commit_keys(database, range(5))
+
+    relay = start_relay(database, wire.producer, lease_ms=1000)
+
+    assert wait_for(lambda: relay.state.status is RelayStatus.DEGRADED, 20)
+    assert "dead" in (relay.state.last_error or "")
+    assert wire.wait_for(lambda: len(wire.log) == 5), "they run out at last"
+    assert wait_for(lambda: relay.state.status is RelayStatus.RUNNING, 20)
+
+
+def test_leases_that_end_in_a_day_stop_nothing(database: Database, start_relay: StartRelay) -> None:
+    lease, wire = database.tables.lease, Wire()
+    now_ms = int(database.run(lambda c: c.scalar(select(database.dialect.now_ms))) or 0)
+    ahead = update(lease).values(owner="dead", expires_ms=now_ms + 86_400_000)
+    database.run(lambda c: c.execute(ahead))
+    commit_keys(database, range(5))
+
+    start_relay(database, wire.producer)
+
+    assert wire.wait_for(lambda: len(wire.log) == 5)

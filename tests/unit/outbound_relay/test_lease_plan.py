@@ -27,7 +27,7 @@ class Table:
 
     def round(self, owner: str, busy: Iterable[int] = ()) -> set[int]:
         """One relay's round; returns what it holds afterwards."""
-        plan = plan_round(sorted(self.rows.values()), owner, self.now_ms, set(busy))
+        plan = plan_round(sorted(self.rows.values()), owner, self.now_ms, set(busy), lease_ms=LEASE_MS)
         mine = (*plan.take, *plan.keep, *plan.surplus)
         for shard in plan.take:
             before = self.rows[shard]
@@ -128,7 +128,7 @@ def test_surplus_in_flight_is_kept_until_it_is_idle() -> None:
 
     assert table.round("a", busy=range(SHARDS)) == set(range(SHARDS))
 
-    plan = plan_round(sorted(table.rows.values()), "a", table.now_ms, {0, 1, 2, 15})
+    plan = plan_round(sorted(table.rows.values()), "a", table.now_ms, {0, 1, 2, 15}, lease_ms=LEASE_MS)
     assert {0, 1, 2, 15} <= set(plan.keep)
     assert len(plan.keep) == SHARDS // 2
     assert plan.surplus == ()
@@ -140,7 +140,7 @@ def test_more_shards_in_flight_than_the_share_are_surplus_and_not_released() -> 
     table.round("a")
     table.round("b")
 
-    plan = plan_round(sorted(table.rows.values()), "a", table.now_ms, set(range(10)))
+    plan = plan_round(sorted(table.rows.values()), "a", table.now_ms, set(range(10)), lease_ms=LEASE_MS)
 
     assert plan.keep == tuple(range(8))
     assert plan.surplus == (8, 9)
@@ -158,3 +158,24 @@ def test_seats_are_numbered_from_the_number_of_shards_and_used_again() -> None:
     assert {r.shard: r.owner for r in table.rows.values() if r.shard >= SHARDS} == {SHARDS + 3: "d"}
     table.round("e")
     assert table.rows[SHARDS].owner == "e"
+
+
+def test_an_expiry_that_no_relay_can_have_written_by_this_clock_is_no_lease() -> None:
+    table = Table()
+    table.round("dead")
+    table.now_ms -= 24 * 3_600_000
+
+    plan = plan_round(sorted(table.rows.values()), "a", table.now_ms, (), lease_ms=LEASE_MS)
+
+    assert set(plan.take) == set(range(SHARDS))
+    assert plan.stale_seats == (SHARDS,)
+
+
+def test_a_relay_with_a_longer_lease_time_keeps_its_shards() -> None:
+    table = Table()
+    for shard in table.rows:
+        table.rows[shard] = LeaseRow(shard, "b", table.now_ms + 9 * LEASE_MS)
+
+    plan = plan_round(sorted(table.rows.values()), "a", table.now_ms, (), lease_ms=LEASE_MS)
+
+    assert plan.take == ()
