@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from streambind.binding.binder import Lane
+from streambind.errors import DeliveryError
 from streambind.failpoints import FailpointError, failpoint
 from streambind.inbound.dispatcher import Dispatcher
 from streambind.inbound.failure import AttemptEnded, Fenced, MessageFailed, Trouble, Unattributed
@@ -19,7 +21,7 @@ from streambind.inbound.replies import Replies
 from streambind.inbound.statistics import DeliveryStatistics
 from streambind.message import Batch, boundary
 from streambind.persistence.database import Database
-from streambind.persistence.failures import is_database_trouble
+from streambind.persistence.failures import describe, is_database_trouble, is_refusal
 
 T = TypeVar("T")
 
@@ -57,12 +59,13 @@ class DatabaseEffects:
     def pass_over(self, batch: Batch, index: int) -> None:
         def work(connection: Connection) -> None:
             found = self._begin(connection, batch, index, index + 1, passing_over=True)
-            if self._guard is not None:
-                self._guard.record(connection, batch.destination, found)
+            self._record(connection, batch, found)
 
         try:
             self._transaction(work)
         except Unattributed as refused:
+            if isinstance(refused.error, DeliveryError):
+                raise MessageFailed(index, refused.error) from refused
             raise Trouble(refused.error) from refused
 
     def stored(self, lane: Lane) -> int | None:
@@ -73,8 +76,7 @@ class DatabaseEffects:
         failpoint("delivery.after_position")
         indexes = [i for i in range(count) if i not in found.duplicates] if found.duplicates else range(count)
         self._handle(connection, batch, count, indexes, singly=singly)
-        if self._guard is not None:
-            self._guard.record(connection, batch.destination, found)
+        self._record(connection, batch, found)
         failpoint("delivery.before_commit")
         return found
 
@@ -83,17 +85,23 @@ class DatabaseEffects:
     ) -> Examination:
         """Take the partition for the length of the transaction, and judge the messages from start to stop."""
         lane = Lane(batch.destination, batch.partition)
-        if not self._positions.move(connection, lane, boundary(batch, start), boundary(batch, stop)):
-            raise Fenced(lane)
-        if self._guard is None:
-            return Examination()
-        return self._guard.examine(
-            connection,
-            batch,
-            range(start, stop),
-            began_within=lambda: self._positions.began_within(connection, lane),
-            passing_over=passing_over,
-        )
+        with _own_statements():
+            if not self._positions.move(connection, lane, boundary(batch, start), boundary(batch, stop)):
+                raise Fenced(lane)
+            if self._guard is None:
+                return Examination()
+            return self._guard.examine(
+                connection,
+                batch,
+                range(start, stop),
+                began_within=lambda: self._positions.began_within(connection, lane),
+                passing_over=passing_over,
+            )
+
+    def _record(self, connection: Connection, batch: Batch, found: Examination) -> None:
+        if self._guard is not None:
+            with _own_statements():
+                self._guard.record(connection, batch.destination, found)
 
     def _handle(
         self, connection: Connection, batch: Batch, count: int, indexes: Sequence[int], *, singly: bool
@@ -160,3 +168,14 @@ class DatabaseEffects:
             if is_through and not is_database_trouble(error) and isinstance(error, DBAPIError):
                 raise Unattributed(error) from error
             raise Trouble(error) from error
+
+
+@contextmanager
+def _own_statements() -> Iterator[None]:
+    """What the database refuses of the position and the guard it refuses for a message: its partition stops."""
+    try:
+        yield
+    except DBAPIError as error:
+        if not is_refusal(error):
+            raise
+        raise Unattributed(DeliveryError(f"its position or number cannot be kept: {describe(error)}")) from error

@@ -21,8 +21,8 @@ from streambind.inbound.failure import MessageFailed, Overtaken
 from streambind.message import EVENT_ID, ORIGIN, Batch, RawHeaders
 from streambind.origin import Origin
 from streambind.persistence.database import Database
+from streambind.persistence.tables import MAX_KEY_BYTES, MAX_SOURCE_LENGTH
 
-_SOURCE_LENGTH = 36
 _EPOCH_LIMIT = 2**31
 _KEYS_PER_STATEMENT = 5_000
 
@@ -224,8 +224,9 @@ def event_of(batch: Batch, index: int) -> tuple[Chain, Applied] | None:
         return None
     # Anyone can write this header: what does not fit the table is no origin.
     if (
-        len(origin.source_id) > _SOURCE_LENGTH
-        or not origin.source_id.isprintable()
+        len(key) > MAX_KEY_BYTES
+        or len(origin.source_id) > MAX_SOURCE_LENGTH
+        or not (origin.source_id.isascii() and origin.source_id.isprintable())
         or origin.epoch >= _EPOCH_LIMIT
     ):
         return None

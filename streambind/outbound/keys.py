@@ -9,10 +9,7 @@ from zlib import crc32
 from pydantic_core import PydanticSerializationError, to_json
 
 from streambind.errors import CaptureError
-from streambind.persistence.tables import SHARDS
-
-MAX_KEY_BYTES = 512
-"""What the tables keep of a key."""
+from streambind.persistence.tables import MAX_KEY_BYTES, SHARDS
 
 
 def key_bytes(key: object) -> bytes | None:

@@ -14,6 +14,9 @@ _TRANSIENT_CLASSES = ("08", "53", "57", "58")
 _TRANSIENT_STATES = frozenset({"40001", "40P01", "25P03", "25P04", "55P03", "XX000"})
 """Serialization, deadlock, idle and transaction time-outs, lock not available, internal error."""
 
+_REFUSALS = ("22", "23", "54")
+"""SQLSTATE classes: data, integrity, limits of the program (an index row that is too large)."""
+
 _SQLITE = (
     "database is locked",
     "database table is locked",
@@ -58,6 +61,17 @@ def _is_trouble(error: BaseException) -> bool:
         return True
     # Drivers report a refused connection without a SQLSTATE.
     return isinstance(error, exc.OperationalError | exc.InterfaceError) and "connect" in text.lower()
+
+
+def is_refusal(error: BaseException) -> bool:
+    """True if the database refused a statement for the values in it (too long, out of range, a constraint): the
+    same values would be refused again."""
+    if not isinstance(error, exc.DBAPIError) or _is_trouble(error):
+        return False
+    state = sqlstate(error)
+    return (
+        state.startswith(_REFUSALS) if state is not None else isinstance(error, exc.DataError | exc.IntegrityError)
+    )
 
 
 def sqlstate(error: BaseException) -> str | None:

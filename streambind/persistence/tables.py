@@ -25,6 +25,12 @@ SCHEMA_VERSION = 1
 SHARDS = 16
 """Virtual shards of the outbox: crc32(key) % 16. Fixed for the life of the tables: order is kept per shard."""
 
+MAX_KEY_BYTES = 512
+"""What the tables keep of a key."""
+
+MAX_SOURCE_LENGTH = 36
+"""What the tables keep of a source id: a UUID's text."""
+
 PREFIX = "sb_"
 
 _Id = BigInteger().with_variant(Integer, "sqlite")
@@ -44,14 +50,14 @@ class Tables:
         self.source = Table(
             f"{PREFIX}source",
             self.metadata,
-            Column("source_id", String(36), primary_key=True),
+            Column("source_id", String(MAX_SOURCE_LENGTH), primary_key=True),
             Column("epoch", Integer, nullable=False),
         )
         self.key = Table(
             f"{PREFIX}key",
             self.metadata,
             Column("destination", String(249), primary_key=True),
-            Column("key", LargeBinary(512), primary_key=True),
+            Column("key", LargeBinary(MAX_KEY_BYTES), primary_key=True),
             Column("seq", BigInteger, nullable=False),
         )
         self.outbox = Table(
@@ -74,7 +80,7 @@ class Tables:
             f"{PREFIX}blocked",
             self.metadata,
             Column("destination", String(249), primary_key=True),
-            Column("key", LargeBinary(512), primary_key=True),
+            Column("key", LargeBinary(MAX_KEY_BYTES), primary_key=True),
             Column("reason", Text, nullable=False),
             Column("since_ms", BigInteger, nullable=False),
         )
@@ -103,8 +109,8 @@ class Tables:
             self.metadata,
             Column("group_name", String(255), primary_key=True),
             Column("destination", String(249), primary_key=True),
-            Column("source_id", String(36), primary_key=True),
-            Column("key", LargeBinary(512), primary_key=True),
+            Column("source_id", String(MAX_SOURCE_LENGTH), primary_key=True),
+            Column("key", LargeBinary(MAX_KEY_BYTES), primary_key=True),
             Column("epoch", Integer, nullable=False),
             Column("seq", BigInteger, nullable=False),
             Column("event_id", Uuid),

@@ -127,6 +127,8 @@ def test_the_number_and_the_event_id_are_read_from_the_headers() -> None:
         record({}, "k", **{"sb-origin": "1/s/99999999999/things/1"}),
         record({}, "k", **{"sb-origin": f"1/{'s' * 37}/1/things/1"}),
         record({}, "k", **{"sb-origin": "1/s\x00/1/things/1"}),
+        record({}, "k" * 513, **{"sb-origin": "1/s/1/things/1"}),
+        Record(b"{}", b"k", [("sb-origin", "1/\u00fc/1/things/1".encode())]),
         record({}, "k", **{"sb-origin": "1/s/1/things/9999999999999999999"}),
         Record(b"{}", b"k", [("sb-origin", b"\xff")]),
         Record(b"{}", b"k", [("sb-origin", None)]),
@@ -135,6 +137,10 @@ def test_the_number_and_the_event_id_are_read_from_the_headers() -> None:
 )
 def test_what_is_no_number_of_this_destination_does_not_count(rec: Record) -> None:
     assert _only(rec) is None
+
+
+def test_the_longest_key_that_the_table_keeps_counts() -> None:
+    assert _only(record({}, "k" * 512, **{"sb-origin": "1/s/1/things/1"})) is not None
 
 
 def test_an_event_id_that_is_none_is_none() -> None:

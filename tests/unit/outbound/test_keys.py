@@ -10,8 +10,8 @@ from zlib import crc32
 import pytest
 
 from streambind.errors import CaptureError
-from streambind.outbound.keys import MAX_KEY_BYTES, key_bytes, primary_key_bytes, shard_of
-from streambind.persistence.tables import SHARDS
+from streambind.outbound.keys import key_bytes, primary_key_bytes, shard_of
+from streambind.persistence.tables import MAX_KEY_BYTES, SHARDS
 
 
 class Colour(Enum):

@@ -1,0 +1,77 @@
+"""Numbers that anyone may have written: they neither stop a partition nor hold it up without end."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from streambind.binding.outcome import Continue, Outcome, Stop
+from streambind.errors import DeliveryError
+from streambind.inbound.guard import SequenceGuard
+from tests.integration.inbound.service import Letters, Service, drain, event
+from tests.unit.inbound.batches import ListBatch, Record, numbered
+
+LONG = random.Random(1).randbytes(4_000)
+"""Longer than a row of an index, however it is compressed."""
+
+
+def _as(rec: Record, key: bytes) -> Record:
+    return Record(rec.payload, key, rec.headers)
+
+
+@pytest.mark.parametrize(
+    "rec",
+    [
+        _as(numbered(event("k", 2), "", 1), LONG),
+        numbered(event("k", 2), "k", 1, source="\N{GREEK SMALL LETTER ALPHA}" * 36),
+    ],
+    ids=["key", "source"],
+)
+def test_a_number_that_the_table_cannot_keep_is_none(service: Service, rec: Record) -> None:
+    plan = service.keeping()
+    batch = ListBatch([numbered(event("k", 1), "a", 1), rec, numbered(event("k", 3), "a", 2)])
+
+    assert plan.deliver(batch) == Outcome(3, Continue())
+    assert service.effects() == [("k", 1), ("k", 2), ("k", 3)]
+    assert service.guarded() == {b"a": (1, 2)}
+
+
+class _TooLarge(Exception):
+    sqlstate = "54000"
+
+
+@pytest.mark.parametrize("step", ["examine", "record"])
+@pytest.mark.parametrize("on_error", ["stop", "dlq"])
+def test_what_the_database_refuses_of_a_number_stops_the_partition_with_a_name(
+    any_service: Service, monkeypatch: pytest.MonkeyPatch, step: str, on_error: str
+) -> None:
+    poison = uuid.uuid4()
+    original: Any = getattr(SequenceGuard, step)
+
+    def refuses(self: SequenceGuard, *arguments: Any, **named: Any) -> Any:
+        found = original(self, *arguments, **named)
+        applied = arguments[-1].applied if step == "record" else found.applied
+        if any(last.event_id == poison for last in applied.values()):
+            raise OperationalError("INSERT", {}, _TooLarge("index row size 4056 exceeds 2704"))
+        return found
+
+    monkeypatch.setattr(SequenceGuard, step, refuses)
+    letters = Letters()
+    plan = any_service.keeping(letters=letters, on_error=on_error)
+    records = [numbered(event("k", n), f"k{n}", 1) for n in (1, 2, 4, 5)]
+    records.insert(2, numbered(event("k", 3), "k3", 1, event_id=poison))
+
+    outcomes = drain(plan, ListBatch(records))
+
+    last = outcomes[-1].then
+    assert isinstance(last, Stop)
+    assert type(last.error) is DeliveryError
+    assert "things[0]@2 failed: DeliveryError: its position or number cannot be kept" in str(last.error)
+    assert "SQLSTATE 54000" in str(last.error)
+    assert any_service.effects() == [("k", 1), ("k", 2)]
+    assert any_service.position() == 2
+    assert letters.sent == []
