@@ -26,10 +26,14 @@ def encode_headers(headers: Mapping[str, object]) -> list[tuple[str, bytes]]:
 
     Raises:
         TypeError: a value has no JSON form.
+        ValueError: a name cannot travel.
     """
     wire: list[tuple[str, bytes]] = []
     types: dict[str, str] = {}
     for name, value in headers.items():
+        fault = "it is empty" if name == "" else name_fault(name)
+        if fault is not None:
+            raise ValueError(f"{name!r} cannot be a header's name: {fault}")
         if isinstance(value, bytes):
             wire.append((name, value))
             continue
@@ -40,6 +44,19 @@ def encode_headers(headers: Mapping[str, object]) -> list[tuple[str, bytes]]:
     if types:
         wire.append((TYPES, _json(types)))
     return wire
+
+
+def name_fault(name: object) -> str | None:
+    """Why a header of this name cannot travel; None if it can. Clients written in C crash or cut such names."""
+    if not isinstance(name, str):
+        return f"it is a {type(name).__name__}, not text"
+    if "\0" in name:
+        return "it holds a NUL"
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "it holds a lone surrogate, which has no form in UTF-8"
+    return None
 
 
 def decode_headers(raw: Sequence[tuple[str, bytes | None]]) -> Mapping[str, object]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from streambind.configuration.names import did_you_mean
 from streambind.errors import CaptureError, ConfigurationError, EncodeError, PayloadTooLargeError
+from streambind.headers import name_fault
 from streambind.message import Message
 from streambind.outbound.keys import key_bytes
 from streambind.outbound.outgoing import OutputPlan, outgoing
@@ -67,6 +68,9 @@ def _checked(plan: OutputPlan, message: Message, key: object, headers: Mapping[s
         raise EncodeError(
             f"binding {plan.binding}: a Message is sent as it is: put key and headers into the Message itself"
         )
+    for name, _ in message.raw_headers:
+        if (fault := name_fault(name)) is not None:
+            raise EncodeError(f"binding {plan.binding}: {name!r} cannot be a header's name: {fault}")
     limit, size = plan.max_payload_bytes, len(message.payload or b"")
     if limit is not None and size > limit:
         raise PayloadTooLargeError(

@@ -115,8 +115,15 @@ def message_headers(plan: OutputPlan, type_: str | None, headers: Mapping[str, o
     last.
 
     Raises:
-        EncodeError: a value has no JSON form, or a name is streambind's own.
+        EncodeError: a value has no JSON form, a name cannot travel or is streambind's own.
     """
+    try:
+        return _message_headers(plan, type_, headers)
+    except (TypeError, ValueError) as error:
+        raise EncodeError(f"binding {plan.binding}: {error}") from error
+
+
+def _message_headers(plan: OutputPlan, type_: str | None, headers: Mapping[str, object] | None) -> Headers:
     traceparent = active_traceparent()
     if headers is None and traceparent is None:
         return _plain_headers(type_, plan.content_type)
@@ -130,10 +137,7 @@ def message_headers(plan: OutputPlan, type_: str | None, headers: Mapping[str, o
         named[name] = value
     if traceparent is not None:
         named.setdefault("traceparent", traceparent)
-    try:
-        return tuple(encode_headers(named))
-    except (TypeError, ValueError) as error:
-        raise EncodeError(f"binding {plan.binding}: {error}") from error
+    return tuple(encode_headers(named))
 
 
 def active_traceparent() -> str | None:

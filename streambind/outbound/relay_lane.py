@@ -11,10 +11,14 @@ from dataclasses import dataclass, field
 
 from streambind.binding.binder import ProducerBinding
 from streambind.binding.outcome import Failed, Sent, Unknown
+from streambind.errors import SendError
+from streambind.message import Message
 from streambind.outbound.back_off import BackOff
 from streambind.outbound.wire_message import OutboxRow, Source, row_message
 
 log = logging.getLogger("streambind.relay")
+
+Result = Sent | Failed | Unknown
 
 Producers = Callable[[str], ProducerBinding | None]
 """The producer for a destination now; None if this application has no output to it. May raise BrokerError."""
@@ -36,7 +40,7 @@ class Report:
 
     destination: str
     rows: tuple[OutboxRow, ...]
-    results: Sequence[Sent | Failed | Unknown] = ()
+    results: Sequence[Result] = ()
     error: Exception | None = None
     foreign: bool = False
     late: bool = False
@@ -110,13 +114,36 @@ class Lane:
             producer = self._producers(self.destination)
             if producer is None:
                 return Report(self.destination, job.rows, foreign=True)
-            messages = [row_message(row, job.source) for row in job.rows]
+            results, messages = _messages(job)
             self._producer = producer
             # This process may have been stopped since the rows were read, and another relay be at work by now.
             if self._purged or self._clock() >= job.valid_until:
                 return Report(self.destination, job.rows, late=True)
-            return Report(self.destination, job.rows, producer.send(messages))
+            sent = producer.send([*messages.values()]) if messages else ()
+            results.update(zip(messages, sent, strict=False))
+            missing = Unknown("the binder gave no result for it")
+            return Report(self.destination, job.rows, [results.get(i, missing) for i in range(len(job.rows))])
         except Exception as error:  # noqa: BLE001 - whatever happens here is the relay's to report
             return Report(self.destination, job.rows, error=error)
         finally:
             self._producer = None
+
+
+def _messages(job: Job) -> tuple[dict[int, Result], dict[int, Message]]:
+    """What can be sent, by the index of its row, and the results of the other rows: one that cannot be read fails
+    by itself, and those behind it in its key wait."""
+    results: dict[int, Result] = {}
+    messages: dict[int, Message] = {}
+    unreadable_keys: set[bytes] = set()
+    for i, row in enumerate(job.rows):
+        if row.key is not None and row.key in unreadable_keys:
+            results[i] = Unknown("an earlier row of its key cannot be read")
+            continue
+        try:
+            messages[i] = row_message(row, job.source)
+        except (AttributeError, TypeError, ValueError, RecursionError) as error:
+            text = f"the headers of row {row.id} cannot be read: {type(error).__name__}: {error}"
+            results[i] = Failed(SendError(text, permanent=True), permanent=True)
+            if row.key is not None:
+                unreadable_keys.add(row.key)
+    return results, messages

@@ -149,6 +149,13 @@ def test_a_value_without_a_form_on_the_wire_is_refused(value: object) -> None:
         encode_headers({"x": value})
 
 
+@pytest.mark.parametrize("name", ["", "a\ud800", "sb-\udcff", "a\0b", 7])
+@pytest.mark.parametrize("value", [b"bytes", "text", 1])
+def test_a_name_that_cannot_travel_is_refused(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match="cannot be a header's name: it"):
+        encode_headers({"fine": "x", name: value})
+
+
 VALUES = st.one_of(
     st.text(),
     st.binary(),
@@ -159,7 +166,9 @@ VALUES = st.one_of(
     st.lists(st.text()),
     st.dictionaries(st.text(), st.integers()),
 )
-NAMES = st.text(min_size=1).filter(lambda name: name not in (TYPES, "contentType") and not name.startswith("sb-"))
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).filter(
+    lambda name: name not in (TYPES, "contentType") and not name.startswith("sb-")
+)
 
 
 @given(st.dictionaries(NAMES, VALUES))

@@ -15,6 +15,7 @@ from streambind.binders.kafka.error_mapping import broker_error, describe, is_ou
 from streambind.binders.kafka.sending import Result, Sending
 from streambind.binding.binder import ProducerTarget
 from streambind.errors import LifecycleError
+from streambind.headers import name_fault
 from streambind.message import Message
 
 LOG = logging.getLogger("streambind.binders.kafka")
@@ -122,6 +123,10 @@ class KafkaProducerBinding:
         sending.all_accepted(accepted)
 
     def _accept(self, client: Producer, sending: Sending, index: int, message: Message) -> bool:
+        for name, _ in message.raw_headers:
+            if (fault := name_fault(name)) is not None:  # The client would crash the process.
+                sending.unfit(index, f"{name!r} cannot be a header's name: {fault}")
+                return False
         if self._max_payload_bytes is not None and len(message.payload or b"") > self._max_payload_bytes:
             sending.refused(index, KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
             return False
@@ -144,6 +149,9 @@ class KafkaProducerBinding:
                 sending.done.wait(_FULL_WAIT_S)  # the queue is full: the polling thread makes room
             except KafkaException as exc:
                 self._refused(sending, index, exc.args[0])
+                return False
+            except (TypeError, ValueError, OverflowError) as exc:
+                sending.unfit(index, str(exc))
                 return False
 
     def _refused(self, sending: Sending, index: int, error: KafkaError) -> None:

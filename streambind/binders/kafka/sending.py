@@ -11,13 +11,15 @@ from confluent_kafka import KafkaError
 from streambind.binders.kafka.batch import KafkaMessage
 from streambind.binders.kafka.error_mapping import too_large, unsent
 from streambind.binding.outcome import Failed, Sent, Unknown
+from streambind.errors import SendError
 
 Result = Sent | Failed | Unknown
 
 
 class Sending:
-    """Results in the order of the messages. The thread that sends calls `refused` and `all_accepted`, the one
-    that polls calls the callbacks; `done` is set once every accepted message has its report."""
+    """Results in the order of the messages. The thread that sends calls `refused`, `unfit` and
+    `all_accepted`, the one that polls calls the callbacks; `done` is set once every accepted message has its
+    report."""
 
     def __init__(self, destination: str, size: int) -> None:
         self.destination = destination
@@ -34,6 +36,11 @@ class Sending:
     def refused(self, index: int, error: KafkaError) -> None:
         """The client did not take the message."""
         self.results[index] = unsent(error, self.destination)
+
+    def unfit(self, index: int, why: str) -> None:
+        """The message was not given to the client: it is none that could travel."""
+        text = f"sending to {self.destination}: {why}"
+        self.results[index] = Failed(SendError(text, permanent=True), permanent=True)
 
     def all_accepted(self, count: int) -> None:
         """`count` messages were taken, no more will be."""

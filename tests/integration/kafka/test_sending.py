@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType  # type: ignore[attr-defined]
@@ -73,6 +74,17 @@ def test_many_small_messages_whose_batch_would_be_too_large_are_sent(
     producer = output(binder, topic, batchTimeout="50ms")
     results = producer.send([Message(bytes(100), b"k") for _ in range(500)])
     assert [type(result) for result in results] == [Sent] * 500
+
+
+def test_a_message_that_cannot_travel_fails_alone(kafka: str, binder: KafkaBinder, topic: str) -> None:
+    create_topic(kafka, topic)
+    unfit: list[Any] = [[("\ud800", b"x")], [("a\0b", b"x")], [(1, b"x")], [("a", 1)]]
+    messages = [Message(b"x", b"k", raw_headers=headers) for headers in unfit]
+    first, *refused, last = output(binder, topic).send([Message(b"1"), *messages, Message(b"2")])
+    assert isinstance(first, Sent)
+    assert isinstance(last, Sent)
+    assert all(isinstance(result, Failed) and result.permanent for result in refused)
+    assert [m.payload for m in binder.read(topic, {0: 0}, 5000)] == [b"1", b"2"]
 
 
 def _lower_limit(brokers: str, topic: str, limit: int) -> None:

@@ -140,3 +140,8 @@ def test_event_ids_are_uuids_of_version_7_that_begin_with_the_time() -> None:
     for event_id in ids:
         assert (event_id.version, event_id.variant) == (7, "specified in RFC 4122")
         assert before <= event_id.int >> 80 <= after
+
+
+def test_a_headers_name_that_cannot_travel_is_refused_in_the_callers_hands() -> None:
+    with pytest.raises(EncodeError, match=r"binding \S+ '\\ud800' cannot be a header's name"):
+        outgoing(PLAN, {}, key=None, headers={"\ud800": b"x"})

@@ -131,3 +131,10 @@ def test_while_the_application_does_not_run_the_caller_is_told(output: Output) -
 
 def _stopped(binding: str) -> QueuedSender:
     raise LifecycleError(f"binding {binding}: the application is not running")
+
+
+def test_a_message_with_a_header_that_cannot_travel_is_refused(output: Output) -> None:
+    message = Message(b"{}", raw_headers=[("a", b"x"), ("\ud800", b"x")])
+
+    with pytest.raises(EncodeError, match="cannot be a header's name"):
+        output.bridge.send("out-lectureEnrolled", message)

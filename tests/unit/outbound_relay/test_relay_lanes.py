@@ -88,6 +88,29 @@ def test_destinations_are_sent_each_on_its_own(bench: Bench) -> None:
     assert not bench.lanes.is_busy()
 
 
+@pytest.mark.parametrize("broken", ["{", "[1]", '[["a", 1]]', "7"])
+def test_a_row_that_cannot_be_read_is_blocked_and_the_others_are_sent(bench: Bench, broken: str) -> None:
+    producer = ScriptedProducer()
+    bench.producers = {"a": producer}
+    rows = [
+        row(b"1", 1, destination="a"),
+        row(b"2", 1, destination="a", headers=broken),
+        row(b"2", 2, destination="a"),
+        row(None, None, destination="a", headers=broken),
+        row(None, None, destination="a"),
+        row(b"3", 1, destination="a"),
+    ]
+    bench.lanes.dispatch(rows, SOURCE, bench.now + 10)
+
+    assert bench.reported.acquire(timeout=10)
+    [outcome] = bench.lanes.collect()[1]
+    assert outcome.delivered == (rows[0], rows[4], rows[5])
+    assert [blocked.row for blocked in outcome.blocked] == [rows[1], rows[3]]
+    assert f"the headers of row {rows[1].id} cannot be read" in outcome.blocked[0].reason
+    assert outcome.trouble is None
+    assert [message.key for message in producer.sent] == [b"1", None, b"3"]
+
+
 def test_what_is_in_flight_is_excluded_and_its_shards_are_busy(bench: Bench) -> None:
     held = ScriptedProducer()
     held.hold()
