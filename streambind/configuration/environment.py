@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from streambind.configuration.finding import Finding, Origin, Severity
-from streambind.configuration.flat import Flat, Value
+from streambind.configuration.flat import Flat, Value, too_long
 from streambind.configuration.names import (
     Name,
     dotted,
@@ -52,6 +52,10 @@ def read_arguments(arguments: Sequence[str]) -> tuple[Flat, list[Finding]]:
         if argument.startswith("--") and len(argument) > 2:
             key, _, text = argument[2:].partition("=")
             name = parse_name(key)
+            problem = too_long(name, _COMMAND_LINE)
+            if problem is not None:
+                findings.append(problem)
+                continue
             for i in range(1, len(name) + 1):
                 flat.mark(name[:i], _COMMAND_LINE)
             value = Value(name, text, _COMMAND_LINE, _COMMAND_LINE)
@@ -77,6 +81,8 @@ def read_environment(
         if len(names) > 1:
             ways = " or ".join(f"'{dotted(name)}'" for name in names)
             findings.append(Finding(Severity.ERROR, f"ambiguous: it can mean {ways}", origin))
+        elif names and (problem := too_long(names[0], origin)) is not None:
+            findings.append(problem)
         elif names:
             _keep(flat, findings, Value(names[0], text, origin, origin))
         elif _is_ours(variable) and not _meant(variable, root, inactive):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from streambind.configuration.finding import Origin
-from streambind.configuration.names import Name, identity, is_index, parse_name
+from streambind.configuration.finding import Finding, Origin, Severity
+from streambind.configuration.names import MAX_SEGMENTS, Name, dotted, identity, is_index, parse_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +89,35 @@ def _list_of(key: Name) -> Name:
     return key
 
 
-def flatten(tree: Mapping[str, object], origin: Origin) -> Flat:
+def too_long(name: Name, origin: Origin) -> Finding | None:
+    """The finding for a name of more segments than `MAX_SEGMENTS`; such a name must not be marked."""
+    if len(name) <= MAX_SEGMENTS:
+        return None
+    text = f"'{dotted(name[:4])}...' has {len(name)} segments; more than {MAX_SEGMENTS} are no configuration"
+    return Finding(Severity.ERROR, text, origin)
+
+
+def flatten(tree: Mapping[str, object], origin: Origin) -> tuple[Flat, list[Finding]]:
     """Values from code: dotted names, nested mappings and lists, in any mixture."""
-    flat = Flat()
+    flat, findings = Flat(), list[Finding]()
     for key, value in tree.items():
-        _flatten(flat, parse_name(str(key)), value, origin)
-    return flat
+        _flatten(flat, findings, parse_name(str(key)), value, origin)
+    return flat, findings
 
 
-def _flatten(flat: Flat, name: Name, value: object, origin: Origin) -> None:
+def _flatten(flat: Flat, findings: list[Finding], name: Name, value: object, origin: Origin) -> None:
+    problem = too_long(name, origin)
+    if problem is not None:
+        findings.append(problem)
+        return
     for i in range(1, len(name) + 1):
         flat.mark(name[:i], origin)
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
-            _flatten(flat, (*name, *parse_name(str(key))), inner, origin)
+            _flatten(flat, findings, (*name, *parse_name(str(key))), inner, origin)
     elif isinstance(value, Sequence) and not isinstance(value, str | bytes) and value:
         for i, inner in enumerate(value):
-            _flatten(flat, (*name, f"[{i}]"), inner, origin)
+            _flatten(flat, findings, (*name, f"[{i}]"), inner, origin)
     else:
         empty = value is None or (isinstance(value, Mapping | Sequence) and not value)
         flat.values[identity(name)] = Value(name, "" if empty else value, origin, origin)

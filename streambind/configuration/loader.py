@@ -37,7 +37,8 @@ from streambind.configuration.unknown_keys import binders_in, keys_under_both_ro
 
 _CODE = Origin("code")
 _DEFAULT = Origin("default")
-_BUILT_IN = flatten({"spring.cloud.stream.instance-index": "${INSTANCE_INDEX:${CF_INSTANCE_INDEX:0}}"}, _DEFAULT)
+_INSTANCE_INDEX = {"spring.cloud.stream.instance-index": "${INSTANCE_INDEX:${CF_INSTANCE_INDEX:0}}"}
+_BUILT_IN, _ = flatten(_INSTANCE_INDEX, _DEFAULT)
 
 
 def load(
@@ -56,7 +57,7 @@ def load(
     Raises: ConfigurationError if there is nothing to read at the location.
     """
     variables = dict(os.environ if environ is None else environ)
-    loading = _Loading(binder_models, variables, arguments, flatten(overrides or {}, _CODE))
+    loading = _Loading(binder_models, variables, arguments, overrides or {})
     return loading.run(location)
 
 
@@ -66,11 +67,13 @@ class _Loading:
         models: Mapping[str, BinderModels],
         environ: Mapping[str, str],
         arguments: Sequence[str],
-        overrides: Flat,
+        overrides: Mapping[str, object],
     ) -> None:
         self.models = {m.name: m for m in models.values()}
-        self.environ, self.overrides = environ, overrides
+        self.environ = environ
+        self.overrides, problems = flatten(overrides, _CODE)
         self.arguments, self.findings = read_arguments(arguments)
+        self.findings += problems
         self.root = environment(self.models.values())
 
     def run(self, location: str | Path) -> Configuration:

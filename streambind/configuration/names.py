@@ -18,6 +18,9 @@ OWN_ROOT: Name = ("streambind",)
 
 FALLBACK_BINDER = "kafka"
 
+MAX_SEGMENTS = 64
+"""Longer names are no configuration: every beginning of a name is kept, which grows with the square."""
+
 _PARTS = re.compile(r"\[[^\[\]]*\]|[^.\[\]]+|\.(?=\.|$)|^(?=\.)|[\[\]]")
 _PLAIN = re.compile(r"(?=.*[^0-9])[A-Za-z0-9_-]+")
 _NOT_ALPHANUMERIC = re.compile(r"[^a-z0-9]")

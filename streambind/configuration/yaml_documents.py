@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import yaml
 
 from streambind.configuration.finding import Finding, Origin, Severity
-from streambind.configuration.flat import Flat, Value
+from streambind.configuration.flat import Flat, Value, too_long
 from streambind.configuration.names import Name, dotted, is_rooted, parse_name
 
 MAX_BYTES = 1024 * 1024
@@ -93,6 +93,12 @@ def _nodes(text: str) -> Iterator[yaml.Node]:
     try:
         while composer.check_node():
             yield composer.get_node()  # type: ignore[misc]
+    except yaml.YAMLError:
+        raise
+    except Exception as error:
+        # PyYAML lets out what int() and chr() say to numbers in escapes and directives.
+        mark = composer.get_mark()
+        raise yaml.MarkedYAMLError(problem=str(error), problem_mark=mark) from error
     finally:
         composer.dispose()
 
@@ -186,6 +192,10 @@ class _Reader:
 
     def _entry(self, key: yaml.ScalarNode, value: yaml.Node, prefix: Name, depth: int) -> None:
         segments = parse_name(key.value)
+        problem = too_long(prefix + segments, self._origin(key))
+        if problem is not None:
+            self.findings.append(problem)
+            return
         offset = 0
         for i in range(len(segments)):
             origin = self._origin(key, offset if key.style is None else 0)

@@ -249,7 +249,7 @@ def test_anything_like_yaml_gives_documents_or_findings(text: str) -> None:
 def test_what_yaml_writes_is_read_back(tree: dict[str, object]) -> None:
     (document,), findings = read_documents(yaml.safe_dump(tree, allow_unicode=False).encode(), "f.yaml")
     assert not [f for f in findings if f.severity is Severity.ERROR]
-    expected = flatten(tree, Origin("code"))
+    expected, _ = flatten(tree, Origin("code"))
     assert {k: v.value for k, v in document.flat.values.items()} == {
         k: v.value for k, v in expected.values.items()
     }
