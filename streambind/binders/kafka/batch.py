@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import methodcaller
 from typing import TypeAlias
 
 from confluent_kafka import Message as ClientMessage
@@ -11,6 +12,9 @@ from streambind.message import Message, RawHeaders
 
 KafkaMessage: TypeAlias = "ClientMessage[bytes, bytes]"
 _value = ClientMessage.value
+# Not `message.headers()`: a call that the interpreter has specialised does not look whether the client set an
+# exception beside its result, and goes on with a list of holes, which crashes the process.
+_read_headers = methodcaller("headers")
 
 _UNREADABLE: list[tuple[str, str | bytes | None]] = []
 """Known by its identity: what a message has in place of headers that the client could not read."""
@@ -99,7 +103,7 @@ def _headers(message: KafkaMessage) -> RawHeaders:
         PermanentError: the name of a header is not UTF-8; each time they are asked for.
     """
     try:
-        headers = message.headers()
+        headers = _read_headers(message)
     except (SystemError, UnicodeError):
         # The client keeps what it has half read, and crashes the process when it is asked again.
         message.set_headers(_UNREADABLE)
