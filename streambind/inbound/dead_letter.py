@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 import traceback
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from sqlalchemy.exc import StatementError
 
-from streambind.errors import PermanentError
+from streambind.errors import DestinationError, PermanentError, SendError, StreambindError
 from streambind.inbound.retry import qualified_name
 from streambind.message import Batch, Message
 from streambind.persistence.failures import message_of
@@ -27,6 +27,8 @@ MAX_NAME_BYTES = 256
 MAX_MESSAGE_BYTES = 1024
 MAX_STACKTRACE_BYTES = 8 * 1024
 _CHAIN = 10
+_LEFT_OUT_AFTER = {EXCEPTION_STACKTRACE: 1, EXCEPTION_MESSAGE: 1, EXCEPTION_FQCN: 3}
+"""How many headers to leave out next, by the last one that is there."""
 
 
 class DeadLetters(Protocol):
@@ -84,20 +86,28 @@ def dead_letter(message: Message, error: BaseException) -> Message:
     )
 
 
-def without_stack_trace(letter: Message) -> Message:
-    """The same dead letter in fewer bytes, for a broker that finds it too large."""
+def lighter(letter: Message) -> Message | None:
+    """The same dead letter in fewer bytes, for a broker that finds it too large: without the stack trace, then
+    without the exception's message, then with no more than where it came from. None if nothing is left to leave
+    out: what came with the message stays."""
     headers = list(letter.raw_headers)
-    if headers and headers[-1][0] == EXCEPTION_STACKTRACE:
-        headers.pop()
+    leave_out = _LEFT_OUT_AFTER.get(headers[-1][0] if headers else "")
+    if leave_out is None:
+        return None
     return Message(
         letter.payload,
         letter.key,
-        raw_headers=headers,
+        raw_headers=headers[:-leave_out],
         destination=letter.destination,
         partition=letter.partition,
         offset=letter.offset,
         timestamp_ms=letter.timestamp_ms,
     )
+
+
+def is_refusal(error: StreambindError) -> TypeGuard[SendError]:
+    """Whether the letter itself is refused, for good; a destination that takes nothing may be mended."""
+    return isinstance(error, SendError) and error.permanent and not isinstance(error.__cause__, DestinationError)
 
 
 def stack_trace(error: BaseException) -> str:

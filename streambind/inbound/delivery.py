@@ -17,7 +17,7 @@ from streambind.binding.outcome import Continue, Outcome, RetryAfter, Seek, Stop
 from streambind.configuration.properties import OnError
 from streambind.errors import DeliveryError, SendError, SequenceForkError, SequenceGapError, StreambindError
 from streambind.failpoints import failpoint
-from streambind.inbound.dead_letter import DeadLetters, dead_letter, original, stack_trace, without_stack_trace
+from streambind.inbound.dead_letter import DeadLetters, dead_letter, is_refusal, lighter, original, stack_trace
 from streambind.inbound.failure import Fenced, MessageFailed, Overtaken, Trouble, Unattributed
 from streambind.inbound.retry import TROUBLE_MAX_MS, Budget, trouble_delay_ms
 from streambind.inbound.statistics import DeliveryStatistics
@@ -26,6 +26,7 @@ from streambind.persistence.failures import describe
 
 _log = logging.getLogger(__name__)
 
+_NO_LETTER = "raise max.message.bytes of the dead-letter topic, or set consumer.on-error: skip; then start again"
 _NO_REMEDY = "It may not be passed over"
 _REMEDIES: dict[type[Exception], str] = {
     SequenceGapError: (
@@ -202,8 +203,10 @@ class Delivery:
 
     def _pass_over(self, batch: Batch, index: int, failing: _Failing, state: _LaneState) -> Outcome:
         """Send the dead letter, if there is to be one and it was not sent yet; then move past the message."""
-        if failing.letter is not None:
-            self._send(batch, index, failing, failing.letter)
+        if (refusal := self._send(batch, index, failing)) is not None:
+            text = f"{self._place(batch, index)}: its dead letter can never be sent: {_told(refusal)}"
+            self._statistics.failed(text)
+            return self._stop(index, refusal, f"{text}; {_NO_LETTER}", state)
         try:
             self._effects.pass_over(batch, index)
         except (Trouble, Overtaken) as ended:
@@ -217,18 +220,25 @@ class Delivery:
         self._statistics.count(dead_lettered=int(lettered), skipped=int(not lettered))
         return Outcome(index + 1, Continue())
 
-    def _send(self, batch: Batch, index: int, failing: _Failing, letter: Message) -> None:
-        """Send the dead letter, once: what follows may be tried again without it."""
-        try:
-            if self._dead_letters is None:
-                raise SendError("the binding has no dead-letter destination")
-            self._dead_letters.send(letter)
-        except StreambindError as error:
-            if isinstance(error, SendError) and error.permanent:  # Perhaps too large with all its headers.
-                failing.letter = without_stack_trace(letter)
-            text = f"{self._place(batch, index)}: its dead letter cannot be sent: {_told(error)}"
-            raise Trouble(SendError(text), index) from error
-        failing.letter = None
+    def _send(self, batch: Batch, index: int, failing: _Failing) -> SendError | None:
+        """Send the dead letter, if there is one, once: what follows may be tried again without it. Returns why
+        it can never be sent, not even with as few headers as possible."""
+        while failing.letter is not None:
+            try:
+                if self._dead_letters is None:
+                    raise SendError("the binding has no dead-letter destination")
+                self._dead_letters.send(failing.letter)
+            except StreambindError as error:
+                if not is_refusal(error):
+                    text = f"{self._place(batch, index)}: its dead letter cannot be sent: {_told(error)}"
+                    raise Trouble(SendError(text), index) from error
+                smaller = lighter(failing.letter)  # Perhaps too large with all its headers.
+                if smaller is None:
+                    return error
+                failing.letter = smaller
+            else:
+                failing.letter = None
+        return None
 
     def _stop(self, index: int, error: Exception, text: str, state: _LaneState) -> Outcome:
         state.failing = None  # Whoever starts the binding again means a fresh try.

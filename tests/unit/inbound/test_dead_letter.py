@@ -21,8 +21,8 @@ from streambind.inbound.dead_letter import (
     MAX_NAME_BYTES,
     MAX_STACKTRACE_BYTES,
     dead_letter,
+    lighter,
     stack_trace,
-    without_stack_trace,
 )
 from streambind.message import Message
 
@@ -164,10 +164,18 @@ def test_a_message_without_a_time_says_so() -> None:
     assert headers["x-original-timestamp-type"] == b"NoTimestampType"
 
 
-def test_the_stack_trace_can_be_left_out() -> None:
-    letter = dead_letter(Message(b"v", b"k", destination="t", partition=0, offset=0), ValueError("x"))
-    smaller = without_stack_trace(letter)
+def test_headers_can_be_left_out_step_by_step_but_those_that_came_with_the_message() -> None:
+    came: list[tuple[str, bytes | None]] = [("x-exception-stacktrace", b"of an earlier letter"), ("a", None)]
+    message = Message(b"v", b"k", raw_headers=came, destination="t", partition=0, offset=0)
+    letter: Message | None = dead_letter(message, ValueError("x"))
+    assert letter is not None
+    whole = list(letter.raw_headers)
 
-    assert list(smaller.raw_headers) == list(letter.raw_headers)[:-1]
-    assert (smaller.payload, smaller.key, smaller.partition) == (b"v", b"k", 0)
-    assert list(without_stack_trace(smaller).raw_headers) == list(smaller.raw_headers)
+    left = []
+    while (letter := lighter(letter)) is not None:
+        assert (letter.payload, letter.key, letter.partition) == (b"v", b"k", 0)
+        left.append(list(letter.raw_headers))
+
+    assert left == [whole[:-1], whole[:-2], whole[:-5]]
+    assert [name for name, _ in left[-1][2:]] == ["x-original-topic", "x-original-partition", "x-original-offset"]
+    assert lighter(Message(b"")) is None

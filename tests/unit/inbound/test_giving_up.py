@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streambind.binding.outcome import Continue, Outcome, RetryAfter, Stop
 from streambind.configuration.properties import OnError
-from streambind.errors import LifecycleError, SendError, SequenceForkError
+from streambind.errors import DestinationError, LifecycleError, SendError, SequenceForkError
 from streambind.inbound.failure import MessageFailed, Overtaken, Trouble
 from streambind.message import Batch
 from tests.unit.inbound.batches import ListBatch, batch_of
@@ -62,16 +62,42 @@ def test_a_dead_letter_that_cannot_be_sent_is_never_acknowledged(refusal: Except
     assert given.statistics.figures().degraded_since is None
 
 
-def test_a_dead_letter_that_is_too_large_goes_without_its_stack_trace() -> None:
+@pytest.mark.parametrize(
+    ("refusals", "last"), [(1, "x-exception-message"), (2, "x-exception-fqcn"), (3, "x-original-offset")]
+)
+def test_a_dead_letter_that_is_too_large_goes_with_fewer_headers(refusals: int, last: str) -> None:
     given = given_delivery(OnError.DLQ, max_attempts=1)
     given.effects.errors[b"a"] = [ValueError("x")]
-    given.letters.failures = [SendError("too large", permanent=True)]
+    given.letters.failures = [SendError("too large", permanent=True) for _ in range(refusals)]
+
+    assert given.deliver(a_b_c()) == Outcome(1, Continue())
+    assert given.letters.sent[0].raw_headers[-1][0] == last
+
+
+def test_a_dead_letter_that_is_too_large_whatever_is_left_out_stops_the_partition() -> None:
+    given = given_delivery(OnError.DLQ, max_attempts=1)
+    given.effects.errors[b"b"] = [ValueError("x")]
+    given.letters.failures = [SendError("too large", permanent=True) for _ in range(4)]
+
+    outcome = given.deliver(a_b_c())
+
+    assert outcome.done == 1
+    assert "can never be sent: SendError: too large" in str(stop_of(outcome))
+    assert "raise max.message.bytes of the dead-letter topic" in str(stop_of(outcome))
+    assert given.effects.passed_over == []
+
+
+def test_a_dead_letter_topic_that_takes_nothing_is_waited_for() -> None:
+    given = given_delivery(OnError.DLQ, max_attempts=1)
+    given.effects.errors[b"a"] = [ValueError("x")]
+    refusal = SendError("refused", permanent=True)
+    refusal.__cause__ = DestinationError("it does not exist")
+    given.letters.failures = [refusal]
     batch = a_b_c()
 
     assert delay_of(given.deliver(batch)) <= 100
     assert given.deliver(batch) == Outcome(1, Continue())
-    names = [name for name, _ in given.letters.sent[0].raw_headers]
-    assert names[-1] == "x-exception-message"
+    assert given.letters.sent[0].raw_headers[-1][0] == "x-exception-stacktrace"
 
 
 def test_a_dead_letter_is_not_sent_twice_for_trouble_after_it() -> None:
