@@ -13,6 +13,7 @@ from streambind.application.outputs import Outputs
 from streambind.binding.binder import BinderType, ProducerBinding
 from streambind.binding.factory import BinderFactory
 from streambind.binding.service import BindingService
+from streambind.configuration.masking import shown_url
 from streambind.errors import DatabaseUnavailableError
 from streambind.outbound.outgoing import Outgoing
 from streambind.outbound.relay import Relay
@@ -115,7 +116,7 @@ class Running:
                     if not is_database_trouble(error):
                         raise
                     raise DatabaseUnavailableError(
-                        f"the database {database.engine.url!r} is away: {describe(error)}"
+                        f"the database {shown_url(database.engine.url)} is away: {describe(error)}"
                     ) from error
             self._tables_ready.set()
 

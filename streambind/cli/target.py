@@ -16,6 +16,7 @@ from streambind.binding.binder import Binder
 from streambind.binding.factory import BinderFactory, binder_types
 from streambind.cli.users_code import load_application
 from streambind.configuration import Configuration, load
+from streambind.configuration.masking import shown_url
 from streambind.errors import (
     BrokerUnavailableError,
     ConfigurationError,
@@ -138,7 +139,7 @@ def database_named(database: Database) -> Iterator[None]:
         if not is_database_trouble(error):
             raise
         raise DatabaseUnavailableError(
-            f"the database {database.engine.url!r} does not answer: {describe(error)}"
+            f"the database {shown_url(database.engine.url)} does not answer: {describe(error)}"
         ) from error
 
 

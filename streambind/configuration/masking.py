@@ -11,14 +11,18 @@ MASK = "******"
 
 _SECRET = re.compile(
     r"passw|passphrase|secret|token|credential|jaas|private|api.?key|access.?key|key.?pem|store.?key$"
+    r"|oauth.?bearer.?config|auth.?user.?info|pwd$|(?:^|[._\-])pw$"
 )
 _LITERAL = re.compile(
     r"(password|passwd|passphrase|secret|token|credentials?|privatekey|apikey|accesskey|keypem|jaasconfig|storekey)$"
 )
 _URL_PASSWORD = re.compile(r"(?P<before>[A-Za-z][A-Za-z0-9+.\-]*://[^/\s:@?#]*:)\S*(?=@)")
-_QUERY_PASSWORD = re.compile(
-    r"(?P<before>[?&;](?:password|passwd|secret|token|sslpassword)=)[^&;\s]+", re.IGNORECASE
+_NAMED_PASSWORD = re.compile(
+    r"(?P<before>(?:^|[?&;,\s])(?:[\w.\-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|pwd)"
+    r"|pw)\s*=\s*)(?:'[^']*'|\"[^\"]*\"|[^&;\s]+)",
+    re.IGNORECASE,
 )
+"""In the query of an address, and in pairs such as those of libpq: `host=h password=x`."""
 
 
 def is_secret(name: str) -> bool:
@@ -34,7 +38,13 @@ def should_not_be_literal(name: str, value: str) -> bool:
 
 
 def without_url_passwords(text: str) -> str:
-    return _QUERY_PASSWORD.sub(rf"\g<before>{MASK}", _URL_PASSWORD.sub(rf"\g<before>{MASK}", text))
+    """The text with the passwords in it masked: those of addresses, of their queries, and of pairs `password=`."""
+    return _NAMED_PASSWORD.sub(rf"\g<before>{MASK}", _URL_PASSWORD.sub(rf"\g<before>{MASK}", text))
+
+
+def shown_url(url: object) -> str:
+    """An address, SQLAlchemy's URL or text, as it may be printed and logged."""
+    return without_url_passwords(url if isinstance(url, str) else repr(url))
 
 
 def shown(name: str, value: object, *, secret: bool = False) -> str:

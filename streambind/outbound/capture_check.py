@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.orm import Mapper, Session, class_mapper
 
 from streambind.configuration.finding import Finding, Severity
+from streambind.configuration.masking import shown_url
 from streambind.configuration.names import did_you_mean
 from streambind.configuration.properties import Publish
 from streambind.outbound.capture_cascades import unseen_changes
@@ -92,6 +93,6 @@ def _other_databases(database: Database, mappers: Sequence[Mapper[Any]]) -> Iter
         engine = bound if isinstance(bound, Engine) else bound.engine
         if engine.pool is not database.engine.pool:
             yield (
-                f"{mapper.class_.__name__} is published and bound to {engine.url!r}, but streambind's outbox is "
-                f"in {database.engine.url!r}: change and event can only commit together in one database"
+                f"{mapper.class_.__name__} is published and bound to {shown_url(engine.url)}, but streambind's "
+                f"outbox is in {shown_url(database.engine.url)}: change and event can only commit together in one database"
             )

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction, UOWTransaction
 
+from streambind.configuration.masking import shown_url
 from streambind.configuration.properties import Publish
 from streambind.errors import CaptureError
 from streambind.failpoints import failpoint
@@ -145,9 +146,9 @@ class CapturedSession:
         desk = self.desk
         if connection.engine.pool is not desk.database.engine.pool:
             raise CaptureError(
-                f"a published change in {connection.engine.url!r}, but streambind's outbox is in "
-                f"{desk.database.engine.url!r}: they can only commit together in one database. Bind the session's "
-                "classes to the engine of the sessionmaker that the application was given"
+                f"a published change in {shown_url(connection.engine.url)}, but streambind's outbox is in "
+                f"{shown_url(desk.database.engine.url)}: they can only commit together in one database. Bind "
+                "the session's classes to the engine of the sessionmaker that the application was given"
             )
         messages = [*self._pending, *messages]
         self._pending.clear()

@@ -7,6 +7,7 @@ import uuid
 from sqlalchemy import Connection, insert, inspect, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from streambind.configuration.masking import shown_url
 from streambind.errors import SchemaError
 from streambind.persistence.database import Database
 from streambind.persistence.tables import SCHEMA_VERSION, SHARDS
@@ -62,12 +63,12 @@ def check_tables(connection: Connection, database: Database) -> None:
         SchemaError: the tables are missing or of another version.
     """
     if not _exists(connection, database):
-        raise SchemaError(f"streambind's tables are not in {database.engine.url!r}: {_REMEDY}")
+        raise SchemaError(f"streambind's tables are not in {shown_url(database.engine.url)}: {_REMEDY}")
     versions = list(connection.scalars(select(database.tables.schema_version.c.version)))
     if versions != [SCHEMA_VERSION]:
         found = ", ".join(map(str, versions)) or "none"
         raise SchemaError(
-            f"streambind's tables in {database.engine.url!r} are of version {found}, "
+            f"streambind's tables in {shown_url(database.engine.url)} are of version {found}, "
             f"this streambind needs {SCHEMA_VERSION}: {_REMEDY}"
         )
 

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.pool import SingletonThreadPool
 
+from streambind.configuration.masking import shown_url
 from streambind.errors import ConfigurationError
 
 BUSY_TIMEOUT_MS = 30_000
@@ -26,7 +27,7 @@ def prepare(engine: Engine) -> None:
     """
     if isinstance(engine.pool, SingletonThreadPool):
         raise ConfigurationError(
-            f"{engine.url!r} is private to each thread, but streambind works in several: use a file, or "
+            f"{shown_url(engine.url)} is private to each thread, but streambind works in several: use a file, or "
             "create_engine('sqlite://', poolclass=StaticPool, connect_args={'check_same_thread': False})"
         )
     if not event.contains(engine, "begin", _begin_immediate):

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from streambind.application import StreamApplication
 from streambind.binding.binder import DestinationInfo, Lane, PartitionState
 from streambind.binding.binding import BindingState, BindingStatus
+from streambind.configuration.masking import shown_url
 from streambind.errors import BrokerError, StreambindError
 from streambind.outbound.outbox_status import OutboxStatus, outbox_status
 from streambind.persistence.database import Database
@@ -66,7 +67,7 @@ def _databases(
 
 
 def _outbox(database: Database, applications: Sequence[StreamApplication]) -> list[str]:
-    where = f"outbox of {database.engine.url!r}"
+    where = f"outbox of {shown_url(database.engine.url)}"
     try:
         status = _status(database)
     except (SQLAlchemyError, StreambindError) as error:

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import make_url
 
-from streambind.configuration.masking import MASK, is_secret, should_not_be_literal, shown
+from streambind.configuration.masking import MASK, is_secret, should_not_be_literal, shown, shown_url
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,13 @@ from streambind.configuration.masking import MASK, is_secret, should_not_be_lite
         "apiKey",
         "passphrase",
         "aws.accessKeyId",
+        "pwd",
+        "db.pw",
+        "dbPwd",
+        "passwd",
+        "api_key",
+        "sasl.oauthbearer.config",
+        "basic.auth.user.info",
     ],
 )
 def test_a_secret_is_known_by_its_name(name: str) -> None:
@@ -46,6 +54,11 @@ def test_other_names_are_shown(name: str) -> None:
         ("postgresql+psycopg://:hunter2@/db?host=/tmp", f"postgresql+psycopg://:{MASK}@/db?host=/tmp"),
         ("x://u:p@ss/w:rd@host", f"x://u:{MASK}@host"),
         ("http://host:80/a?password=hunter2&b=c", f"http://host:80/a?password={MASK}&b=c"),
+        ("postgresql://h/d?user=u&Password=hunter2", f"postgresql://h/d?user=u&Password={MASK}"),
+        ("amqp://h?passphrase=x&api_key=k&a=b", f"amqp://h?passphrase={MASK}&api_key={MASK}&a=b"),
+        ("host=h password=hunter2 user=u", f"host=h password={MASK} user=u"),
+        ("password='hunter 2' host=h", f"password={MASK} host=h"),
+        ("host=h tokens=3 pw=x", f"host=h tokens=3 pw={MASK}"),
         ("sqlite:///file.db", "sqlite:///file.db"),
         ("localhost:9092,other:9093", "localhost:9092,other:9093"),
         ("http://registry:8081", "http://registry:8081"),
@@ -79,3 +92,9 @@ def test_values_of_all_kinds_are_shown() -> None:
 )
 def test_a_literal_secret_is_worth_a_warning(name: str, value: str, warns: bool) -> None:
     assert should_not_be_literal(name, value) is warns
+
+
+def test_the_url_of_an_engine_is_shown_without_its_secrets() -> None:
+    url = make_url("postgresql+psycopg://u:hunter2@h/db?user=u&password=hunter2&sslpassword=hunter2")
+    assert "hunter2" not in shown_url(url)
+    assert shown_url(make_url("sqlite:///file.db")) == "sqlite:///file.db"
