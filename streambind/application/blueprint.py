@@ -85,6 +85,13 @@ class Blueprint:
         return any(plan.publish is Publish.OUTBOX for plan in self.outputs.values())
 
     def _database(self, sessions: AnySessions | None, loop: EventLoop) -> Database | None:
+        database = self._made_database(sessions, loop)
+        if database is not None:
+            timeout_ms = self.configuration.properties.datasource.transaction_timeout_ms
+            database.transaction_timeout_ms = timeout_ms
+        return database
+
+    def _made_database(self, sessions: AnySessions | None, loop: EventLoop) -> Database | None:
         datasource = self.configuration.properties.datasource
         try:
             if sessions is not None:

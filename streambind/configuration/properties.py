@@ -170,6 +170,13 @@ class DatasourceProperties(Properties):
 
     url: SecretStr | None = Field(None, description="a SQLAlchemy URL")
     table_schema: str | None = Field(None, alias="schema", description="schema of streambind's tables")
+    transaction_timeout_ms: Milliseconds = Field(
+        300_000,
+        alias="transactionTimeout",
+        ge=1,
+        description="PostgreSQL: how long a delivery's transaction may be silent before it is ended and tried "
+        "again; waits for a lock end after it too, at the latest after 30s",
+    )
 
 
 class OutboxProperties(Properties):

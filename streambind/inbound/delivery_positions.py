@@ -85,6 +85,8 @@ class DatabaseEffects:
     ) -> Examination:
         """Take the partition for the length of the transaction, and judge the messages from start to stop."""
         lane = Lane(batch.destination, batch.partition)
+        # An owner that is stopped in its transaction must not hold up the next one for ever.
+        self._database.dialect.limit_waits(connection, self._database.transaction_timeout_ms)
         with _own_statements():
             if not self._positions.move(connection, lane, boundary(batch, start), boundary(batch, stop)):
                 raise Fenced(lane)

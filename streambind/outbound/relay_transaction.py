@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-_SETTINGS = (
-    "SELECT set_config('idle_in_transaction_session_timeout', '{idle_limit_ms}', true),"
-    " set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)"
-)
+from streambind.persistence.dialect import dialect_of
 
 
 def begin(connection: Connection, idle_limit_ms: int) -> None:
@@ -18,5 +15,9 @@ def begin(connection: Connection, idle_limit_ms: int) -> None:
     last saw it, mostly empty, and keeps plans of prepared statements; a sudden backlog would be sorted as a
     whole for every read.
     """
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(_SETTINGS.format(idle_limit_ms=int(idle_limit_ms)))
+    settings = {
+        "idle_in_transaction_session_timeout": idle_limit_ms,
+        "enable_seqscan": "off",
+        "enable_sort": "off",
+    }
+    dialect_of(connection.dialect.name).set_local(connection, settings)

@@ -25,6 +25,8 @@ from streambind.persistence.tables import Tables
 
 T = TypeVar("T")
 
+TRANSACTION_TIMEOUT_MS = 300_000
+
 AnySessions = sessionmaker[Any] | async_sessionmaker[Any]
 
 
@@ -59,6 +61,8 @@ class Database:
         self.engine = bound.sync_engine if isinstance(bound, AsyncEngine) else bound
         self.dialect: Dialect = dialect_of(self.engine.dialect.name)
         self.tables = Tables(schema)
+        self.transaction_timeout_ms = TRANSACTION_TIMEOUT_MS
+        """How long a delivery's transaction may stand still before the database ends it."""
         if self.dialect.name == "sqlite":
             sqlite.prepare(self.engine)
 

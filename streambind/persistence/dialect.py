@@ -26,6 +26,9 @@ _CLOCKS: dict[str, ColumnElement[int]] = {
 }
 
 
+MAX_LOCK_WAIT_MS = 30_000
+"""After which whoever waits for a lock says so, and tries again."""
+
 _PARAMETERS = 30_000
 """Values per statement: SQLite takes 32 766, PostgreSQL's protocol 65 535."""
 
@@ -47,6 +50,21 @@ class Dialect:
     def row_locks(self) -> bool:
         """Whether `FOR UPDATE` exists. SQLite locks the whole database with BEGIN IMMEDIATE instead."""
         return self.name != "sqlite"
+
+    def set_local(self, connection: Connection, settings: Mapping[str, object]) -> None:
+        """On PostgreSQL, set these for the rest of the transaction, in one statement; else nothing."""
+        if self.name == "postgresql":
+            calls = (f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+            connection.exec_driver_sql(f"SELECT {', '.join(calls)}")
+
+    def limit_waits(self, connection: Connection, timeout_ms: int) -> None:
+        """Let PostgreSQL end the transaction if the process stands still in it for so long, and let none of its
+        statements wait longer for a lock, at most 30 s."""
+        limits = {
+            "idle_in_transaction_session_timeout": timeout_ms,
+            "lock_timeout": min(timeout_ms, MAX_LOCK_WAIT_MS),
+        }
+        self.set_local(connection, limits)
 
     def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Row]) -> list[Any]:
         """Insert the rows whose primary key is not there yet; returns the rows inserted, whole."""

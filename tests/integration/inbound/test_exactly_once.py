@@ -211,7 +211,7 @@ def test_more_keys_than_a_statement_takes(sync_service: Service) -> None:
 
 
 def test_the_position_is_moved_before_anything_else(postgres_service: Service) -> None:
-    """It is the first statement: the lock that it takes is what keeps a second owner out."""
+    """But for the limits of waiting: the lock that it takes is what keeps a second owner out."""
     from sqlalchemy import event as events
 
     statements: list[str] = []
@@ -223,6 +223,7 @@ def test_the_position_is_moved_before_anything_else(postgres_service: Service) -
     events.listen(postgres_service.database.engine, "before_cursor_execute", note)
     plan.deliver(things(1))
 
-    assert statements[0].startswith("UPDATE sb_position")
+    assert statements[0].startswith("SELECT set_config(")
+    assert statements[1].startswith("UPDATE sb_position")
     assert "FOR UPDATE" in statements[1]
     assert statements[-1].startswith("INSERT INTO sb_guard")
