@@ -94,5 +94,6 @@ def _other_databases(database: Database, mappers: Sequence[Mapper[Any]]) -> Iter
         if engine.pool is not database.engine.pool:
             yield (
                 f"{mapper.class_.__name__} is published and bound to {shown_url(engine.url)}, but streambind's "
-                f"outbox is in {shown_url(database.engine.url)}: change and event can only commit together in one database"
+                f"outbox is in {shown_url(database.engine.url)}: change and "
+                "event can only commit together in one database"
             )
