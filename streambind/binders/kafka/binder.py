@@ -40,6 +40,8 @@ from streambind.message import Message
 LOG = logging.getLogger("streambind.binders.kafka")
 
 REQUEST_TIMEOUT_S = 5.0
+_ROOM_FOR_HEADERS_BYTES = 64 * 1024
+_INT_MAX = 2**31 - 1
 _CAPABILITIES = Capabilities()
 
 P = TypeVar("P")
@@ -160,8 +162,19 @@ class KafkaBinder:
             topics[destination] = topic
             if dead_letters is not None:
                 count = extended.dlq_partitions or topic.partitions
-                self._provisioning.ensure(dead_letters, count, TopicProperties(), binding=target.binding)
+                settings = self._dead_letter_settings(dead_letters, destination)
+                self._provisioning.ensure(dead_letters, count, settings, binding=target.binding)
         return topics
+
+    def _dead_letter_settings(self, dead_letters: str, source: str) -> TopicProperties:
+        """A missing dead-letter topic is made to take what its source took, and the headers that are added."""
+        if self._admin.topic(dead_letters, REQUEST_TIMEOUT_S) is not None:
+            return TopicProperties()
+        limit = self._admin.max_message_bytes(source, REQUEST_TIMEOUT_S)
+        if limit is None:
+            return TopicProperties()
+        room = min(limit + _ROOM_FOR_HEADERS_BYTES, _INT_MAX)
+        return TopicProperties(properties={"max.message.bytes": str(room)})
 
     def _require_open(self) -> None:
         if self._closed:

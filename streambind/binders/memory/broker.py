@@ -15,6 +15,7 @@ from streambind.binders.memory.partitioner import partition_of
 from streambind.binding.binder import DestinationInfo, Lane
 from streambind.binding.outcome import Failed, Sent, Unknown
 from streambind.errors import BrokerUnavailableError, DestinationError, SendError
+from streambind.headers import name_fault
 from streambind.message import Message
 
 _brokers: dict[str, MemoryBroker] = {}
@@ -36,7 +37,7 @@ class _SendFault:
 class MemoryBroker:
     """Destinations, their partitions' logs and the groups that read them. Thread-safe.
 
-    `max_message_bytes` bounds key and payload of one message; a larger one fails for good.
+    `max_message_bytes` bounds key, payload and headers of one message; a larger one fails for good.
     """
 
     def __init__(self, *, max_message_bytes: int = 1_000_000) -> None:
@@ -199,7 +200,12 @@ class MemoryBroker:
         logs = self._topics.get(destination)
         if logs is None:
             return Failed(DestinationError(f"destination {destination} does not exist"), permanent=True)
+        for name, _ in message.raw_headers:
+            if (why := name_fault(name)) is not None:
+                text = f"{name!r} cannot be a header's name: {why}"
+                return Failed(SendError(text, permanent=True), permanent=True)
         size = len(message.key or b"") + len(message.payload or b"")
+        size += sum(len(name.encode()) + len(value or b"") for name, value in message.raw_headers)
         if size > self.max_message_bytes:
             text = f"a message of {size} bytes exceeds the {self.max_message_bytes} that {destination} accepts"
             return Failed(SendError(text, permanent=True), permanent=True)

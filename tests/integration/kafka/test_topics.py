@@ -9,8 +9,10 @@ from confluent_kafka.admin import AdminClient
 
 from streambind.binders.kafka import KAFKA, KafkaBinder, inquiries
 from streambind.binding.binder import Lane, ProducerTarget
+from streambind.binding.outcome import Sent
 from streambind.configuration.properties import ProducerProperties
 from streambind.errors import ConfigurationError, DestinationError
+from streambind.message import Message
 from streambind.testing.eventually import eventually
 from tests.integration.kafka.bench import (
     WITHIN_S,
@@ -71,6 +73,15 @@ class TestMaking:
         create_topic(kafka, topic, 3)
         with bound(binder, input_target(topic, "g", enableDlq=True), Effects()):
             assert partitions_of(binder, f"error.{topic}.g") == 3
+
+    def test_dead_letters_have_room_for_their_headers(self, kafka: str, binder: KafkaBinder, topic: str) -> None:
+        create_topic(kafka, topic, 1, **{"max.message.bytes": "20000"})
+        with bound(binder, input_target(topic, "g", enableDlq=True), Effects()):
+            (sent,) = output(binder, topic).send([Message(bytes(20_000 - 1024))])
+            headers = [("h", bytes(10_000))]
+            (letter,) = output(binder, f"error.{topic}.g").send([Message(bytes(20_000), raw_headers=headers)])
+        assert isinstance(sent, Sent)
+        assert isinstance(letter, Sent)
 
     def test_dead_letters_under_a_name_and_in_a_number_of_ones_own(
         self, kafka: str, binder: KafkaBinder, topic: str

@@ -101,3 +101,26 @@ def test_messages_without_key_are_spread() -> None:
     broker.create("d", 3)
     results = broker.append("d", [Message(b"x")] * 6)
     assert sorted(r.partition for r in results if isinstance(r, Sent)) == [0, 0, 1, 1, 2, 2]
+
+
+def test_headers_count_for_the_size_of_a_message() -> None:
+    broker = MemoryBroker(max_message_bytes=10)
+    broker.create("d")
+
+    sent, refused = broker.append(
+        "d", [Message(b"12345", raw_headers=[("a", b"1234")]), Message(b"12345", raw_headers=[("ab", b"1234")])]
+    )
+
+    assert isinstance(sent, Sent)
+    assert isinstance(refused, Failed)
+    assert refused.permanent
+
+
+def test_a_headers_name_that_cannot_travel_is_refused() -> None:
+    broker = MemoryBroker()
+    broker.create("d")
+
+    (refused,) = broker.append("d", [Message(b"", raw_headers=[("\ud800", b"")])])
+
+    assert isinstance(refused, Failed)
+    assert refused.permanent
