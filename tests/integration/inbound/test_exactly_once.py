@@ -225,5 +225,5 @@ def test_the_position_is_moved_before_anything_else(postgres_service: Service) -
 
     assert statements[0].startswith("SELECT set_config(")
     assert statements[1].startswith("UPDATE sb_position")
-    assert "FOR UPDATE" in statements[1]
+    assert "FOR UPDATE" in statements[2]
     assert statements[-1].startswith("INSERT INTO sb_guard")
