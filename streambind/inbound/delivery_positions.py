@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -22,6 +23,8 @@ from streambind.inbound.statistics import DeliveryStatistics
 from streambind.message import Batch, boundary
 from streambind.persistence.database import Database
 from streambind.persistence.failures import describe, is_database_trouble, is_refusal
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -53,7 +56,11 @@ class DatabaseEffects:
     def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
         found = self._transaction(lambda connection: self._apply(connection, batch, count, singly=singly))
         failpoint("delivery.after_commit")
-        self._statistics.count(duplicates=len(found.duplicates))
+        stale = len(found.stale)
+        self._statistics.count(duplicates=len(found.duplicates) - stale, stale=stale)
+        for index, last, epoch in found.epochs:
+            place = f"{batch.destination}[{batch.partition}]@{batch.offset(index)}"
+            _log.warning("%s: epoch %s of its key's source begins after epoch %s", place, epoch, last)
         self._on_commit()
 
     def pass_over(self, batch: Batch, index: int) -> None:

@@ -49,11 +49,12 @@ def follows(last: Applied | None, event: Applied, *, may_begin_within: Callable[
     - A number up to the last one is a duplicate, the next one follows.
     - A lower epoch is a history that a restore of the source has undone: a duplicate.
     - With a higher epoch the source's numbers have gone back to where its restored database stood, which is not
-      known here: any number up to the one after the last begins the new history.
+      known here: any number up to the one after the last begins the new history. Only the next epoch counts: one
+      that anyone made up would have all later events passed over.
 
     Raises:
         SequenceGapError: a predecessor has not been applied.
-        SequenceForkError: the last number came again with another event id.
+        SequenceForkError: the last number came again with another event id, or an epoch was left out.
     """
     if last is None:
         if event.seq == 1 or may_begin_within():
@@ -63,6 +64,10 @@ def follows(last: Applied | None, event: Applied, *, may_begin_within: Callable[
         )
     if event.epoch < last.epoch:
         return False
+    if event.epoch > last.epoch + 1:
+        raise SequenceForkError(
+            f"epoch {event.epoch} of its source came after epoch {last.epoch} of its key: only the next follows"
+        )
     if event.seq > last.seq + 1:
         raise SequenceGapError(f"number {event.seq} of its key came after number {last.seq}")
     if event.epoch > last.epoch or event.seq == last.seq + 1:
@@ -81,6 +86,10 @@ class Examination:
     applied."""
 
     duplicates: set[int] = field(default_factory=set)
+    stale: set[int] = field(default_factory=set)
+    """Those of the duplicates that an undone history sent."""
+    epochs: list[tuple[int, int, int]] = field(default_factory=list)
+    """Which messages began a new epoch of their key: index, the last epoch, the new one."""
     stored: dict[Chain, Applied] = field(default_factory=dict)
     applied: dict[Chain, Applied] = field(default_factory=dict)
 
@@ -139,8 +148,12 @@ class SequenceGuard:
             try:
                 if follows(last, event, may_begin_within=began_within):
                     found.applied[chain] = event
+                    if last is not None and event.epoch > last.epoch:
+                        found.epochs.append((index, last.epoch, event.epoch))
                 else:
                     found.duplicates.add(index)
+                    if last is not None and event.epoch < last.epoch:
+                        found.stale.add(index)
             except (SequenceGapError, SequenceForkError) as error:
                 raise MessageFailed(index, error) from error
         return found

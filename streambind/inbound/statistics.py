@@ -13,6 +13,7 @@ class Figures:
     """A moment's copy. Counts start with the process.
 
     handled: messages that are done, whatever became of them; duplicates: not applied, for the guard had them;
+    stale: not applied, for they are of an older epoch of their source;
     retried: tries that failed and were put off; dead_lettered, skipped: messages passed over; unmatched: no
     listener's condition held; fenced: batches dropped because another owner had moved the position.
     `degraded_since`: seconds since the epoch when database or broker began to be in the way, None if not.
@@ -20,6 +21,7 @@ class Figures:
 
     handled: int = 0
     duplicates: int = 0
+    stale: int = 0
     retried: int = 0
     dead_lettered: int = 0
     skipped: int = 0

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from streambind.binding.outcome import Continue, Outcome, Stop
-from streambind.errors import DeliveryError
+from streambind.errors import DeliveryError, SequenceForkError
 from streambind.inbound.guard import SequenceGuard
 from tests.integration.inbound.service import Letters, Service, drain, event
 from tests.unit.inbound.batches import ListBatch, Record, numbered
@@ -75,3 +75,30 @@ def test_what_the_database_refuses_of_a_number_stops_the_partition_with_a_name(
     assert any_service.effects() == [("k", 1), ("k", 2)]
     assert any_service.position() == 2
     assert letters.sent == []
+
+
+def test_an_epoch_that_leaves_others_out_stops_the_partition(any_service: Service) -> None:
+    plan = any_service.keeping()
+    records = [numbered(event("k", 1), "k", 1), numbered(event("k", 9), "k", 1, epoch=2**31 - 1)]
+
+    last = drain(plan, ListBatch(records))[-1].then
+
+    assert isinstance(last, Stop)
+    assert isinstance(last.error, SequenceForkError)
+    assert any_service.guarded() == {b"k": (1, 1)}
+
+
+def test_a_new_epoch_is_told_and_what_the_older_one_still_sends_is_counted(
+    any_service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan = any_service.keeping()
+    epochs = [(1, 1), (2, 2), (2, 2), (1, 2), (1, 3)]
+    batch = ListBatch([numbered(event("k", seq), "k", seq, epoch=epoch) for epoch, seq in epochs])
+
+    assert plan.deliver(batch) == Outcome(5, Continue())
+
+    figures = plan.statistics.figures()
+    assert (figures.duplicates, figures.stale) == (1, 2)
+    assert [r.message for r in caplog.records if r.levelname == "WARNING"] == [
+        "things[0]@1: epoch 2 of its key's source begins after epoch 1"
+    ]

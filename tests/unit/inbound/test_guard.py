@@ -45,6 +45,9 @@ def verdict(last: tuple[int, int, uuid.UUID | None] | None, event: tuple[int, in
         ((1, 5, A), (2, 6, B), "apply"),
         ((1, 5, A), (2, 1, B), "apply"),
         ((1, 5, A), (2, 7, B), "gap"),
+        # Nobody leaves an epoch out.
+        ((1, 5, A), (3, 6, B), "fork"),
+        ((1, 1, A), (2**31 - 1, 1, B), "fork"),
         ((2, 3, A), (2, 3, A), "duplicate"),
         ((2, 3, A), (2, 4, B), "apply"),
         # What the undone history still sends.
