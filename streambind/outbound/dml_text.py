@@ -7,17 +7,18 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-_GAP = r"(?:\s|/\*.*?\*/|--[^\n]*\n)"
+# Comments and strings have been blanked before the search: between words there is white space only.
 _IDENTIFIER = r'(?:\w+|"[^"]+"|`[^`]+`|\[[^\]]+\])'
+_ONLY = r"(?:\s+only\b)?"
 _VERB = (
-    rf"\b(?P<verb>insert(?:{_GAP}+or{_GAP}+\w+)?{_GAP}+into"
-    rf"|replace{_GAP}+into|merge{_GAP}+into"
-    rf"|update(?:{_GAP}+or{_GAP}+\w+)?(?:{_GAP}+only)?"
-    rf"|delete{_GAP}+from(?:{_GAP}+only)?"
-    rf'|truncate(?:{_GAP}+table)?(?:{_GAP}+only)?(?:{_GAP}+[\w".]+{_GAP}*,)*)'
+    r"\b(?P<verb>insert(?:\s+or\s+\w+)?\s+into"
+    rf"|replace\s+into|merge\s+into{_ONLY}"
+    rf"|update(?:\s+or\s+\w+)?{_ONLY}"
+    rf"|delete\s+from{_ONLY}"
+    rf'|truncate(?:\s+table)?(?:{_ONLY}\s*[\w".()*]+\s*,)*{_ONLY})'
 )
-_BEFORE_NAME = rf'(?:{_GAP}+|(?=["`\[])|(?<=,))'
-_QUALIFIER = rf"(?:(?:{_IDENTIFIER}{_GAP}*\.{_GAP}*)?(?P<schema>{_IDENTIFIER}){_GAP}*\.{_GAP}*)?"
+_BEFORE_NAME = r'(?:\s+|(?=["`\[(])|(?<=,))(?:\(\s*)?'
+_QUALIFIER = rf"(?:(?:{_IDENTIFIER}\s*\.\s*)?(?P<schema>{_IDENTIFIER})\s*\.\s*)?"
 
 # What is not statement: strings (quoted by '' or $tag$; E'' has backslashes) and comments. A quoted name is kept:
 # it may hold a quote of the other kind.
@@ -57,9 +58,9 @@ class DmlText:
         return self._remembered(sql) if len(sql) <= LONGEST_REMEMBERED else self._find(sql)
 
     def _find(self, sql: str) -> tuple[Written, ...]:
-        # Most texts are told in one pass: they name none of the tables.
+        # Most texts are told at once: they name none of the tables.
         lowered = sql.lower()
-        if not any(name in lowered for name in self._names) or self._write.search(sql) is None:
+        if not any(name in lowered for name in self._names):
             return ()
         return tuple(map(_written, self._write.finditer(_NOT_STATEMENT.sub(_blank, sql))))
 

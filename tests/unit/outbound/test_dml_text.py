@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from streambind.outbound.dml_text import DmlText, Written
@@ -26,6 +28,11 @@ TEXT = DmlText(["category", "Lecture"])
         "REPLACE INTO category (a) VALUES (1)",
         "DELETE FROM category",
         "DELETE FROM ONLY category",
+        "UPDATE ONLY (category) SET x = 1",
+        "DELETE FROM ONLY (category)",
+        "MERGE INTO ONLY category USING other ON true WHEN MATCHED THEN DELETE",
+        "TRUNCATE other, ONLY category",
+        "TRUNCATE a,b,category",
         "MERGE INTO category USING other ON true WHEN MATCHED THEN DELETE",
         "TRUNCATE category",
         "TRUNCATE TABLE other, category CASCADE",
@@ -104,3 +111,14 @@ def test_long_texts_are_looked_at_too() -> None:
 
 def test_no_tables_no_writes() -> None:
     assert DmlText([]).written("UPDATE category SET x = 1") == ()
+
+
+@pytest.mark.parametrize("inside", ["/**/", "-- \n", " ", "a,", "( "])
+def test_the_time_grows_with_the_length_of_the_text_only(inside: str) -> None:
+    def took(repetitions: int) -> float:
+        began = time.process_time()
+        TEXT.written(f"update {inside * repetitions} x, 'update {inside * repetitions}' category")
+        return time.process_time() - began
+
+    # A text of a hundred kilobytes, which takes minutes where any backtracking is exponential.
+    assert took(20_000) < 30
