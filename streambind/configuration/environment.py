@@ -26,7 +26,7 @@ from streambind.configuration.shape import Group, Leaf, Listing, Shape, Table
 from streambind.configuration.unknown_keys import MOST, same_key
 
 ROOTS = ("SPRING_CLOUD_STREAM_", "STREAMBIND_")
-_NOT_CONFIGURATION = {"STREAMBIND_FAILPOINTS"}
+_NOT_CONFIGURATION = ("STREAMBIND_FAILPOINTS", "STREAMBIND_TEST_")
 _UNREAD = (
     "SPRING_APPLICATION_JSON",
     "SPRING_CONFIG_LOCATION",
@@ -109,7 +109,7 @@ def _rank(item: tuple[str, str]) -> tuple[bool, str]:
 
 
 def _is_ours(variable: str) -> bool:
-    return variable.upper().startswith(ROOTS) and variable not in _NOT_CONFIGURATION
+    return variable.upper().startswith(ROOTS) and not variable.startswith(_NOT_CONFIGURATION)
 
 
 def _meant(variable: str, root: Group, declared: Declared) -> list[Name]:

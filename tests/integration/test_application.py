@@ -15,6 +15,7 @@ from sqlalchemy.orm import sessionmaker
 from streambind import StreamApplication, stream_listener
 from streambind.errors import LifecycleError
 from streambind.testing.applications import Applications
+from streambind.testing.eventually import eventually
 from streambind.testing.streams import Streams
 from tests.integration.application_code import CONFIGURATION, Added, Base, Copy, Thing, keep
 from tests.services.process import REPOSITORY
@@ -165,14 +166,17 @@ def test_two_instances_of_a_service_share_the_partitions(
     configuration = CONFIGURATION.replace("{destination: a}", "{destination: a, producer: {partitionCount: 4}}")
     first = stream_application(configuration, include=[Thing, keep], metadata=Base.metadata)
     second = stream_application(configuration, include=[keep], database=sessionmaker(first.engine))
+
+    def shares() -> list[list[int]]:
+        return [_partitions(application) for application in (first, second)]
+
     with streams.run(first), streams.run(second):
+        eventually(lambda: [len(share) for share in shares()] == [2, 2], 30, lambda: f"shares {shares()}")
         for number in range(1, 41):
             with first.sessions.begin() as session:
                 session.add(Thing(id=number))
         streams.settle()
-        shares = [_partitions(application) for application in (first, second)]
-        assert sorted(shares[0] + shares[1]) == [0, 1, 2, 3]
-        assert len(shares[0]) == len(shares[1]) == 2
+        assert sorted(partition for share in shares() for partition in share) == [0, 1, 2, 3]
         with first.sessions() as session:
             assert session.query(Copy).count() == 40
 

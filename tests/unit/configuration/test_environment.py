@@ -106,6 +106,8 @@ def test_variables_that_name_nothing_are_warnings_with_a_hint(configured: Config
         "STREAMBIND_OUTBOX_BATCH_SIZES": "1",
         "STREAMBIND_NOVEL": "secret-value",
         "STREAMBIND_FAILPOINTS": "x",
+        "STREAMBIND_TEST_KAFKA": "localhost:9092",
+        "STREAMBIND_TEST_POSTGRES": "postgresql+psycopg://localhost/postgres",
         "SPRING_DATASOURCE_URL": "left alone",
         "SPRINGBOARD": "left alone",
         "PATH": "/bin",
