@@ -37,7 +37,7 @@ def bulk_statement(state: ORMExecuteState, plans: Plans, tables: PublishedTables
 
 
 class BulkStatement:
-    """One `insert()`, `update()` or `delete()` on a published table.
+    """One `insert()`, `update()` or `delete()` on a published table; `executed` says whether rows may be changed.
 
     Every row that the statement touches becomes an event: one that it sets to what it was already, too, since
     the database does not tell. Events are made from columns only; relationships cannot be loaded for them.
@@ -49,6 +49,7 @@ class BulkStatement:
         self._plans = plans
         self._job = next(job for kind, job in _JOBS.items() if isinstance(state.statement, kind))
         self.mapper = mappers[0]
+        self.executed = False
         self._primary_key = primary_key_names(self.mapper)
         self._refuse_upsert()
         self._rows = BulkRows(mappers, self._statement.table, f"this bulk {self._job}")
@@ -62,22 +63,26 @@ class BulkStatement:
             CaptureError: an event cannot be made.
             EncodeError: an event cannot be encoded, or is too large.
         """
-        parameters = self._state.parameters
-        assigned = self._assigned()
-        if self._job is JobType.INSERT or not isinstance(parameters, list):
-            self._refuse_keys(assigned)
-            result, rows = self._execute_once()
-        elif self._state.is_orm_statement:
+        parameters, assigned = self._state.parameters, self._assigned()
+        several = isinstance(parameters, list)
+        by_keys = several and self._job is JobType.UPDATE and self._state.is_orm_statement
+        if by_keys:
             assigned -= set(self._primary_key)
+        self._refuse_keys(assigned)
+        if by_keys:
             result, rows = self._execute_by_keys(parameters)
-        else:
-            self._refuse_keys(assigned)
+        elif several and self._job is not JobType.INSERT:
             result, rows = self._execute_one_by_one(parameters)
+        else:
+            result, rows = self._execute_once()
+        self.executed = True
         return result, list(self._messages(rows, assigned))
 
     def _execute_once(self) -> tuple[Any, Rows]:
         labels = self._rows.labels
         returning = self._statement.returning(*labels)
+        # Of several sets of parameters, the first may be through when the second fails; here and below.
+        self.executed = isinstance(self._state.parameters, list)
         result = self._state.invoke_statement(returning, execution_options=self._options)
         if len(self._statement.exported_columns):
             return without_last(result, len(labels))
@@ -85,25 +90,26 @@ class BulkStatement:
         inserted = primary_keys(self._primary_key, self._rows.keys(rows)) if self._job is JobType.INSERT else ()
         return CapturedResult(len(rows), inserted), rows
 
-    def _execute_by_keys(self, parameters: list[Any]) -> tuple[Any, Rows]:
+    def _execute_by_keys(self, parameters: Any) -> tuple[Any, Rows]:
         """The ORM's bulk UPDATE by primary key: it returns no rows, but its parameters name them."""
         if not all(set(self._primary_key) <= set(each) for each in parameters):
             raise self._refusal("needs the primary key in every set of parameters, by the attributes' names")
         self._state.session._autoflush()
         # The unit of work sends it, without the options that other statements are told by.
         permits = permits_of(self._state.session)
-        permits.by_keys = True
+        permits.by_keys = self.executed = True
         try:
             result = self._state.invoke_statement()
         finally:
             permits.by_keys = False
         return result, self._rows.read(self._connection(), parameters)
 
-    def _execute_one_by_one(self, parameters: list[Any]) -> tuple[Any, Rows]:
+    def _execute_one_by_one(self, parameters: Any) -> tuple[Any, Rows]:
         """Core's UPDATE or DELETE with several sets of parameters: drivers return no rows for them together."""
         state = self._state
         rows: Rows = []
         returning = self._statement.returning(*self._rows.labels)
+        self.executed = True
         for each in parameters:
             result = state.session.execute(
                 returning,

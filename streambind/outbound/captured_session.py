@@ -67,6 +67,7 @@ class CapturedSession:
         self._savepoints: dict[SessionTransaction, int] = {}
         self._committing = False
         self._rows_written = False
+        self._broken: SessionTransaction | None = None
 
     # Flush
 
@@ -105,8 +106,16 @@ class CapturedSession:
         bulk = bulk_statement(state, self.desk.plans, self.desk.tables)
         if bulk is None:
             return None
-        result, messages = bulk.execute()
-        self.write(state.session, messages, bulk.mapper)
+        try:
+            result, messages = bulk.execute()
+            self.write(state.session, messages, bulk.mapper)
+        except Exception:
+            if bulk.executed:
+                # Unlike a flush, a statement that fails here does not end the transaction: who catches this error
+                # must not be able to commit the rows without their events.
+                session = state.session
+                self._broken = session.get_nested_transaction() or session.get_transaction()
+            raise
         return result
 
     def output(self, binding: str) -> OutputPlan:
@@ -117,7 +126,8 @@ class CapturedSession:
         return self.desk.plans.output(binding)
 
     def publish(self, session: Session, message: Outgoing) -> None:
-        """Keep a message for the next flush or the commit; in the middle of either, write it at once.
+        """Keep a message for the next flush or the commit; in the middle of a commit, write it at once: there may
+        be no further flush.
 
         Raises:
             CaptureError: the session's transaction has ended or failed.
@@ -132,7 +142,7 @@ class CapturedSession:
                 raise CaptureError(f"publish() to {message.binding}: begin the session's transaction first")
             session.begin()
         self._pending.append(message)
-        if self._committing or session._flushing:
+        if self._committing:
             self.write(session)
 
     def write(
@@ -183,7 +193,16 @@ class CapturedSession:
         self._savepoints[savepoint] = len(self._unsent)
 
     def before_commit(self, session: Session) -> None:
-        """Before the last flush of a transaction or a savepoint."""
+        """Before the last flush of a transaction or a savepoint.
+
+        Raises:
+            CaptureError: a statement changed rows, but their events could not be made.
+        """
+        if self._broken is not None:
+            raise CaptureError(
+                "the events of a statement of this transaction could not be made, so it cannot commit: roll it "
+                "back, or the savepoint that the statement ran in"
+            )
         self._committing = True
         self.write(session)
 
@@ -210,6 +229,8 @@ class CapturedSession:
 
     def ended(self, transaction: SessionTransaction) -> None:
         """A transaction or a savepoint is over, however it ended; its flushes come here too."""
+        if transaction is self._broken:
+            self._broken = None
         if transaction.nested:
             mark = self._savepoints.pop(transaction, None)
             if mark is not None:

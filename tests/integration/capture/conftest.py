@@ -46,7 +46,19 @@ BINDINGS = [
         "animalChanged",
         "pageChanged",
     ),
-    *("carChanged", "pointChanged", "summary", "tombstones", "both", "bytes", "small", "late", "direct"),
+    *(
+        "carChanged",
+        "ticketChanged",
+        "teacherChanged",
+        "pointChanged",
+        "summary",
+        "tombstones",
+        "both",
+        "bytes",
+        "small",
+        "late",
+        "direct",
+    ),
 ]
 
 

@@ -157,10 +157,10 @@ class DataclassBase(MappedAsDataclass, DeclarativeBase):
 
 @publishes("out-pointChanged", PointChanged)
 class Point(DataclassBase):
-    """Mapped as a dataclass: equal points are equal."""
+    """Mapped as a dataclass: points of one x are equal."""
 
     __tablename__ = "point"
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(primary_key=True, compare=False)
     x: Mapped[int]
 
 
@@ -177,6 +177,46 @@ imperative = registry()
 imperative.map_imperatively(
     Spot, Table("spot", imperative.metadata, Column("id", Integer, primary_key=True), Column("x", Integer))
 )
+
+
+class TicketChanged(EntityEvent):
+    id: int
+    tenant: str
+    title: str
+
+
+@publishes("out-ticketChanged", TicketChanged, key=lambda ticket: ticket.tenant)
+class Ticket(Base):
+    """Its key is none of its primary key."""
+
+    __tablename__ = "ticket"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant: Mapped[str]
+    title: Mapped[str]
+
+
+class Person(Base):
+    """Not published, but some of its subclasses are."""
+
+    __tablename__ = "person"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    kind: Mapped[str] = mapped_column(String(10))
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "person"}
+
+
+class TeacherChanged(EntityEvent):
+    id: int
+    name: str
+
+
+@publishes("out-teacherChanged", TeacherChanged)
+class Teacher(Person):
+    __mapper_args__ = {"polymorphic_identity": "teacher"}
+
+
+class Pupil(Person):
+    __mapper_args__ = {"polymorphic_identity": "pupil"}
 
 
 class Summary(EntityEvent):
@@ -230,5 +270,5 @@ class Bystander(Base):
     name: Mapped[str]
 
 
-CLASSES = [LectureCategory, Lecture, Seat, Node, Animal, Dog, Car, Point, Spot, Task, Page]
+CLASSES = [LectureCategory, Lecture, Seat, Node, Animal, Dog, Car, Point, Spot, Task, Page, Ticket, Teacher]
 METADATA = [Base.metadata, DataclassBase.metadata, imperative.metadata]

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ResourceClosedError
+from sqlalchemy.exc import IntegrityError, ResourceClosedError
 from sqlalchemy.orm import Session, aliased
 
-from streambind.errors import UncapturedChangeError
+from streambind.errors import CaptureError, UncapturedChangeError
 from streambind.outbound.publish import publish, suppress_events
 from tests.integration.capture.conftest import Service
 from tests.integration.capture.models import (
@@ -21,12 +21,17 @@ from tests.integration.capture.models import (
     Dog,
     Lecture,
     LectureCategory,
+    Person,
     Point,
+    Pupil,
     Seat,
     Task,
+    Teacher,
+    Ticket,
 )
 
 POINTS: Any = Point.__table__
+TICKETS: Any = Ticket.__table__
 
 
 @pytest.fixture
@@ -274,6 +279,87 @@ def test_an_update_of_what_a_key_is_made_of_is_refused_and_of_the_rest_is_not(se
         ("seatChanged", 2),
         ("roomChanged", 2),
     ]
+
+
+def test_an_update_of_what_a_key_beside_the_primary_key_is_made_of_is_refused(service: Service) -> None:
+    def work(session: Session) -> None:
+        session.add(Ticket(id=1, tenant="a", title="t"))
+        session.flush()
+        session.execute(update(Ticket).values(title="u"))
+        for statement in (update(Ticket).values(tenant="b"), update(TICKETS).values(tenant="b")):
+            with pytest.raises(
+                UncapturedChangeError, match=r"sets tenant, of which the key for out-ticketChanged"
+            ):
+                session.execute(statement)
+        with pytest.raises(UncapturedChangeError, match=r"sets tenant, of which the key"):
+            session.execute(update(Ticket), [{"id": 1, "tenant": "b"}])
+        session.rollback()
+        session.execute(insert(Ticket).values(id=1, tenant="a", title="t"))
+        session.execute(update(Ticket), [{"id": 1, "title": "v"}])
+        session.execute(delete(Ticket))
+        session.commit()
+
+    service.do(work)
+
+    assert [(*e.short, e.json["title"]) for e in service.events] == [
+        ("a", 1, "INSERT", "t"),
+        ("a", 2, "UPDATE", "v"),
+        ("a", 3, "DELETE", "v"),
+    ]
+
+
+def test_rows_without_their_events_cannot_be_committed_though_the_error_is_caught(service: Service) -> None:
+    def work(session: Session) -> None:
+        session.execute(insert(Task).values(id=1, label="a"))
+        session.commit()
+        with pytest.raises(CaptureError, match="cannot make Summary"):
+            session.execute(update(Task).values(label=None))
+        with pytest.raises(CaptureError, match="cannot commit: roll it back"):
+            session.commit()
+        session.rollback()
+        savepoint = session.begin_nested()
+        with pytest.raises(CaptureError, match="cannot make Summary"):
+            session.execute(update(Task).values(label=None))
+        with pytest.raises(CaptureError, match="cannot commit: roll it back"):
+            savepoint.commit()
+        savepoint.rollback()
+        session.execute(update(Task).values(label="b"))
+        session.commit()
+
+    service.do(work)
+
+    assert [e.json["label"] for e in service.events] == ["A", "B"]
+    assert service.do(lambda s: s.get_one(Task, 1).label) == "b"
+
+
+def test_the_first_of_several_statements_cannot_be_committed_when_the_second_fails(service: Service) -> None:
+    service.commit(lambda s: s.add_all([Point(id=1, x=1), Point(id=2, x=2)]))
+
+    def work(session: Session) -> None:
+        with pytest.raises(IntegrityError):
+            session.execute(
+                update(POINTS).where(POINTS.c.id == bindparam("which")).values(x=bindparam("value")),
+                [{"which": 1, "value": 5}, {"which": 2, "value": None}],
+            )
+        with pytest.raises(CaptureError, match="cannot commit: roll it back"):
+            session.commit()
+        session.rollback()
+
+    service.do(work)
+
+    assert len(service.events) == 2
+
+
+def test_rows_of_unpublished_classes_of_a_hierarchy_are_left_out(service: Service) -> None:
+    def work(session: Session) -> None:
+        session.add_all([Person(id=1, name="p"), Teacher(id=2, name="t"), Pupil(id=3, name="u")])
+        session.flush()
+        session.execute(update(Person).values(name="n"))
+        session.execute(delete(Pupil))
+
+    service.commit(work)
+
+    assert service.shorts == [("2", 1, "INSERT"), ("2", 2, "UPDATE")]
 
 
 def test_upserts_are_refused(points: Service) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.orm import Session
 
 from streambind.outbound.publish import publish
@@ -72,9 +72,9 @@ def test_many_rows_of_one_flush_keep_their_order(service: Service) -> None:
     service.commit(work)
 
     rooms: dict[str | None, list[tuple[int | None, int]]] = defaultdict(list)
-    for event in service.events:
-        if event.destination == "roomChanged":
-            rooms[event.key].append((event.seq, event.json["number"]))
+    for row in service.events:
+        if row.destination == "roomChanged":
+            rooms[row.key].append((row.seq, row.json["number"]))
     assert sum(map(len, rooms.values())) == 2500
     for numbered in rooms.values():
         assert [seq for seq, _ in numbered] == list(range(1, len(numbered) + 1))
@@ -111,8 +111,8 @@ def test_numbers_are_dense_and_in_the_order_of_commits_with_many_writers(sync_se
 
     assert errors == []
     numbers: dict[str | None, list[int | None]] = defaultdict(list)
-    for event in sync_service.events:
-        numbers[event.key].append(event.seq)
+    for row in sync_service.events:
+        numbers[row.key].append(row.seq)
     assert sum(map(len, numbers.values())) == WRITERS * (COMMITS - COMMITS // 4) * 3
     for seqs in numbers.values():
         assert seqs == list(range(1, len(seqs) + 1))
@@ -165,12 +165,37 @@ def test_a_transaction_with_events_is_durable_before_it_is_visible(
     postgres_service.do(work)
 
 
+def test_counters_are_taken_in_the_order_of_their_keys(service: Service) -> None:
+    """Two transactions that publish the same keys in different orders would deadlock otherwise."""
+    taken: list[list[bytes]] = []
+
+    def seen(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "INSERT INTO sb_key" in statement:
+            values = parameters.values() if isinstance(parameters, dict) else parameters
+            flat = [part for value in values for part in (value if isinstance(value, list) else [value])]
+            # Drivers wrap bytes in objects of their own.
+            found = [getattr(part, "obj", part) for part in flat]
+            found = [bytes(part) for part in found if isinstance(part, bytes | memoryview)]
+            taken.append([key for key in found if key.startswith(b"key-")][:5])
+
+    def work(session: Session) -> None:
+        for number in (3, 1, 5, 2, 4):
+            publish(session, "out-bytes", b"x", key=f"key-{number}")
+        session.commit()
+
+    event.listen(service.database.engine, "before_cursor_execute", seen)
+    try:
+        service.do(work)
+    finally:
+        event.remove(service.database.engine, "before_cursor_execute", seen)
+
+    assert taken == [[f"key-{number}".encode() for number in (1, 2, 3, 4, 5)]]
+
+
 def test_keys_of_one_flush_are_counted_together(service: Service) -> None:
     statements: Counter[str] = Counter()
 
     def count(session: Session) -> None:
-        from sqlalchemy import event
-
         def seen(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
             for table in ("sb_key", "sb_outbox"):
                 if f"INSERT INTO {table}" in statement:

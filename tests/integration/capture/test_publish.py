@@ -105,6 +105,16 @@ def test_messages_of_hooks_are_written_whichever_hook_it_is(service: Service, ho
     assert sorted(e.destination for e in service.events) == ["bytes", "pointChanged"]
 
 
+def test_a_message_of_a_hook_is_written_though_nothing_else_is(service: Service) -> None:
+    def work(session: Session) -> None:
+        event.listen(session, "before_commit", lambda s: publish(s, "out-bytes", b"x"), once=True)
+        session.commit()
+
+    service.do(work)
+
+    assert [e.payload for e in service.events] == [b"x"]
+
+
 def test_a_message_of_a_hook_after_the_commit_is_refused(service: Service) -> None:
     errors: list[Exception] = []
 
