@@ -81,6 +81,15 @@ class KafkaBinderProperties(Properties):
     metrics: Annotated[dict[str, Any], _METRICS] = Field(default_factory=dict)
     enable_observation: Annotated[bool, NoEffect("`traceparent` is kept and passed on")] = False
 
+    @field_validator("brokers")
+    @classmethod
+    def _with_ports_that_are_numbers(cls, brokers: tuple[str, ...]) -> tuple[str, ...]:
+        for broker in brokers:
+            _, colon, port = broker.rpartition("//")[2].rpartition("]")[2].rpartition(":")
+            if colon and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+                raise ValueError(f"{broker!r} is no host:port: the port must be a number from 1 to 65535")
+        return brokers
+
     @field_validator("required_acks", mode="before")
     @classmethod
     def _acks(cls, value: Any) -> Any:

@@ -71,3 +71,14 @@ def test_acknowledgements(value: object, expected: str) -> None:
 def test_other_acknowledgements_are_refused() -> None:
     with pytest.raises(ValidationError, match="all, 1 or 0"):
         KafkaBinderProperties.model_validate({"requiredAcks": 2})
+
+
+@pytest.mark.parametrize("brokers", ["a", "a,b:9092", "[::1]:9092", "[::1]", "PLAINTEXT://a", "SSL://a:9093"])
+def test_brokers_with_and_without_a_port_are_accepted(brokers: str) -> None:
+    assert KafkaBinderProperties.model_validate({"brokers": brokers}).brokers
+
+
+@pytest.mark.parametrize("brokers", ["localhost:abc", "localhost:", "a:9092,b:0", "a:65536", "[::1]:x"])
+def test_a_port_that_is_no_number_is_refused(brokers: str) -> None:
+    with pytest.raises(ValidationError, match="is no host:port"):
+        KafkaBinderProperties.model_validate({"brokers": brokers})
