@@ -111,10 +111,7 @@ class CapturedSession:
             self.write(state.session, messages, bulk.mapper)
         except Exception:
             if bulk.executed:
-                # Unlike a flush, a statement that fails here does not end the transaction: who catches this error
-                # must not be able to commit the rows without their events.
-                session = state.session
-                self._broken = session.get_nested_transaction() or session.get_transaction()
+                self._break(state.session)
             raise
         return result
 
@@ -150,7 +147,16 @@ class CapturedSession:
     ) -> None:
         """Write pending messages, then these, within the session's transaction."""
         if self._pending or messages:
-            self._write(self._connection(session, mapper), messages)
+            try:
+                self._write(self._connection(session, mapper), messages)
+            except Exception:
+                self._break(session)
+                raise
+
+    def _break(self, session: Session) -> None:
+        """Not to be committed: unlike a flush that fails, a statement that does leaves the transaction open, and
+        who catches the error could commit rows without their events."""
+        self._broken = session.get_nested_transaction() or session.get_transaction()
 
     def _write(self, connection: Connection, messages: Sequence[Outgoing]) -> None:
         desk = self.desk
@@ -189,19 +195,23 @@ class CapturedSession:
         the session's own would begin the savepoint first."""
         parent = savepoint.parent
         if self._pending and parent is not None:
-            self._write(parent.connection(self.desk.plans.any_mapper()), ())
+            try:
+                self._write(parent.connection(self.desk.plans.any_mapper()), ())
+            except Exception:
+                self._broken = parent
+                raise
         self._savepoints[savepoint] = len(self._unsent)
 
     def before_commit(self, session: Session) -> None:
         """Before the last flush of a transaction or a savepoint.
 
         Raises:
-            CaptureError: a statement changed rows, but their events could not be made.
+            CaptureError: events could not be made or written, and somebody caught the error that said so.
         """
         if self._broken is not None:
             raise CaptureError(
-                "the events of a statement of this transaction could not be made, so it cannot commit: roll it "
-                "back, or the savepoint that the statement ran in"
+                "events of this transaction could not be made or written, so it cannot commit: roll it back, or "
+                "the savepoint in which the error came"
             )
         self._committing = True
         self.write(session)
@@ -246,7 +256,7 @@ class CapturedSession:
             self._unsent.clear()
             self._savepoints.clear()
             self._committing = self._rows_written = False
-            self._permits.flush = None
+            self._broken = self._permits.flush = None
 
 
 def desk_of(session_class: type[Session]) -> Desk | None:

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from streambind.errors import CaptureError
 from streambind.outbound.publish import publish
 from tests.integration.capture.conftest import Service
 from tests.integration.capture.models import LectureCategory, Point, Seat
@@ -190,6 +192,25 @@ def test_counters_are_taken_in_the_order_of_their_keys(service: Service) -> None
         event.remove(service.database.engine, "before_cursor_execute", seen)
 
     assert taken == [[f"key-{number}".encode() for number in (1, 2, 3, 4, 5)]]
+
+
+def test_what_could_not_be_written_cannot_be_committed_without_it(sync_service: Service) -> None:
+    outbox = sync_service.database.tables.outbox
+
+    def work(session: Session) -> None:
+        session.execute(text(f"ALTER TABLE {outbox.name} RENAME TO elsewhere"))
+        publish(session, "out-bytes", b"x", key=1)
+        with pytest.raises(DBAPIError):
+            session.commit()
+        with pytest.raises(CaptureError, match="cannot commit: roll it back"):
+            session.commit()
+        session.rollback()
+        publish(session, "out-bytes", b"y", key=1)
+        session.commit()
+
+    sync_service.do(work)
+
+    assert [(e.seq, e.payload) for e in sync_service.events] == [(1, b"y")]
 
 
 def test_keys_of_one_flush_are_counted_together(service: Service) -> None:
