@@ -6,17 +6,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import bindparam, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError, ResourceClosedError
+from sqlalchemy.exc import ResourceClosedError
 from sqlalchemy.orm import Session, aliased
 
-from streambind.errors import CaptureError, UncapturedChangeError
-from streambind.outbound.publish import publish, suppress_events
+from streambind.outbound.publish import publish
 from tests.integration.capture.conftest import Service
 from tests.integration.capture.models import (
     Animal,
-    Bystander,
-    Car,
     Cat,
     Dog,
     Lecture,
@@ -27,11 +23,9 @@ from tests.integration.capture.models import (
     Seat,
     Task,
     Teacher,
-    Ticket,
 )
 
 POINTS: Any = Point.__table__
-TICKETS: Any = Ticket.__table__
 
 
 @pytest.fixture
@@ -251,105 +245,6 @@ def test_build_sees_rows_of_a_statement_too(service: Service) -> None:
     assert [e.json["label"] for e in service.events] == ["A"]
 
 
-@pytest.mark.parametrize("values", [{"id": 9}, {Point.id: Point.id + 1}, {POINTS.c.id: 9}], ids=str)
-def test_an_update_of_the_primary_key_is_refused(points: Service, values: Any) -> None:
-    def work(session: Session) -> None:
-        with pytest.raises(UncapturedChangeError, match=r"sets id, the primary key.*suppress_events"):
-            session.execute(update(Point).where(Point.id == 1).values(values))
-        session.rollback()
-
-    points.do(work)
-
-    assert points.events == []
-
-
-def test_an_update_of_what_a_key_is_made_of_is_refused_and_of_the_rest_is_not(service: Service) -> None:
-    def work(session: Session) -> None:
-        session.add(Seat(room="r", number=1))
-        session.flush()
-        session.execute(update(Seat).values(guest="g"))
-        with pytest.raises(UncapturedChangeError, match="sets room, the primary key"):
-            session.execute(update(Seat).values(room="q"))
-
-    service.commit(work)
-
-    assert [(e.destination, e.seq) for e in service.events] == [
-        ("seatChanged", 1),
-        ("roomChanged", 1),
-        ("seatChanged", 2),
-        ("roomChanged", 2),
-    ]
-
-
-def test_an_update_of_what_a_key_beside_the_primary_key_is_made_of_is_refused(service: Service) -> None:
-    def work(session: Session) -> None:
-        session.add(Ticket(id=1, tenant="a", title="t"))
-        session.flush()
-        session.execute(update(Ticket).values(title="u"))
-        for statement in (update(Ticket).values(tenant="b"), update(TICKETS).values(tenant="b")):
-            with pytest.raises(
-                UncapturedChangeError, match=r"sets tenant, of which the key for out-ticketChanged"
-            ):
-                session.execute(statement)
-        with pytest.raises(UncapturedChangeError, match=r"sets tenant, of which the key"):
-            session.execute(update(Ticket), [{"id": 1, "tenant": "b"}])
-        session.rollback()
-        session.execute(insert(Ticket).values(id=1, tenant="a", title="t"))
-        session.execute(update(Ticket), [{"id": 1, "title": "v"}])
-        session.execute(delete(Ticket))
-        session.commit()
-
-    service.do(work)
-
-    assert [(*e.short, e.json["title"]) for e in service.events] == [
-        ("a", 1, "INSERT", "t"),
-        ("a", 2, "UPDATE", "v"),
-        ("a", 3, "DELETE", "v"),
-    ]
-
-
-def test_rows_without_their_events_cannot_be_committed_though_the_error_is_caught(service: Service) -> None:
-    def work(session: Session) -> None:
-        session.execute(insert(Task).values(id=1, label="a"))
-        session.commit()
-        with pytest.raises(CaptureError, match="cannot make Summary"):
-            session.execute(update(Task).values(label=None))
-        with pytest.raises(CaptureError, match="cannot commit: roll it back"):
-            session.commit()
-        session.rollback()
-        savepoint = session.begin_nested()
-        with pytest.raises(CaptureError, match="cannot make Summary"):
-            session.execute(update(Task).values(label=None))
-        with pytest.raises(CaptureError, match="cannot commit: roll it back"):
-            savepoint.commit()
-        savepoint.rollback()
-        session.execute(update(Task).values(label="b"))
-        session.commit()
-
-    service.do(work)
-
-    assert [e.json["label"] for e in service.events] == ["A", "B"]
-    assert service.do(lambda s: s.get_one(Task, 1).label) == "b"
-
-
-def test_the_first_of_several_statements_cannot_be_committed_when_the_second_fails(service: Service) -> None:
-    service.commit(lambda s: s.add_all([Point(id=1, x=1), Point(id=2, x=2)]))
-
-    def work(session: Session) -> None:
-        with pytest.raises(IntegrityError):
-            session.execute(
-                update(POINTS).where(POINTS.c.id == bindparam("which")).values(x=bindparam("value")),
-                [{"which": 1, "value": 5}, {"which": 2, "value": None}],
-            )
-        with pytest.raises(CaptureError, match="cannot commit: roll it back"):
-            session.commit()
-        session.rollback()
-
-    service.do(work)
-
-    assert len(service.events) == 2
-
-
 def test_rows_of_unpublished_classes_of_a_hierarchy_are_left_out(service: Service) -> None:
     def work(session: Session) -> None:
         session.add_all([Person(id=1, name="p"), Teacher(id=2, name="t"), Pupil(id=3, name="u")])
@@ -360,46 +255,3 @@ def test_rows_of_unpublished_classes_of_a_hierarchy_are_left_out(service: Servic
     service.commit(work)
 
     assert service.shorts == [("2", 1, "INSERT"), ("2", 2, "UPDATE")]
-
-
-def test_upserts_are_refused(points: Service) -> None:
-    dialect = postgresql if points.dialect == "postgresql" else sqlite
-
-    def work(session: Session) -> None:
-        for target in (Point, POINTS):
-            upsert = (
-                dialect.insert(target)
-                .values(id=1, x=0)
-                .on_conflict_do_update(index_elements=["id"], set_={"x": 1})
-            )
-            with pytest.raises(UncapturedChangeError, match=r"upsert.*session\.merge"):
-                session.execute(upsert)
-            with pytest.raises(UncapturedChangeError, match="upsert"):
-                session.execute(insert(target).prefix_with("OR REPLACE").values(id=1, x=0))
-        with suppress_events(session):
-            session.execute(upsert)
-
-    points.commit(work)
-
-    assert points.events == []
-    assert points.do(lambda s: s.get_one(Point, 1).x) == 1
-
-
-def test_statements_on_a_class_in_two_tables_are_refused(service: Service) -> None:
-    def work(session: Session) -> None:
-        for statement in (update(Car).values(doors=5), delete(Car), insert(Car).values(id=1, doors=1)):
-            with pytest.raises(UncapturedChangeError, match=r"Car.*several tables.*Load the objects"):
-                session.execute(statement)
-
-    service.commit(work)
-
-
-def test_statements_on_other_tables_are_left_alone(service: Service) -> None:
-    def work(session: Session) -> None:
-        session.execute(insert(Bystander), [{"id": 1, "name": "a"}])
-        session.execute(update(Bystander).values(name="b"))
-        session.execute(delete(Bystander))
-
-    service.commit(work)
-
-    assert service.events == []
