@@ -134,8 +134,21 @@ def start_session(folder: Path) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     with (folder / "output").open("wb") as output:
         return subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=heed_signals,
         )
+
+
+def heed_signals() -> None:
+    """Signals that the surroundings of the tests ignore (nohup, a job in the background) end a session all the
+    same: that is what is tested."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def produce(address: str, topic: str, value: bytes) -> None:
