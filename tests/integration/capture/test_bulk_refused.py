@@ -116,6 +116,20 @@ def test_rows_without_their_events_cannot_be_committed_though_the_error_is_caugh
     assert service.do(lambda s: s.get_one(Task, 1).label) == "b"
 
 
+def test_the_first_batch_of_an_insert_cannot_be_committed_when_the_second_fails(service: Service) -> None:
+    def work(session: Session) -> None:
+        twice = [*range(1500), 1]
+        with pytest.raises(IntegrityError):
+            session.execute(insert(Point), [{"id": number, "x": 0} for number in twice])
+        with pytest.raises(CaptureError, match="cannot commit: roll it back"):
+            session.commit()
+        session.rollback()
+
+    service.do(work)
+
+    assert service.events == []
+
+
 def test_the_first_of_several_statements_cannot_be_committed_when_the_second_fails(service: Service) -> None:
     service.commit(lambda s: s.add_all([Point(id=1, x=1), Point(id=2, x=2)]))
 
