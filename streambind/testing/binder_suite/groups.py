@@ -60,6 +60,22 @@ class TestGroups:
         bench.eventually(lambda: len(one.done) + len(two.done) >= 104, lambda: f"done: {two.done}")
         assert two.payloads() == [b"new"] * 4
 
+    def test_what_is_not_done_comes_to_the_new_owner_when_a_partition_moves(self, bench: Bench) -> None:
+        destination = bench.destination(partitions=2)
+        group = bench.group()
+        for partition in range(2):
+            bench.send(destination, b"0", b"1", b"2", b"3", partition=partition)
+        one = bench.input(destination, _until(b"2"), group=group, moves=True)
+        bench.eventually(lambda: len(one.done) == 4, lambda: f"done: {one.done}")
+        two = bench.input(destination, group=group, moves=True, binder=bench.binder())
+        bench.eventually(lambda: len(two.ready()) == 1, "the new member gets no partition")
+        one.unbind()
+        bench.eventually(lambda: len(two.done) >= 4, lambda: f"done: {two.done}")
+        assert one.payloads().count(b"0") == one.payloads().count(b"1") == 2
+        assert sorted((m.partition, m.payload) for m in two.done) == [
+            (partition, payload) for partition in range(2) for payload in (b"2", b"3")
+        ]
+
     def test_a_partition_moves_when_its_running_delivery_has_ended(self, bench: Bench) -> None:
         destination = bench.destination(partitions=2)
         group = bench.group()

@@ -121,17 +121,24 @@ def keeps_the_partitions_of_those_who_left(patch: pytest.MonkeyPatch) -> None:
     around(patch, Coordinator, "leave", lambda original, coordinator, group, member: None)
 
 
-@mutant("TestGroups.test_members_that_come_and_go_lose_nothing")
-def starts_moved_partitions_at_the_end(patch: pytest.MonkeyPatch) -> None:
+def _committed(patch: pytest.MonkeyPatch, instead: Callable[[Start, Lane, int], int]) -> None:
+    """Start at `instead(start, lane, offset)` where the group's committed offset counts."""
+
     def position(original: Any, start: Start, lane: Lane) -> tuple[int, str]:
         offset, source = original(start, lane)
-        return (
-            (start._info(lane.destination)[2][lane.partition], source)
-            if source == "committed"
-            else (offset, source)
-        )
+        return (instead(start, lane, offset) if source == "committed" else offset), source
 
     around(patch, Start, "position", position)
+
+
+@mutant("TestGroups.test_what_is_not_done_comes_to_the_new_owner_when_a_partition_moves")
+def starts_moved_partitions_at_the_end(patch: pytest.MonkeyPatch) -> None:
+    _committed(patch, lambda start, lane, offset: start._info(lane.destination)[2][lane.partition])
+
+
+@mutant("TestGroups.test_members_that_come_and_go_lose_nothing")
+def skips_a_message_of_each_moved_partition(patch: pytest.MonkeyPatch) -> None:
+    _committed(patch, lambda start, lane, offset: offset + 1)
 
 
 def _policy(patch: pytest.MonkeyPatch, policy: Callable[[Start, ConsumerTarget], str]) -> None:
