@@ -1,4 +1,5 @@
-"""Whether every binding has a binder, and every binding that a binder's section names exists."""
+"""Whether every binding has a binder, every binding that a binder's section names exists, and what binders warn
+of."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from streambind.configuration.unknown_keys import MOST
 
 
 def binder_findings(configuration: Configuration, placed: Iterable[Placed]) -> list[Finding]:
-    """Binders that are named and do not exist, and bindings for which several would do."""
-    findings = list(_unknown_binders(configuration))
+    """Binders that are named and do not exist, bindings for which several would do, and cautions."""
+    findings = [*_unknown_binders(configuration), *_cautions(configuration)]
     candidates = configuration.binder_candidates
     properties = configuration.properties
     if len(candidates) > 1 and not properties.default_binder:
@@ -25,6 +26,13 @@ def binder_findings(configuration: Configuration, placed: Iterable[Placed]) -> l
                 )
                 findings.append(Finding(Severity.ERROR, text, configuration.origin_of(f"bindings.[{name}]")))
     return [*findings, *_unknown_bindings(configuration, placed)]
+
+
+def _cautions(configuration: Configuration) -> Iterator[Finding]:
+    for name, settings in configuration.binders.items():
+        for key, text in settings.properties.cautions().items():
+            place = configuration.origin_of(f"{settings.type_name}.binder.{key}")
+            yield Finding(Severity.WARNING, text, place or configuration.origin_of(f"binders.{name}"))
 
 
 def _unknown_binders(configuration: Configuration) -> Iterator[Finding]:

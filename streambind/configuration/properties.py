@@ -7,6 +7,7 @@ setting it is a warning with the reason.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -49,6 +50,10 @@ class Properties(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid", validate_default=False
     )
+
+    def cautions(self) -> Mapping[str, str]:
+        """What works and should still be known: by the name of a property, a warning with the remedy."""
+        return {}
 
 
 _PAYLOADS = NoEffect("payloads are decoded and encoded by content type")

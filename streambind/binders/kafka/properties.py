@@ -7,10 +7,12 @@ Java client's; an unknown one is an error with the nearest right name.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
+from streambind.binders.kafka.cautions import cautions
 from streambind.binders.kafka.setting_names import checked_setting
 from streambind.configuration.durations import Milliseconds, Seconds
 from streambind.configuration.properties import NoEffect, Properties
@@ -80,6 +82,9 @@ class KafkaBinderProperties(Properties):
     certificate_store_directory: Annotated[str | None, NoEffect("the client reads files only")] = None
     metrics: Annotated[dict[str, Any], _METRICS] = Field(default_factory=dict)
     enable_observation: Annotated[bool, NoEffect("`traceparent` is kept and passed on")] = False
+
+    def cautions(self) -> Mapping[str, str]:
+        return cautions(self.brokers, (self.configuration, self.consumer_properties, self.producer_properties))
 
     @field_validator("brokers")
     @classmethod
