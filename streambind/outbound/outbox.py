@@ -12,8 +12,8 @@ from sqlalchemy import Connection, insert
 from streambind.outbound.keys import shard_of
 from streambind.outbound.outbox_postgres import writing_statement
 from streambind.outbound.outgoing import Headers, Outgoing
-from streambind.outbound.stored_headers import store_headers
 from streambind.persistence.database import Database
+from streambind.persistence.stored_headers import store_headers
 
 Counts = list[tuple[tuple[str, bytes], int]]
 """How many messages there are of each destination and key, sorted by both."""

@@ -10,7 +10,7 @@ from streambind.headers import TYPES
 from streambind.message import EVENT_ID, ORIGIN, Message, RawHeaders
 from streambind.origin import Origin
 from streambind.outbound.outgoing import Headers, Outgoing
-from streambind.outbound.stored_headers import load_headers
+from streambind.persistence.stored_headers import load_headers
 
 
 class OutboxRow(NamedTuple):

@@ -116,3 +116,50 @@ class Tables:
             Column("event_id", Uuid),
             Column("updated_ms", BigInteger, nullable=False),
         )
+        self.parked_key = Table(
+            f"{PREFIX}parked_key",
+            self.metadata,
+            Column("group_name", String(255), primary_key=True),
+            Column("destination", String(249), primary_key=True),
+            Column("key", LargeBinary(MAX_KEY_BYTES), primary_key=True),
+            Column("state", String(8), nullable=False),
+            Column("attempts", Integer, nullable=False),
+            Column("next_ms", BigInteger, nullable=False),
+            Column("gap_ms", BigInteger),
+            Column("messages", Integer, nullable=False),
+            Column("error_class", String(255), nullable=False),
+            Column("error_text", Text, nullable=False),
+            Column("since_ms", BigInteger, nullable=False),
+            Column("updated_ms", BigInteger, nullable=False),
+            Index(f"{PREFIX}parked_key_due", "group_name", "state", "next_ms"),
+        )
+        """Keys whose messages wait. `key` names the queue: the record's key, or what
+        `inbound.parked_keys.queue_of` makes of one that is null or too long. `state`: `retry`, `gap` (the
+        predecessor is missing, since `gap_ms`) or `dead` (nobody tries it again unasked). `next_ms`: when the
+        worker looks at it next. `messages`: how many wait in `parked`; whoever changes that has locked this
+        row first."""
+        self.parked = Table(
+            f"{PREFIX}parked",
+            self.metadata,
+            Column("id", _Id, primary_key=True),
+            Column("group_name", String(255), nullable=False),
+            Column("destination", String(249), nullable=False),
+            Column("key", LargeBinary(MAX_KEY_BYTES), nullable=False),
+            Column("partition", Integer, nullable=False),
+            Column("offset", BigInteger, nullable=False),
+            Column("source_id", String(MAX_SOURCE_LENGTH)),
+            Column("epoch", Integer),
+            Column("seq", BigInteger),
+            Column("event_id", Uuid),
+            Column("timestamp_ms", BigInteger),
+            Column("record_key", LargeBinary),
+            Column("headers", Text),
+            Column("payload", LargeBinary),
+            Column("parked_ms", BigInteger, nullable=False),
+            Index(f"{PREFIX}parked_order", "group_name", "destination", "key", "id"),
+            Index(f"{PREFIX}parked_number", "group_name", "destination", "key", "source_id", "epoch", "seq", "id"),
+            sqlite_autoincrement=True,
+        )
+        """The messages of parked keys as they came: `record_key` and `payload` untouched, `headers` as
+        `stored_headers` writes them, None where they cannot be read. The next one of a queue is the one with the
+        lowest id, or of the same source the one with the lowest epoch and number."""

@@ -27,13 +27,13 @@ def has_tables(connection: Connection, tables: Tables) -> bool:
 
 
 def forget(connection: Connection, database: Database, leftovers: Leftovers) -> None:
-    """Positions, guard rows and blocked keys speak of a broker that the test does not use, and go. So do events
-    that an earlier test left. Events that the test itself has written already stay, and are numbered from 1 as
-    the first ones of their keys."""
+    """Positions, guard rows, parked and blocked keys speak of a broker that the test does not use, and go. So do
+    events that an earlier test left. Events that the test itself has written already stay, and are numbered
+    from 1 as the first ones of their keys."""
     tables = database.tables
     if not has_tables(connection, tables):
         return
-    for table in (tables.position, tables.guard, tables.blocked, tables.key):
+    for table in (tables.position, tables.guard, tables.parked_key, tables.parked, tables.blocked, tables.key):
         connection.execute(delete(table))
     events = sorted(leftovers.events.pop(_name(database), ()))
     for start in range(0, len(events), _AT_ONCE):

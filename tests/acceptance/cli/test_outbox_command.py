@@ -20,7 +20,10 @@ from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables, prepare_tables
 from tests.acceptance.cli.conftest import WITHIN_S, Inside
 
-TABLES = "sb_blocked, sb_guard, sb_key, sb_lease, sb_outbox, sb_position, sb_schema, sb_source"
+TABLES = (
+    "sb_blocked, sb_guard, sb_key, sb_lease, sb_outbox, sb_parked, "
+    "sb_parked_key, sb_position, sb_schema, sb_source"
+)
 
 ENVIRONMENT = """\
 from alembic import context

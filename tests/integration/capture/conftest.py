@@ -19,9 +19,9 @@ from streambind.conversion import JSON
 from streambind.event_loop import EventLoop, await_result
 from streambind.outbound.capture import Capture
 from streambind.outbound.outgoing import Outgoing, OutputPlan
-from streambind.outbound.stored_headers import load_headers
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
+from streambind.persistence.stored_headers import load_headers
 from tests.integration.capture.models import CLASSES, METADATA
 from tests.services import FreshDatabases
 

@@ -56,7 +56,9 @@ def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ma
 
 
 def _empty(connection: Connection, database: Database) -> None:
-    for table in (database.tables.position, database.tables.guard, *reversed(Base.metadata.sorted_tables)):
+    tables = database.tables
+    own = (tables.position, tables.guard, tables.parked_key, tables.parked)
+    for table in (*own, *reversed(Base.metadata.sorted_tables)):
         connection.execute(delete(table))
 
 

@@ -11,8 +11,8 @@ from streambind.headers import TYPES, encode_headers
 from streambind.message import EVENT_ID, ORIGIN
 from streambind.origin import Origin
 from streambind.outbound.outgoing import Outgoing
-from streambind.outbound.stored_headers import load_headers, store_headers
 from streambind.outbound.wire_message import Source, direct_message, row_message
+from streambind.persistence.stored_headers import load_headers, store_headers
 from tests.unit.outbound_relay.rows import row
 
 SOURCE = Source("0b5e9f0e-0000-4000-8000-000000000001", 3)

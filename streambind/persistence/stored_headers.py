@@ -1,4 +1,4 @@
-"""Headers as an outbox row keeps them: a JSON array of `[name, text]`, in wire order."""
+"""Headers as a row keeps them: a JSON array of `[name, text]`, in wire order."""
 
 from __future__ import annotations
 
