@@ -7,9 +7,17 @@ from pathlib import Path
 
 import click
 from rich.console import Group
+from rich.text import Text
 from sqlalchemy import Connection, insert, inspect
 
-from streambind.cli.outbox_view import ask_outbox, key_text, outbox_document, outbox_lines
+from streambind.cli.outbox_view import (
+    ask_outbox,
+    blocked_document,
+    blocked_table,
+    key_text,
+    outbox_document,
+    outbox_lines,
+)
 from streambind.cli.output import FAILED, count, json_option, print_json, show, write
 from streambind.cli.target import database_named, resolve
 from streambind.errors import ConfigurationError, DestinationError
@@ -111,30 +119,48 @@ def migration(target: str | None, directory: Path | None, message: str) -> None:
 
 
 @outbox.command()
-@click.argument("target")
-@click.argument("destination")
-@click.argument("key", required=False)
-def unblock(target: str, destination: str, key: str | None) -> None:
-    """Let the relay try blocked keys of DESTINATION again: KEY, or all.
+@click.argument("target", required=False)
+@click.option("--destination", help="Only keys of this destination.")
+@click.option("--key", help="Only this key, as `streambind outbox status` shows it.")
+@click.option("--all", "every", is_flag=True, help="Every blocked key.")
+@click.option("--dry-run", is_flag=True, help="Show which keys it would be; change nothing.")
+@json_option
+def unblock(
+    target: str | None, *, destination: str | None, key: str | None, every: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Let the relay try blocked keys again.
 
-    KEY is written as `streambind outbox status` shows it. What is still refused is blocked again.
+    Mend first what the reason says. What is still refused is blocked again, with the reason of that day. No
+    message is left out: consumers would miss its number.
 
     \b
     Examples:
-      streambind outbox unblock config/category categoryChanged
-      streambind outbox unblock config/category categoryChanged 42
+      streambind outbox unblock config/category --destination changed --key 42
+      streambind outbox unblock config/category --all --dry-run
+
+    Exit code 1 if there is no such key, 3 if the database does not answer.
     """
+    named = destination is not None or key is not None
+    if named == every:
+        raise click.UsageError("name the keys by --destination, --key or both, or say --all")
     resolved = resolve(target)
-    blocked = [b for b in ask_outbox(resolved).blocked if b.destination == destination]
-    chosen = [b.key for b in blocked if key is None or key_text(b.key) == key]
-    if not chosen:
-        keys = ", ".join(key_text(b.key) for b in blocked)
-        hint = f"; blocked are: {keys}" if keys else "; no key is blocked there"
-        raise DestinationError(f"nothing to unblock in {destination}{hint}")
-    database = resolved.database()
-    with database_named(database):
-        done = sum(unblock_keys(database, destination, each) for each in chosen)
-    write("unblocked {} of {}; the relay tries again", count(done, "key"), destination)
+    blocked = ask_outbox(resolved).blocked
+    chosen = [b for b in blocked if destination in (None, b.destination) and key in (None, key_text(b.key))]
+    if named and not chosen:
+        keys = ", ".join(f"{key_text(b.key)} of {b.destination}" for b in blocked)
+        hint = f"; blocked are: {keys}" if keys else "; no key is blocked"
+        raise DestinationError(f"nothing to unblock{hint}")
+    if not dry_run and chosen:
+        database = resolved.database()
+        with database_named(database):
+            unblock_keys(database, [(b.destination, b.key) for b in chosen])
+    if as_json:
+        print_json({"unblocked": [blocked_document(b) for b in chosen], "dry_run": dry_run})
+        return
+    if chosen:
+        show(Group(blocked_table(chosen), Text()))
+    done = "would unblock {}" if dry_run else "unblocked {}; the relay tries again" if chosen else "unblocked {}"
+    write(done, count(len(chosen), "key"))
 
 
 def first_rows(database: Database) -> list[str]:

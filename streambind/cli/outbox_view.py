@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -54,16 +55,21 @@ def outbox_lines(status: OutboxStatus) -> list[RenderableType]:
         found.append(line("relay    nobody relays"))
     found.append(line("blocked  {}", count(len(status.blocked), "key")))
     if status.blocked:
-        rows = [(b.destination, key_text(b.key), age(b.for_ms), b.reason) for b in status.blocked]
-        found += [Text(), table(("destination", "key", "blocked for", "reason"), rows)]
+        found += [Text(), blocked_table(status.blocked)]
     return found
+
+
+def blocked_table(blocked: Sequence[BlockedKey]) -> RenderableType:
+    """Blocked keys, for how long, and why."""
+    rows = [(b.destination, key_text(b.key), age(b.for_ms), b.reason) for b in blocked]
+    return table(("destination", "key", "blocked for", "reason"), rows)
 
 
 def outbox_document(status: OutboxStatus) -> dict[str, Any]:
     return {
         "backlog": status.backlog,
         "oldest_age_ms": status.oldest_ms,
-        "blocked": [_blocked(blocked) for blocked in status.blocked],
+        "blocked": [blocked_document(blocked) for blocked in status.blocked],
         "leases": [
             {"shard": lease.shard, "owner": lease.owner, "expires_in_ms": lease.expires_in_ms}
             for lease in status.leases
@@ -79,7 +85,7 @@ def ranges(numbers: list[int]) -> str:
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
 
 
-def _blocked(blocked: BlockedKey) -> dict[str, Any]:
+def blocked_document(blocked: BlockedKey) -> dict[str, Any]:
     return {
         "destination": blocked.destination,
         "key": blocked.key.decode(errors="backslashreplace") if blocked.key else None,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, and_, delete, func, select
 
 from streambind.persistence.database import Database
 from streambind.persistence.tables import SHARDS
@@ -65,15 +66,18 @@ def outbox_status(database: Database) -> OutboxStatus:
     return database.run(work)
 
 
-def unblock(database: Database, destination: str, key: bytes | None = None) -> int:
-    """Let the relay try a blocked key again, or all of a destination; returns how many there were. What is
-    still refused is blocked again.
+def unblock(database: Database, keys: Collection[tuple[str, bytes]]) -> int:
+    """Let the relay try these blocked keys again, by destination and key; returns how many of them were blocked.
+    What is still refused is blocked again.
 
     Raises:
         SQLAlchemyError: nothing has changed.
     """
-    blocked = database.tables.blocked
-    statement = delete(blocked).where(blocked.c.destination == destination)
-    if key is not None:
-        statement = statement.where(blocked.c.key == key)
-    return database.run(lambda connection: connection.execute(statement).rowcount)
+    blocked = database.tables.blocked.c
+    statement = delete(database.tables.blocked)
+
+    def work(connection: Connection) -> int:
+        chosen = (and_(blocked.destination == destination, blocked.key == key) for destination, key in keys)
+        return sum(connection.execute(statement.where(one)).rowcount for one in chosen)
+
+    return database.run(work)

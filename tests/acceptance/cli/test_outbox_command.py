@@ -229,13 +229,34 @@ def test_blocked_keys_are_let_go_as_they_are_shown(service: Inside, database: Da
     create_tables(database)
     _fill(database)
     assert key_text(b"\xff") == r"\xff"
-    wrong = service.run("outbox", "unblock", ".", "a", "8")
+    wrong = service.run("outbox", "unblock", "--key", "8")
     assert wrong.returncode == 1
-    assert r"blocked are: 7, \xff, (no key)" in wrong.stderr
-    assert service.run("outbox", "unblock", ".", "a", r"\xff").stdout.startswith("unblocked 1 key of a")
-    assert service.run("outbox", "unblock", ".", "a", "(no key)").stdout.startswith("unblocked 1 key of a")
-    assert service.run("outbox", "unblock", ".", "a").stdout.startswith("unblocked 1 key of a")
+    assert r"blocked are: 7 of a, \xff of a, (no key) of a" in wrong.stderr
+    first = service.run("outbox", "unblock", ".", "--destination", "a", "--key", r"\xff")
+    assert "refused" in first.stdout
+    assert first.stdout.endswith("unblocked 1 key; the relay tries again\n")
+    document = json.loads(service.run("outbox", "unblock", "--key", "(no key)", "--json").stdout)
+    assert [(b["destination"], b["key"], b["reason"]) for b in document["unblocked"]] == [("a", None, "refused")]
+    assert service.run("outbox", "unblock", "--all").stdout.endswith("unblocked 1 key; the relay tries again\n")
+    assert service.run("outbox", "unblock", "--all").stdout == "unblocked 0 keys\n"
     assert service.run("outbox", "status").returncode == 0
+
+
+def test_a_dry_run_shows_what_it_would_unblock_and_changes_nothing(service: Inside, database: Database) -> None:
+    create_tables(database)
+    _fill(database)
+    result = service.run("outbox", "unblock", "--destination", "a", "--dry-run")
+    assert result.returncode == 0
+    assert r"too large \x1b[2J" in result.stdout
+    assert "would unblock 3 keys" in result.stdout
+    assert len(json.loads(service.run("outbox", "status", "--json").stdout)["blocked"]) == 3
+
+
+@pytest.mark.parametrize("options", [[], ["--all", "--key", "7"]], ids=["nothing", "both"])
+def test_which_keys_must_be_said(service: Inside, options: list[str]) -> None:
+    result = service.run("outbox", "unblock", *options)
+    assert result.returncode == 2
+    assert "or say --all" in result.stderr
 
 
 def _fill(database: Database) -> None:

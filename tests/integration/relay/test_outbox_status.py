@@ -37,14 +37,14 @@ def test_backlog_age_blocked_keys_and_leases(database: Database, database_clock:
     assert status.leases == tuple(ShardLease(shard, "relay-1", 9500) for shard in range(SHARDS))
 
 
-def test_unblocking_one_key_or_all_of_a_destination(database: Database) -> None:
+def test_unblocking_one_key_or_several(database: Database) -> None:
     rows = [
         {"destination": destination, "key": key, "reason": "x", "since_ms": 0}
         for destination, key in [("a", b"1"), ("a", b"2"), ("a", b"3"), ("b", b"1")]
     ]
     database.run(lambda c: c.execute(insert(database.tables.blocked), rows))
 
-    assert unblock(database, "a", b"1") == 1
-    assert unblock(database, "a", b"1") == 0
-    assert unblock(database, "a") == 2
+    assert unblock(database, [("a", b"1")]) == 1
+    assert unblock(database, [("a", b"1"), ("a", b"2"), ("a", b"3")]) == 2
+    assert unblock(database, []) == 0
     assert [(entry.destination, entry.key) for entry in outbox_status(database).blocked] == [("b", b"1")]

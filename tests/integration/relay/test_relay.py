@@ -14,6 +14,7 @@ from streambind.message import EVENT_ID, ORIGIN, Message
 from streambind.origin import Origin
 from streambind.outbound.outbox import Outbox
 from streambind.outbound.outbox_status import outbox_status, unblock
+from streambind.outbound.relay_outcome import NO_KEY
 from streambind.outbound.relay_state import RelayStatus
 from streambind.persistence.database import Database
 from streambind.persistence.tables import SHARDS
@@ -157,8 +158,7 @@ def test_a_refused_row_blocks_its_key_only_until_somebody_unblocks_it(
     assert "binding out-lectures" in caplog.text
 
     refusing = False
-    assert unblock(database, "lectures", b"3") == 1
-    relay.wake()
+    assert unblock(database, [("lectures", b"3")]) == 1
 
     assert _settled(database)
     assert overtaken(wire.sequences()) == []
@@ -173,7 +173,7 @@ def test_a_refused_row_without_key_blocks_those_without_key(database: Database, 
 
     assert wait_for(lambda: backlog(database) == 1, 20)
     assert [(b.key, b.reason) for b in outbox_status(database).blocked] == [(b"", "SendError: needs a key")]
-    assert unblock(database, "lectures") == 1
+    assert unblock(database, [("lectures", NO_KEY)]) == 1
 
 
 def test_rows_of_nobody_here_stay_and_do_not_keep_others_from_travelling(

@@ -94,7 +94,7 @@ def test_tail_without_a_broker_says_how_to_name_one(streambind: Run) -> None:
     assert "--brokers HOST:PORT" in result.stderr
 
 
-@pytest.mark.parametrize("command", [["outbox", "status", "."], ["outbox", "unblock", ".", "d"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["outbox", "status", "."], ["outbox", "unblock", ".", "--all"]], ids=" ".join)
 def test_missing_tables_name_the_command_and_make_no_file(
     streambind: Run, configured: Callable[[str], Path], command: list[str], folder: Path
 ) -> None:
