@@ -69,10 +69,9 @@ class Blueprint:
             capture.attach()
 
     @property
-    def needs_relay(self) -> bool:
-        """Whether rows may wait in the outbox that this process should send."""
-        wanted = self.configuration.properties.outbox.relay
-        return self.database is not None and wanted and self._uses_outbox
+    def has_outbox(self) -> bool:
+        """Whether rows may wait in the outbox that some process should send."""
+        return self.database is not None and self._uses_outbox
 
     @property
     def needs_tables(self) -> bool:

@@ -122,6 +122,10 @@ class Outputs:
         """The names of the bindings that start with the application."""
         return [name for name in self.bindings if self._properties(name).producer.auto_startup]
 
+    def relayed(self) -> list[str]:
+        """The names of the bindings whose messages go through the outbox."""
+        return [name for name, plan in self.plans.items() if plan.publish is Publish.OUTBOX]
+
     def stop(self, timeout_ms: int) -> None:
         """Let the senders end within the time, all at once, then their producers."""
         with self._lock:

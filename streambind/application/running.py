@@ -14,7 +14,7 @@ from streambind.binding.binder import BinderType, ProducerBinding
 from streambind.binding.factory import BinderFactory
 from streambind.binding.service import BindingService
 from streambind.configuration.masking import shown_url
-from streambind.errors import DatabaseUnavailableError
+from streambind.errors import ConfigurationError, DatabaseUnavailableError
 from streambind.outbound.outgoing import Outgoing
 from streambind.outbound.relay import Relay
 from streambind.outbound.sender import OnError, QueuedSender
@@ -38,9 +38,11 @@ class Running:
         *,
         owner: str,
         on_publish_error: OnError | None,
+        relay_only: bool,
     ) -> None:
         configuration = blueprint.configuration
         self._blueprint = blueprint
+        self._relay_only = relay_only
         self._tables_ready = threading.Event()
         self._tables_lock = threading.Lock()
         self._binders = BinderFactory(configuration, types)
@@ -52,11 +54,14 @@ class Running:
             list(self.inputs.bindings.values()),
             retry_interval_s=properties.binding_retry_interval_s,
         )
-        self.relay = (
-            Relay(blueprint.database, self.outputs.relay_producer, properties.outbox, owner)
-            if blueprint.database is not None and blueprint.needs_relay
-            else None
-        )
+        self.relay: Relay | None = None
+        if blueprint.database is not None and blueprint.has_outbox and (properties.outbox.relay or relay_only):
+            self.relay = Relay(blueprint.database, self.outputs.relay_producer, properties.outbox, owner)
+        elif relay_only:
+            raise ConfigurationError(
+                "there is nothing to relay: no database (set streambind.datasource.url, or name the application "
+                "as module:attribute), or no output whose producer.publish is outbox"
+            )
 
     def start(self) -> None:
         """
@@ -67,7 +72,10 @@ class Running:
             self.require_tables()
         except DatabaseUnavailableError as error:
             log.warning("%s; what needs it waits", error)
-        self.bindings.start([*self.outputs.auto_startup(), *self.inputs.auto_startup()])
+        if self._relay_only:
+            self.bindings.start(self.outputs.relayed())
+        else:
+            self.bindings.start([*self.outputs.auto_startup(), *self.inputs.auto_startup()])
         if self.relay is not None:
             self.relay.start()
 

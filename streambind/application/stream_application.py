@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import sys
 import threading
 import time
@@ -13,7 +12,6 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from types import FrameType
 from typing import Any, Self
 
 from sqlalchemy import Engine
@@ -23,6 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from streambind.application.blueprint import Blueprint
 from streambind.application.links import Links
 from streambind.application.running import Running
+from streambind.application.signals import ended_by_signals
 from streambind.binding.binder import BinderType
 from streambind.binding.binding import BindingStatus, InputBinding, OutputBinding
 from streambind.binding.factory import binder_types
@@ -191,9 +190,12 @@ class StreamApplication:
             before, self._binder_types = self._binder_types, types
             return before
 
-    def start(self) -> None:
+    def start(self, *, relay_only: bool = False) -> None:
         """Start the relay and all bindings: outputs first, inputs last. A broker or database that is away does
         not stop it: what needs it waits, visibly, and is tried again.
+
+        `relay_only` starts the relay, whatever `streambind.outbox.relay` says, and the outputs that it sends
+        through; no listener.
 
         Raises:
             LifecycleError: it runs already, or was started before a fork.
@@ -203,13 +205,14 @@ class StreamApplication:
             self._links.refuse_fork()
             if self._running is not None:
                 raise LifecycleError("the application runs already")
-            for finding in self.findings:
+            for finding in () if relay_only else self.findings:
                 log.warning("%s", finding)
             running = Running(
                 self._blueprint,
                 self._binder_types,
                 owner=f"{os.getpid()}-{uuid.uuid4().hex[:12]}",
                 on_publish_error=self._on_publish_error,
+                relay_only=relay_only,
             )
             self._running = running
             self._links.connect(running)
@@ -255,24 +258,15 @@ class StreamApplication:
             finally:
                 await asyncio.to_thread(self.stop)
 
-    def run(self) -> None:
+    def run(self, *, relay_only: bool = False) -> None:
         """Run until SIGTERM or SIGINT, then drain; a second signal ends the process at once. On the main thread
-        only: signals go there."""
-        stop = threading.Event()
-
-        def on_signal(number: int, _frame: FrameType | None) -> None:
-            if stop.is_set():
-                os._exit(128 + number)
-            log.info("%s: draining; once more ends at once", signal.Signals(number).name)
-            stop.set()
-
-        before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            with self:
+        only: signals go there. `relay_only` as in `start`."""
+        with ended_by_signals() as stop:
+            self.start(relay_only=relay_only)
+            try:
                 stop.wait()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            finally:
+                self.stop()
 
     def _stop(self, running: Running, timeout_ms: int) -> None:
         try:

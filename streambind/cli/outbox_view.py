@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 from rich.console import RenderableType
@@ -12,6 +11,7 @@ from rich.text import Text
 from streambind.cli.output import age, count, line, table
 from streambind.cli.target import Target, ask_database
 from streambind.cli.visible import visible
+from streambind.outbound.lease import ranges
 from streambind.outbound.outbox_status import BlockedKey, OutboxStatus, ShardLease, outbox_status
 
 NO_KEY = "(no key)"
@@ -75,14 +75,6 @@ def outbox_document(status: OutboxStatus) -> dict[str, Any]:
             for lease in status.leases
         ],
     }
-
-
-def ranges(numbers: list[int]) -> str:
-    """`0-3, 7`."""
-    ordered = sorted(numbers)
-    starts = ordered[:1] + [b for a, b in pairwise(ordered) if b != a + 1]
-    ends = [a for a, b in pairwise(ordered) if b != a + 1] + ordered[-1:]
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
 
 
 def blocked_document(blocked: BlockedKey) -> dict[str, Any]:

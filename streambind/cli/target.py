@@ -161,10 +161,15 @@ def resolve(text: str | None) -> Target:
         ConfigurationError: nothing is there; the text says what was looked for.
         UserCodeError: the application's module raises.
     """
-    if text is not None and ":" in text and not Path(text).exists():
+    if text is not None and names_code(text):
         application = load_application(text)
         return Target(application.configuration, application)
-    return Target(load(_location(text), binder_models=binder_types()))
+    return Target(load(location_of(text), binder_models=binder_types()))
+
+
+def names_code(text: str) -> bool:
+    """Whether a target is an application, `module:attribute`."""
+    return ":" in text and not Path(text).exists()
 
 
 def has_configuration() -> bool:
@@ -179,7 +184,12 @@ def _here() -> Path | None:
     return None
 
 
-def _location(text: str | None) -> Path:
+def location_of(text: str | None) -> Path:
+    """The configuration that a target names, or that is here.
+
+    Raises:
+        ConfigurationError: nothing is there; the text says what was looked for.
+    """
     if text is None:
         here = _here()
         if here is None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, delete, select, update
@@ -81,6 +82,14 @@ def plan_round(
         seat=None if seated else next(n for n in range(SHARDS, SHARDS + len(seats) + 1) if n not in taken),
         stale_seats=tuple(r.shard for r in seats if r.owner != owner and not runs(r)),
     )
+
+
+def ranges(numbers: Collection[int]) -> str:
+    """Shards for people: `0-3, 7`."""
+    ordered = sorted(numbers)
+    starts = ordered[:1] + [b for a, b in pairwise(ordered) if b != a + 1]
+    ends = [a for a, b in pairwise(ordered) if b != a + 1] + ordered[-1:]
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
 
 
 class Leases:

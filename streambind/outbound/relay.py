@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from streambind.configuration.masking import shown_url
 from streambind.configuration.properties import OutboxProperties
 from streambind.outbound.relay_lane import Producers
 from streambind.outbound.relay_loop import RelayLoop
@@ -56,6 +57,7 @@ class Relay:
             self._loop = loop
             self._thread = threading.Thread(target=loop.run, name="streambind-relay", daemon=True)
             self._thread.start()
+            log.info("relay: %s sends what is committed in %s", self._owner, shown_url(self._database.engine.url))
 
     def wake(self) -> None:
         """Rows have been committed: look soon. Any thread, also an event loop's; cheap; many calls are one; never
@@ -78,6 +80,8 @@ class Relay:
         if thread.is_alive():
             loop.lanes.purge()
             log.warning("relay: not ended within %d ms; what it has not sent stays in the outbox", timeout_ms)
+        else:
+            log.info("relay: ended; %d messages were confirmed", loop.sent)
 
     @property
     def state(self) -> RelayState:
@@ -99,4 +103,5 @@ class Relay:
             blocked=loop.blocked,
             shards=tuple(sorted(loop.leases.held | loop.leases.retiring)),
             destinations=troubles,
+            sent=loop.sent,
         )

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from streambind.configuration.properties import OutboxProperties
 from streambind.failpoints import failpoint
 from streambind.outbound.back_off import BackOff
-from streambind.outbound.lease import Leases
+from streambind.outbound.lease import Leases, ranges
 from streambind.outbound.relay_floor import Floor
 from streambind.outbound.relay_lane import Producers
 from streambind.outbound.relay_lanes import Lanes
@@ -46,6 +46,7 @@ class RelayLoop:
         self.last_error: str | None = None
         self.backlog = 0
         self.blocked = 0
+        self.sent = 0
         self.leases = Leases(database, owner, lease_ms=properties.lease_ms, clock=clock)
         self.lanes = Lanes(producers, self._notify, clock=clock)
         self._database = database
@@ -126,6 +127,7 @@ class RelayLoop:
         """Take in what the lanes report; whether there was anything."""
         freed, outcomes = self.lanes.collect()
         self._outcomes.extend(outcomes)
+        self.sent += sum(len(outcome.delivered) for outcome in outcomes)
         if any(outcome.delivered for outcome in outcomes):
             failpoint("relay.after_ack")
         return freed > 0
@@ -133,15 +135,16 @@ class RelayLoop:
     def _renew(self) -> None:
         if 0 < self.leases.valid_until <= self._clock():
             log.warning("relay: the leases ran out: this process stood still, or the database was away")
-        gained = self.leases.round(self._busy_shards())
+        before, gained = self.leases.held, self.leases.round(self._busy_shards())
 
         def survey(connection: Connection) -> tuple[Source, tuple[int, int]]:
             self._rows.begin(connection)
             return self._rows.source(connection), self._rows.backlog(connection, self._floor.value)
 
         self._source, (self.backlog, self.blocked) = self._database.run(survey)
+        if before != self.leases.held:
+            log.info("relay: has shards %s", ranges(self.leases.held) or "none")
         if gained:
-            log.debug("relay: shards %s", sorted(self.leases.held))
             self._pace.woken = True
 
     def _busy_shards(self) -> set[int]:

@@ -20,7 +20,8 @@ class RelayStatus(StrEnum):
 @dataclass(frozen=True, slots=True)
 class RelayState:
     """A snapshot. `backlog` (counted up to 100 000) and `blocked` are as of the last renewal of the leases;
-    `shards` are the shards held; `destinations` says what is wrong with those that are not served."""
+    `shards` are the shards held; `destinations` says what is wrong with those that are not served;
+    `sent` counts the messages that a broker has confirmed since the start."""
 
     status: RelayStatus
     last_error: str | None = None
@@ -28,3 +29,4 @@ class RelayState:
     blocked: int = 0
     shards: tuple[int, ...] = ()
     destinations: Mapping[str, str] = field(default_factory=dict)
+    sent: int = 0

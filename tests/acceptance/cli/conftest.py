@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from streambind.testing.eventually import eventually
 WITHIN_S = 60.0
 COMMAND = [sys.executable, "-m", "streambind"]
 NOWHERE = "127.0.0.1:1"
+_numbers = itertools.count(1)
 
 
 @dataclass
@@ -72,7 +74,7 @@ class Shell:
     @contextmanager
     def started(self, *arguments: object) -> Iterator[Started]:
         """A command that goes on; killed at the end if it still runs."""
-        log = self.folder / f"{arguments[0]}.log"
+        log = self.folder / f"{arguments[0]}-{next(_numbers)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [*COMMAND, *map(str, arguments)],
