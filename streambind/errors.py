@@ -17,6 +17,7 @@ Catch `StreambindError` to catch them all::
     │   ├── BrokerUnavailableError    ... for now: worth another try
     │   ├── DestinationError          a destination is missing, too small or forbidden
     │   └── PositionLostError         the position is outside what the broker still holds
+    │       └── DestinationReplacedError  ... because the destination, or the broker, is another one now
     ├── DeliveryError                 a message cannot be handled; its partition stops
     │   ├── SequenceGapError          a predecessor is missing
     │   └── SequenceForkError         the source's history has two versions
@@ -112,10 +113,15 @@ class DestinationError(BrokerError):
 
 class PositionLostError(BrokerError):
     """The position to go on from lies outside what the broker still holds: messages were lost to retention,
-    or the destination was made anew."""
+    or the log was cut. The message says how many, and what mends it."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, permanent=True)
+
+
+class DestinationReplacedError(PositionLostError):
+    """The destination was deleted and made anew, or another broker answers at the address: the position to go
+    on from means nothing there."""
 
 
 class DeliveryError(StreambindError):

@@ -40,17 +40,51 @@ class Lane:
     partition: int
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells a destination from another one of the same name: made anew, or at another broker. None: the
+    broker cannot tell.
+
+    `cluster`: which broker, or cluster of them; `destination`: which of all that have had the name there. Each at
+    most 64 characters.
+    """
+
+    cluster: str | None = None
+    destination: str | None = None
+
+    def may_be(self, other: Identity) -> bool:
+        """Whether nothing that both know differs."""
+        pairs = ((self.cluster, other.cluster), (self.destination, other.destination))
+        return all(None in pair or pair[0] == pair[1] for pair in pairs)
+
+    @property
+    def is_known(self) -> bool:
+        return self.destination is not None
+
+
 class Positions(Protocol):
-    """Where partitions start, when a database is the authority. Both methods may block and may raise; they are
-    called from a binder's worker, never from its poll thread. A raise means: ask again later."""
+    """Where partitions start, when a database is the authority. All methods may block and may raise; they are
+    called from a binder's worker, never from its poll thread. A raise means: ask again later.
+
+    A binder starts a partition at its stored position only if the identity that `identify` returns `may_be` the
+    destination's as it is; else the partition stops, visibly, with a DestinationReplacedError. While bound it
+    compares from time to time.
+    """
 
     def read(self, lanes: Sequence[Lane]) -> Mapping[Lane, int]:
         """The stored positions; lanes without one are absent."""
         ...
 
-    def adopt(self, starts: Mapping[Lane, tuple[int, str]]) -> Mapping[Lane, int]:
+    def adopt(
+        self, starts: Mapping[Lane, tuple[int, str]], identities: Mapping[str, Identity]
+    ) -> Mapping[Lane, int]:
         """Store a first position (offset, and where it comes from: `committed`, `earliest`, `latest`) for each
-        lane, unless another instance was faster; returns what is stored now."""
+        lane, with its destination's identity, unless another instance was faster; returns what is stored now."""
+        ...
+
+    def identify(self, lanes: Sequence[Lane], identities: Mapping[str, Identity]) -> Mapping[Lane, Identity]:
+        """Which destinations the stored positions belong to; where that was not known, the given one is stored.
+        Lanes without a position are absent."""
         ...
 
 
@@ -150,12 +184,13 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class DestinationInfo:
-    """What a broker says of a destination: for `check`, `tail` and tests. `ends` are high watermarks."""
+    """What a broker says of a destination: for commands and tests. `ends` are high watermarks."""
 
     name: str
     partitions: int
     starts: Mapping[int, int] = field(default_factory=dict)
     ends: Mapping[int, int] = field(default_factory=dict)
+    identity: Identity = Identity()
 
 
 class Binder(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, and_, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from streambind.binding.binder import Lane
+from streambind.binding.binder import Identity, Lane
 from streambind.persistence.database import Database
 
 
@@ -26,7 +26,9 @@ class DatabasePositions:
     def read(self, lanes: Sequence[Lane]) -> Mapping[Lane, int]:
         return self._database.run(lambda connection: self._read(connection, lanes))
 
-    def adopt(self, starts: Mapping[Lane, tuple[int, str]]) -> Mapping[Lane, int]:
+    def adopt(
+        self, starts: Mapping[Lane, tuple[int, str]], identities: Mapping[str, Identity]
+    ) -> Mapping[Lane, int]:
         def work(connection: Connection) -> Mapping[Lane, int]:
             rows = [
                 {
@@ -36,14 +38,27 @@ class DatabasePositions:
                     "next_offset": offset,
                     "start": start,
                     "start_offset": offset,
+                    "cluster_id": _identity(lane, identities).cluster,
+                    "topic_id": _identity(lane, identities).destination,
                     "updated_ms": self._database.dialect.now_ms,
                 }
-                for lane, (offset, start) in sorted(starts.items(), key=_by_lane)
+                for lane, (offset, start) in sorted(starts.items(), key=lambda item: _lane_order(item[0]))
             ]
             self._database.dialect.insert_missing(connection, self._table, rows)
             return self._read(connection, list(starts))
 
         return self._database.run(work) if starts else {}
+
+    def identify(self, lanes: Sequence[Lane], identities: Mapping[str, Identity]) -> Mapping[Lane, Identity]:
+        def work(connection: Connection) -> Mapping[Lane, Identity]:
+            known = self._identities(connection, lanes)
+            unknown = [lane for lane in sorted(known, key=_lane_order) if not known[lane].is_known]
+            told = [lane for lane in unknown if _identity(lane, identities).is_known]
+            for lane in told:
+                self._note(connection, lane, identities[lane.destination])
+            return self._identities(connection, lanes) if told else known
+
+        return self._database.run(work) if lanes else {}
 
     def move(self, connection: Connection, lane: Lane, expected: int, target: int) -> bool:
         """Set the position from `expected` to `target`; False, with nothing changed, if it is elsewhere.
@@ -79,6 +94,22 @@ class DatabasePositions:
         )
         return {Lane(row.destination, row.partition): row.next_offset for row in rows}
 
+    def _identities(self, connection: Connection, lanes: Sequence[Lane]) -> dict[Lane, Identity]:
+        columns = self._table.c
+        rows = connection.execute(
+            select(columns.destination, columns.partition, columns.cluster_id, columns.topic_id).where(
+                columns.group_name == self._group, or_(*(self._is(lane) for lane in lanes))
+            )
+        )
+        return {Lane(row.destination, row.partition): Identity(row.cluster_id, row.topic_id) for row in rows}
+
+    def _note(self, connection: Connection, lane: Lane, identity: Identity) -> None:
+        connection.execute(
+            update(self._table)
+            .where(self._is(lane), self._table.c.topic_id.is_(None))
+            .values(cluster_id=identity.cluster, topic_id=identity.destination)
+        )
+
     def _is(self, lane: Lane) -> ColumnElement[bool]:
         columns = self._table.c
         return and_(
@@ -88,5 +119,9 @@ class DatabasePositions:
         )
 
 
-def _by_lane(item: tuple[Lane, tuple[int, str]]) -> tuple[str, int]:
-    return item[0].destination, item[0].partition
+def _lane_order(lane: Lane) -> tuple[str, int]:
+    return lane.destination, lane.partition
+
+
+def _identity(lane: Lane, identities: Mapping[str, Identity]) -> Identity:
+    return identities.get(lane.destination, Identity())

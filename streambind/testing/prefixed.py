@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from streambind.binding.binder import (
     Binder,
@@ -13,6 +13,7 @@ from streambind.binding.binder import (
     ConsumerTarget,
     Deliver,
     DestinationInfo,
+    Identity,
     Lane,
     PartitionState,
     Positions,
@@ -21,6 +22,8 @@ from streambind.binding.binder import (
 )
 from streambind.binding.outcome import Outcome
 from streambind.message import Batch, Message
+
+T = TypeVar("T")
 
 
 class PrefixedBinder:
@@ -111,14 +114,23 @@ class _PlainPositions:
     def read(self, lanes: Sequence[Lane]) -> Mapping[Lane, int]:
         return self._prefixed(self._positions.read([self._plain(lane) for lane in lanes]))
 
-    def adopt(self, starts: Mapping[Lane, tuple[int, str]]) -> Mapping[Lane, int]:
-        return self._prefixed(self._positions.adopt({self._plain(lane): start for lane, start in starts.items()}))
+    def adopt(
+        self, starts: Mapping[Lane, tuple[int, str]], identities: Mapping[str, Identity]
+    ) -> Mapping[Lane, int]:
+        plain = {self._plain(lane): start for lane, start in starts.items()}
+        return self._prefixed(self._positions.adopt(plain, self._named(identities)))
+
+    def identify(self, lanes: Sequence[Lane], identities: Mapping[str, Identity]) -> Mapping[Lane, Identity]:
+        return self._prefixed(self._positions.identify([*map(self._plain, lanes)], self._named(identities)))
+
+    def _named(self, identities: Mapping[str, Identity]) -> dict[str, Identity]:
+        return {name.removeprefix(self._prefix): identity for name, identity in identities.items()}
 
     def _plain(self, lane: Lane) -> Lane:
         return Lane(lane.destination.removeprefix(self._prefix), lane.partition)
 
-    def _prefixed(self, positions: Mapping[Lane, int]) -> Mapping[Lane, int]:
-        return {Lane(self._prefix + lane.destination, lane.partition): at for lane, at in positions.items()}
+    def _prefixed(self, found: Mapping[Lane, T]) -> Mapping[Lane, T]:
+        return {Lane(self._prefix + lane.destination, lane.partition): it for lane, it in found.items()}
 
 
 class _PlainConsumer:

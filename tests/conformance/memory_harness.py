@@ -9,7 +9,7 @@ from streambind.testing.binder_suite import BinderHarness
 
 class MemoryHarness(BinderHarness):
     binder_type = MEMORY
-    abilities = frozenset({"outages", "retention", "holes", "java-partitions"})
+    abilities = frozenset({"outages", "retention", "holes", "java-partitions", "replacement"})
     within_s = 5.0
     send_timeout_ms = 300
     max_batch = 500
@@ -32,6 +32,9 @@ class MemoryHarness(BinderHarness):
 
     def delete_records(self, destination: str, partition: int, before: int) -> None:
         self.broker.delete_records(destination, partition, before)
+
+    def make_anew(self, destination: str) -> None:
+        self.broker.make_anew(destination)
 
     def leave_hole(self, destination: str, partition: int) -> None:
         self.broker.leave_hole(destination, partition)

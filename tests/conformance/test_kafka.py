@@ -12,13 +12,14 @@ from streambind.binders.kafka.properties import KafkaBinderProperties
 from streambind.configuration.properties import Properties
 from streambind.testing.binder_suite import *  # noqa: F403
 from streambind.testing.binder_suite import BinderHarness
+from streambind.testing.eventually import eventually
 
 WITHIN_S = 10.0
 
 
 class KafkaHarness(BinderHarness):
     binder_type = KAFKA
-    abilities = frozenset({"retention", "holes", "java-partitions"})
+    abilities = frozenset({"retention", "holes", "java-partitions", "replacement"})
     within_s = 20.0
 
     def __init__(self, brokers: str) -> None:
@@ -38,6 +39,13 @@ class KafkaHarness(BinderHarness):
         where = TopicPartition(destination, partition, before)
         for deleted in self._admin.delete_records([where]).values():
             deleted.result(WITHIN_S)
+
+    def make_anew(self, destination: str) -> None:
+        self._admin.delete_topics([destination])[destination].result(WITHIN_S)
+        eventually(
+            lambda: destination not in self._admin.list_topics(timeout=5).topics, WITHIN_S, "it does not go away"
+        )
+        self.create(destination, 1)
 
     def leave_hole(self, destination: str, partition: int) -> None:
         producer = Producer({"bootstrap.servers": self._brokers, "transactional.id": self.fresh_name("hole")})

@@ -21,17 +21,20 @@ from streambind.errors import BrokerError, LifecycleError
 T = TypeVar("T")
 
 _LOOK_AGAIN_S = 0.05
+_NO_ID = "A" * 22
+"""A UUID of zeros, in Kafka's notation."""
 _GRACE_S = 5.0
 """The request's own time-out answers first; this only bounds a client that does not answer at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as the broker describes it. `id` changes when it is deleted and made again."""
+    """A topic as the broker describes it. `id` changes when it is deleted and made again; brokers before Kafka 2.8
+    have none."""
 
     name: str
     partitions: int
-    id: str
+    id: str | None
 
 
 class KafkaAdmin:
@@ -74,7 +77,15 @@ class KafkaAdmin:
             if error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 return None
             raise broker_error(exc, doing) from exc
-        return Topic(name, len(described.partitions), str(described.topic_id))
+        identity = str(described.topic_id)
+        return Topic(name, len(described.partitions), None if identity == _NO_ID else identity)
+
+    def cluster_id(self, timeout_s: float) -> str | None:
+        """Which cluster answers; None if it does not tell."""
+        described = self._ask(
+            "describing the cluster", lambda c: c.describe_cluster(request_timeout=timeout_s), timeout_s
+        )
+        return described.cluster_id or None
 
     def reachable(self, timeout_s: float) -> None:
         """Raises:

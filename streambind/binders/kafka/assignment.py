@@ -20,6 +20,7 @@ from streambind.binders.kafka.lanes import KafkaLane, QueueLimits
 from streambind.binders.kafka.reports import OffsetReports
 from streambind.binders.kafka.workers import Workers
 from streambind.binding.binder import Lane, PartitionState
+from streambind.errors import PositionLostError
 
 LOG = logging.getLogger("streambind.binders.kafka")
 
@@ -150,23 +151,29 @@ class Assignment:
 
     def _go_on(self, client: Consumer, lane: KafkaLane, start: Start) -> None:
         name = f"{lane.lane.destination}[{lane.lane.partition}]"
-        if start.lost is not None:
-            with self._state:
-                lane.stop(f"PositionLostError: {start.lost}")
-            self._troubles.show(str(start.lost))
-            return
-        LOG.warning(
-            "binding %s: the broker no longer holds %s at %d, its messages are lost; it goes on at %d (%s)",
-            *(self._binding, name, lane.expected, start.offset, start.source),
-        )
         where = TopicPartition(lane.lane.destination, lane.lane.partition, start.offset)
-        client.incremental_unassign([where])
+        if start.lost is not None:
+            if not lane.lost:
+                LOG.error("%s", start.lost)
+                self._troubles.show(str(start.lost))
+            with self._state:
+                lane.stop(_reason(start.lost), lost=True)
+            if lane.taken:
+                client.pause([where])
+            return
+        why = "its position was moved" if start.source == "stored" else "the broker no longer holds what came next"
+        LOG.warning(
+            "binding %s: %s goes on at %d (%s) instead of %d: %s",
+            *(self._binding, name, start.offset, start.source, lane.expected, why),
+        )
+        if lane.taken:
+            client.incremental_unassign([where])
         client.incremental_assign([where])
+        client.resume([where])  # it may have been paused when it was lost
         with self._state:
-            if start.offset < lane.expected:
-                lane.seek(start.offset)
-                lane.sought()
-            lane.expected = start.offset
+            lane.taken = True
+            lane.paused = False
+            lane.go_on_at(start.offset)
 
     def _lane(self, lane: Lane, start: Start) -> KafkaLane:
         worker = self._workers.least_loaded([*self.lanes.values()])
@@ -175,7 +182,7 @@ class Assignment:
         if start.source != "latest":  # which must be on record, or a restart would skip what comes until then
             made.reported = start.offset
         if start.lost is not None:
-            made.stop(f"PositionLostError: {start.lost}")
+            made.stop(_reason(start.lost), lost=True)
         return made
 
     def move(self, client: Consumer, lane: KafkaLane) -> None:
@@ -195,10 +202,17 @@ class Assignment:
         )
 
     def reset(self, lane: KafkaLane) -> None:
-        """The broker no longer holds what comes next of the lane: ask the start policy where to go on. What is
-        in memory is still delivered."""
+        """What comes next of the lane is no longer there, or its stored position is elsewhere: ask where to go on.
+        What is in memory is still delivered."""
         self._resetting[lane.lane] = lane
         self._inquiries.ask([lane.lane], anew=True)
+
+    def resting(self) -> dict[Lane, int | None]:
+        """Where the lanes stand that have nothing to do; None for those whose position is lost."""
+        with self._state:
+            lanes = [lane for lane in self.lanes.values() if lane.is_idle()]
+            lost = {lane.lane: None for lane in lanes if lane.lost}
+            return {**lost, **{lane.lane: lane.position for lane in lanes if lane.stalled is None}}
 
     def is_expectant(self) -> bool:
         """Whether a start or a resumption may be due any moment."""
@@ -218,6 +232,10 @@ class Assignment:
             states = [lane.state() for lane in self.lanes.values()]
             states += [PartitionState(lane, None, retrying=why) for lane, why in self.starting.items()]
         return sorted(states, key=lambda s: (s.lane.destination, s.lane.partition))
+
+
+def _reason(lost: PositionLostError) -> str:
+    return f"{type(lost).__name__}: {lost}"
 
 
 def _names(lanes: Collection[Lane]) -> str:

@@ -31,6 +31,7 @@ from streambind.binding.binder import (
     ConsumerTarget,
     Deliver,
     DestinationInfo,
+    Identity,
     Lane,
     ProducerTarget,
 )
@@ -115,6 +116,7 @@ class KafkaBinder:
             topic.partitions,
             {lane.partition: offset for lane, offset in starts.items()},
             {lane.partition: offset for lane, offset in ends.items()},
+            Identity(self._admin.cluster_id(left()), topic.id),
         )
 
     def committed(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, int]:

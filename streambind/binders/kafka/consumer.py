@@ -21,7 +21,6 @@ from streambind.binders.kafka.poll_loop import ClientBroken, PollLoop
 from streambind.binders.kafka.reports import OffsetReports
 from streambind.binders.kafka.workers import Workers
 from streambind.binding.binder import ConsumerTarget, Deliver, Lane, PartitionState
-from streambind.errors import PositionLostError
 
 LOG = logging.getLogger("streambind.binders.kafka")
 
@@ -74,6 +73,8 @@ class KafkaConsumerBinding:
             failed=self._not_found,
             reached=self._reached,
             remade=self._remade,
+            resting=lambda: self._assignment.resting(),
+            moved=lambda lanes: self._loop.doubt(lanes),
         )
         self._reports = OffsetReports(
             binding, state=self._state, courtesy=target.positions is not None, failed=self.show
@@ -169,7 +170,9 @@ class KafkaConsumerBinding:
         self._reports.held = False
 
     def _remade(self, destinations: Collection[str]) -> None:
-        self._loop.remade(destinations)
+        with self._state:
+            lanes = [lane.lane for lane in self._assignment.lanes.values()]
+        self._loop.doubt([lane for lane in lanes if lane.destination in destinations])
 
     # The poll thread
 
@@ -250,22 +253,12 @@ class KafkaConsumerBinding:
         self._reports.acknowledged(error, partitions)
 
     def _no_longer_held(self, lane: KafkaLane, why: str) -> None:
-        if lane.stalled is not None:
-            return
-        if self._target.positions is None:
+        if lane.stalled is None or lane.lost:
+            LOG.info(
+                "binding %s: %s[%d] cannot go on at %d: %s",
+                *(self._target.binding, lane.lane.destination, lane.lane.partition, lane.expected, why),
+            )
             self._assignment.reset(lane)
-            return
-        name = f"{lane.lane.destination}[{lane.lane.partition}]"
-        lost = PositionLostError(
-            f"binding {self._target.binding}: {name} cannot go on at {lane.expected} ({why}): messages were lost "
-            f"to retention, or the topic was made anew; check what is missing, then reset the position of group "
-            f"{self._settings.group}"
-        )
-        LOG.error("%s", lost)
-        with self._state:
-            lane.stop(f"PositionLostError: {lost}")
-            self._loop.calls_for(lane)
-        self.show(str(lost))
 
 
 def _revoke_wait_s(settings: ConsumerSettings) -> float:

@@ -1,12 +1,12 @@
-"""Whether a topic is still the one it was: a topic deleted and made again quickly gives a consumer no sign, and
-its old offsets mean nothing in the new one."""
+"""Which topics these are, and whether each is still the one it was: a topic deleted and made again quickly gives a
+consumer no sign, and its old offsets mean nothing in the new one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
 from streambind.binders.kafka.admin import KafkaAdmin, Topic
-from streambind.binding.binder import Lane
+from streambind.binding.binder import Identity, Lane
 
 
 class TopicIdentities:
@@ -16,10 +16,12 @@ class TopicIdentities:
         self._admin = admin
         self._topics = dict(topics)
         self._remade: dict[str, set[int]] = {}
+        self._cluster: str | None = None
 
     def remade(self, names: Iterable[str], timeout_s: float) -> set[str]:
         """Those that were made anew since they were last looked at. May raise what `KafkaAdmin` raises."""
         changed = set()
+        self._cluster = self._admin.cluster_id(timeout_s)
         for name in names:
             now = self._admin.topic(name, timeout_s)
             if now is None:
@@ -31,8 +33,10 @@ class TopicIdentities:
                 changed.add(name)
         return changed
 
-    def was_remade(self, name: str) -> bool:
-        return name in self._remade
+    def identity(self, name: str) -> Identity:
+        """What the topic was when `remade` last looked."""
+        topic = self._topics.get(name)
+        return Identity(self._cluster, None if topic is None else topic.id)
 
     def begins_anew(self, lane: Lane) -> bool:
         """Whether the partition has not begun yet since its topic was made anew: what the group committed is of

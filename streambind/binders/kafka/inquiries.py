@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from streambind.binders.kafka.admin import KafkaAdmin
 from streambind.binders.kafka.client_settings import StartPolicy
 from streambind.binders.kafka.identity import TopicIdentities
-from streambind.binding.binder import Lane, Positions
+from streambind.binding.binder import Identity, Lane, Positions
+from streambind.binding.lost_position import outside_log, replaced
 from streambind.errors import PositionLostError, StreambindError
 
 LOG = logging.getLogger("streambind.binders.kafka")
@@ -55,6 +56,8 @@ class Inquiries:
         failed: Callable[[Collection[Lane], str], None],
         reached: Callable[[], None],
         remade: Callable[[Collection[str]], None],
+        resting: Callable[[], Mapping[Lane, int | None]],
+        moved: Callable[[Collection[Lane]], None],
     ) -> None:
         self._binding = binding
         self._admin = admin
@@ -65,9 +68,12 @@ class Inquiries:
         self._failed = failed
         self._reached = reached
         self._remade = remade
+        self._resting = resting
+        self._moved = moved
         self._compare_at = time.monotonic() + COMPARE_INTERVAL_S
         self._watching = False
         self._identities = identities
+        self._untold: set[str] = set()
         self._asked = threading.Condition()
         self._waiting: dict[Lane, bool] = {}
         self._stopping = False
@@ -77,7 +83,8 @@ class Inquiries:
         self._thread.start()
 
     def ask(self, lanes: Collection[Lane], *, anew: bool = False) -> None:
-        """Find out where these start. `anew`: what was committed is no longer there, the policy decides."""
+        """Find out where these start. `anew`: what comes next is no longer there. A stored position is held
+        against the log then, of others the policy decides."""
         with self._asked:
             self._waiting.update(dict.fromkeys(lanes, anew))
             self._asked.notify()
@@ -158,6 +165,26 @@ class Inquiries:
             return False
         if remade:
             self._remade(remade)
+        return self._compare_positions()
+
+    def _compare_positions(self) -> bool:
+        """Notice stored positions that were moved by hand. Where messages come, the next delivery does."""
+        resting = self._resting() if self._positions is not None else {}
+        if self._positions is None or not resting:
+            return True
+        try:
+            stored = self._positions.read([*resting])
+        except Exception as exc:  # noqa: BLE001 - the database's trouble: whoever delivers says it
+            LOG.debug("binding %s: positions cannot be compared: %s", self._binding, describe_failure(exc))
+            return False
+        still = self._resting()
+        moved = [
+            lane
+            for lane, at in resting.items()
+            if lane in still and still[lane] == at and lane in stored and stored[lane] != at
+        ]
+        if moved:
+            self._moved(moved)
         return True
 
     def _starts(self, asked: Mapping[Lane, bool]) -> dict[Lane, Start]:
@@ -165,25 +192,50 @@ class Inquiries:
         remade = self._identities.remade({lane.destination for lane in lanes}, REQUEST_TIMEOUT_S)
         if remade:
             self._remade(remade)
-        stored = {} if self._positions is None else self._positions.read(lanes)
-        starts = {lane: self._stored(lane, stored[lane]) for lane in lanes if lane in stored}
+        starts = self._stored(lanes, asked)
         unknown = [lane for lane in lanes if lane not in starts]
         anew = {lane for lane in unknown if self._identities.begins_anew(lane) or asked[lane]}
         fresh = self._from_the_broker([lane for lane in unknown if lane not in anew])
         fresh.update(self._by_policy([lane for lane in unknown if lane not in fresh]))
         if self._positions is not None and (offered := {k: s for k, s in fresh.items() if s.lost is None}):
-            adopted = self._positions.adopt({lane: (s.offset, s.source) for lane, s in offered.items()})
+            first = {lane: (s.offset, s.source) for lane, s in offered.items()}
+            adopted = self._positions.adopt(first, self._told(offered))
             fresh.update({lane: Start(adopted[lane], s.source) for lane, s in offered.items()})
         return {**starts, **fresh}
 
-    def _stored(self, lane: Lane, offset: int) -> Start:
-        if not self._identities.was_remade(lane.destination):
-            return Start(offset, "stored")
-        lost = PositionLostError(
-            f"binding {self._binding}: topic {lane.destination} was made anew, so the stored position {offset} of "
-            f"partition {lane.partition} means nothing; reset the position of group {self._group} and start again"
-        )
-        return Start(offset, "stored", lost)
+    def _stored(self, lanes: Sequence[Lane], asked: Mapping[Lane, bool]) -> dict[Lane, Start]:
+        """Those that have a position in the database, as far as the topic is still the one that it belongs to."""
+        if self._positions is None:
+            return {}
+        stored = self._positions.read(lanes)
+        identities = self._told(stored)
+        of = self._positions.identify([*stored], identities)
+        doubted = [lane for lane in stored if asked[lane]]
+        begins = self._admin.starts(doubted, REQUEST_TIMEOUT_S)
+        ends = self._admin.ends(doubted, REQUEST_TIMEOUT_S)
+        starts = {}
+        for lane, offset in stored.items():
+            lost: PositionLostError | None = None
+            was, now = of.get(lane, Identity()), identities[lane.destination]
+            if not was.may_be(now):
+                lost = replaced(self._binding, self._group, lane, offset, was=was, now=now)
+            elif lane in begins:
+                lost = outside_log(self._binding, self._group, lane, offset, start=begins[lane], end=ends[lane])
+            starts[lane] = Start(offset, "stored", lost)
+        return starts
+
+    def _told(self, lanes: Iterable[Lane]) -> dict[str, Identity]:
+        """The identities of their topics; says once of each if the broker has none to tell."""
+        identities = {lane.destination: self._identities.identity(lane.destination) for lane in lanes}
+        for name in sorted(name for name, it in identities.items() if not it.is_known):
+            if name not in self._untold:
+                self._untold.add(name)
+                LOG.warning(
+                    "binding %s: the broker does not tell which topic %s is: if it is deleted and made anew, "
+                    "stored positions are taken for the new one's",
+                    *(self._binding, name),
+                )
+        return identities
 
     def _from_the_broker(self, lanes: Collection[Lane]) -> dict[Lane, Start]:
         committed = self._admin.committed(self._group, lanes, REQUEST_TIMEOUT_S)

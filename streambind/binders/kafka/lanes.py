@@ -48,6 +48,7 @@ class KafkaLane:
         "dropped",
         "expected",
         "lane",
+        "lost",
         "paused",
         "position",
         "reported",
@@ -73,6 +74,7 @@ class KafkaLane:
         self.paused = False
         self.taken = True
         self.stalled: str | None = None
+        self.lost = False
         self.retrying: str | None = None
         self.seeking: int | None = None
         self._limits = limits
@@ -159,10 +161,26 @@ class KafkaLane:
         self.retrying = reason
         return delay_ms if self.schedule() else None
 
-    def stop(self, reason: str) -> None:
-        """Nothing is delivered any more; what is in memory is forgotten."""
+    def stop(self, reason: str, *, lost: bool = False) -> None:
+        """Nothing is delivered any more; what is in memory is forgotten. `lost`: until the stored position is
+        mended."""
         self.stalled = reason
+        self.lost = lost
         self._forget()
+
+    def go_on_at(self, offset: int) -> None:
+        """The client was moved there: what is in memory counts only if it comes before."""
+        if self.lost or offset < self.expected:
+            self.stalled, self.lost = None, False
+            self.seek(offset)
+            self.sought()
+        self.expected = offset
+
+    def is_idle(self) -> bool:
+        """Whether nothing is done, and nothing is there to do."""
+        return (
+            not (self.running or self.scheduled or self.has_work()) and self.seeking is None and not self.dropped
+        )
 
     def seek(self, offset: int) -> None:
         """Forget what is in memory, and the running batch, and go on at `offset`; the poll thread moves the client

@@ -41,7 +41,7 @@ class ClientBroken(Exception):
 
 
 class PollLoop:
-    """One client's life, from subscription to close. Others may call `found`, `remade` and `calls_for` only."""
+    """One client's life, from subscription to close. Others may call `found`, `doubt` and `calls_for` only."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class PollLoop:
         self._stays = stays
         self._one_topic = topics[0] if len(topics) == 1 and not topics[0].startswith("^") else None
         self._starts: SimpleQueue[Mapping[Lane, Start]] = SimpleQueue()
-        self._remade: SimpleQueue[str] = SimpleQueue()
+        self._doubted: SimpleQueue[Lane] = SimpleQueue()
         self._calls: set[KafkaLane] = set()
         self._held = False
         self._broken: str | None = None
@@ -81,10 +81,11 @@ class PollLoop:
         """Where partitions start; from any thread."""
         self._starts.put(starts)
 
-    def remade(self, destinations: Collection[str]) -> None:
-        """These topics were deleted and made again; from any thread."""
-        for destination in destinations:
-            self._remade.put(destination)
+    def doubt(self, lanes: Collection[Lane]) -> None:
+        """What comes next of these may not be what was asked for: their topic was made again, or their stored
+        positions were moved; from any thread."""
+        for lane in lanes:
+            self._doubted.put(lane)
 
     def calls_for(self, lane: KafkaLane) -> None:
         """The lane may need the client: to seek, to pause, to resume. With the state held."""
@@ -191,11 +192,11 @@ class PollLoop:
             self._assignment.begin(self._client, starts)
             if self._held:
                 self._pause([lane for lane in self._assignment.lanes.values() if lane.lane in starts])
-        while not self._remade.empty():
-            name = self._remade.get()
-            for lane in [*self._assignment.lanes.values()]:
-                if lane.lane.destination == name:
-                    self._no_longer_held(lane, "the topic is another one now")
+        while not self._doubted.empty():
+            name = self._doubted.get()
+            doubted = self._assignment.lanes.get((name.destination, name.partition))
+            if doubted is not None:
+                self._no_longer_held(doubted, "its topic was made anew, or its position was moved")
         if self._calls:
             with self._state:
                 lanes, self._calls = self._calls, set()

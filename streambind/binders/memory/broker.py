@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from uuid import uuid4
 
 from streambind.binders.memory.coordinator import Coordinator
 from streambind.binders.memory.log import PartitionLog, Record
 from streambind.binders.memory.partitioner import partition_of
-from streambind.binding.binder import DestinationInfo, Lane
+from streambind.binding.binder import DestinationInfo, Identity, Lane
 from streambind.binding.outcome import Failed, Sent, Unknown
 from streambind.errors import BrokerUnavailableError, DestinationError, SendError
 from streambind.headers import name_fault
@@ -44,7 +45,9 @@ class MemoryBroker:
         self.max_message_bytes = max_message_bytes
         self.groups = Coordinator(self._partition_count, self.check_up)
         self._changed = threading.Condition()
+        self._cluster = uuid4().hex
         self._topics: dict[str, list[PartitionLog]] = {}
+        self._identities: dict[str, Identity] = {}
         self._watchers: dict[int, tuple[frozenset[str], Callable[[], None]]] = {}
         self._numbers = itertools.count()
         self._faults: list[_SendFault] = []
@@ -84,10 +87,25 @@ class MemoryBroker:
         self.check_up()
         with self._changed:
             logs = self._topics.setdefault(destination, [])
+            self._identities.setdefault(destination, Identity(self._cluster, uuid4().hex))
             missing = partitions - len(logs)
             logs.extend(PartitionLog() for _ in range(missing))
         if missing > 0:
             self.groups.look_again(balance=True)
+
+    def make_anew(self, destination: str, partitions: int = 1) -> None:
+        """Delete the destination and make it again at once: nobody is told."""
+        self.check_up()
+        with self._changed:
+            self._topics[destination] = [PartitionLog() for _ in range(partitions)]
+            self._identities[destination] = Identity(self._cluster, uuid4().hex)
+        self.groups.look_again(balance=True)
+        self._wake(destination)
+
+    def identity(self, destination: str) -> Identity:
+        """Which destination has the name now. Answers while the broker is down too."""
+        with self._changed:
+            return self._identities.get(destination, Identity(self._cluster))
 
     def describe(self, destination: str) -> DestinationInfo | None:
         """None if the destination does not exist."""
@@ -97,7 +115,7 @@ class MemoryBroker:
                 return None
             starts = {number: log.start for number, log in enumerate(logs)}
             ends = {number: log.end for number, log in enumerate(logs)}
-            return DestinationInfo(destination, len(logs), starts, ends)
+            return DestinationInfo(destination, len(logs), starts, ends, self._identities[destination])
 
     def append(self, destination: str, messages: Sequence[Message]) -> list[Sent | Failed | Unknown]:
         """Store the messages in their order.

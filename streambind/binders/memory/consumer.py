@@ -14,6 +14,7 @@ from streambind.binders.memory.progress import Progress, describe
 from streambind.binders.memory.properties import MemoryConsumerProperties
 from streambind.binders.memory.start import Start
 from streambind.binding.binder import ConsumerTarget, Deliver, Lane, PartitionState
+from streambind.binding.lost_position import outside_log, replaced
 from streambind.binding.outcome import Stop
 from streambind.errors import BrokerUnavailableError, PositionLostError
 
@@ -41,6 +42,7 @@ class MemoryConsumerBinding:
         self._broker = broker
         self._target = target
         self._group = group
+        self._place = (target.binding, group)
         self._deliver = deliver
         self._max_batch = properties.max_batch
         self._start = Start(broker, target, group, properties)
@@ -192,17 +194,26 @@ class MemoryConsumerBinding:
         return None
 
     def _fetch(self, progress: Progress, position: int) -> MemoryBatch | None:
+        lane, now = progress.lane, self._broker.identity(progress.lane.destination)
+        if progress.identity is not None and progress.identity != now:
+            self._lose(progress, replaced(*self._place, lane, position, was=progress.identity, now=now))
+            return None
         try:
-            records = self._broker.fetch(progress.lane, position, self._max_batch)
-        except OutsideLog as lost:
-            if self._target.positions is None:
-                logger.warning("%s: %s of %s", self._target.binding, lost, progress.lane)
-                progress.position = None  # the start policy decides
-                progress.lost = True
-            else:
-                self._stall(progress, PositionLostError(f"{progress.lane}: {lost}"))
+            records = self._broker.fetch(lane, position, self._max_batch)
+        except OutsideLog as outside:
+            lost = outside_log(*self._place, lane, position, start=outside.start, end=outside.end)
+            self._lose(progress, lost or PositionLostError(str(outside)))
             return None
         return MemoryBatch(progress.lane, position, records) if records else None
+
+    def _lose(self, progress: Progress, lost: PositionLostError) -> None:
+        """The position means nothing any more: without a store the start policy decides."""
+        if self._target.positions is not None:
+            self._stall(progress, lost)
+            return
+        logger.warning("%s", lost)
+        progress.position = None
+        progress.lost = True
 
     def _patience_s(self) -> float | None:
         """How long until the first back-off is over."""
@@ -211,9 +222,13 @@ class MemoryConsumerBinding:
         return min((wait for wait in waits if wait > 0), default=None)
 
     def _find_start(self, progress: Progress) -> None:
+        progress.identity = self._broker.identity(progress.lane.destination)
         try:
             find = self._start.reset if progress.lost else self._start.position
             position, source = find(progress.lane)
+        except PositionLostError as lost:
+            with self._finished(progress):
+                self._stall(progress, lost)
         except Exception as error:  # noqa: BLE001 - whatever the store raises: ask again later
             with self._finished(progress):
                 self._last_error = describe(error)

@@ -23,6 +23,11 @@ class Record(NamedTuple):
 class OutsideLog(Exception):
     """A position before the first offset that is kept, or after the end."""
 
+    def __init__(self, position: int, *, start: int, end: int) -> None:
+        super().__init__(f"position {position} is outside {start}..{end}")
+        self.start = start
+        self.end = end
+
 
 class PartitionLog:
     """Append-only, but for retention. Offsets ascend; they need not be dense. Not thread-safe."""
@@ -47,7 +52,7 @@ class PartitionLog:
             OutsideLog: the position is not between start and end.
         """
         if not self.start <= position <= self.end:
-            raise OutsideLog(f"position {position} is outside {self.start}..{self.end}")
+            raise OutsideLog(position, start=self.start, end=self.end)
         at = bisect_left(self._offsets, position)
         return self._records[at : at + limit]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streambind.binders.memory.log import MemoryBatch
-from streambind.binding.binder import Lane, PartitionState
+from streambind.binding.binder import Identity, Lane, PartitionState
 from streambind.binding.outcome import Continue, Outcome, RetryAfter, Seek, Stop
 from streambind.message import boundary
 
@@ -15,11 +15,13 @@ _LONGEST_PAUSE_S = 5.0
 
 @dataclass(slots=True)
 class Progress:
-    """One assigned lane. `position` is the next offset to be done, None until it is known where to start;
-    `revoked`: another member waits for the lane; `lost`: the position was no longer in the log."""
+    """One assigned lane. `position` is the next offset to be done, None until it is known where to start, and
+    `identity` that of the destination which it belongs to; `revoked`: another member waits for the lane; `lost`:
+    the position was no longer in the log."""
 
     lane: Lane
     position: int | None = None
+    identity: Identity | None = None
     reported: int | None = None
     rest: MemoryBatch | None = None
     revoked: bool = False

@@ -7,6 +7,7 @@ from typing import Literal
 from streambind.binders.memory.broker import MemoryBroker
 from streambind.binders.memory.properties import MemoryConsumerProperties
 from streambind.binding.binder import ConsumerTarget, Lane
+from streambind.binding.lost_position import replaced
 from streambind.errors import BrokerError
 
 
@@ -18,6 +19,7 @@ class Start:
         self, broker: MemoryBroker, target: ConsumerTarget, group: str, properties: MemoryConsumerProperties
     ) -> None:
         self._broker = broker
+        self._binding = target.binding
         self._positions = target.positions
         self._group = group
         anonymous = target.group is None
@@ -28,12 +30,20 @@ class Start:
 
     def position(self, lane: Lane) -> tuple[int, str]:
         """The offset and where it comes from. May block on the position store and raise whatever it raises; the
-        lane asks again later."""
+        lane asks again later.
+
+        Raises:
+            DestinationReplacedError: the stored position belongs to another one.
+        """
         if self._positions is None:
             return self._from_broker(lane)
+        now = self._broker.identity(lane.destination)
         stored = self._positions.read([lane]).get(lane)
         if stored is None:
-            stored = self._positions.adopt({lane: self._from_broker(lane)})[lane]
+            stored = self._positions.adopt({lane: self._from_broker(lane)}, {lane.destination: now})[lane]
+        was = self._positions.identify([lane], {lane.destination: now}).get(lane, now)
+        if not was.may_be(now):
+            raise replaced(self._binding, self._group, lane, stored, was=was, now=now)
         return stored, "stored"
 
     def reset(self, lane: Lane) -> tuple[int, str]:

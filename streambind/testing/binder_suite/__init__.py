@@ -64,6 +64,7 @@ from streambind.testing.binder_suite.outcomes import (  # noqa: E402
 )
 from streambind.testing.binder_suite.positions import (  # noqa: E402
     TestAdoption,
+    TestIdentity,
     TestPositions,
     TestPositionsAway,
     TestRetention,
@@ -90,6 +91,7 @@ __all__ = [
     "TestDelivery",
     "TestDescribe",
     "TestGroups",
+    "TestIdentity",
     "TestOutage",
     "TestPause",
     "TestPositions",

@@ -17,6 +17,7 @@ class BinderHarness:
     - `outages`: `break_broker`, `heal_broker`: in between nobody reaches it; nothing that it holds is lost;
     - `retention`: `delete_records`;
     - `holes`: `leave_hole`;
+    - `replacement`: `make_anew`;
     - `java-partitions`: nothing to implement: a key's partition is the one that a Java Kafka producer picks.
     """
 
@@ -57,6 +58,10 @@ class BinderHarness:
 
     def delete_records(self, destination: str, partition: int, before: int) -> None:
         """Make the broker forget the partition's messages before an offset; return when it has."""
+        raise NotImplementedError
+
+    def make_anew(self, destination: str) -> None:
+        """Delete the destination and make it again with one partition; return when it can be used."""
         raise NotImplementedError
 
     def leave_hole(self, destination: str, partition: int) -> None:

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from streambind.binding.binder import Lane
-from streambind.testing.binder_suite.bench import Bench
+import pytest
+
+from streambind.binding.binder import Identity, Lane
+from streambind.testing.binder_suite.bench import TIMEOUT_MS, Bench
 from streambind.testing.binder_suite.input import Input
 
 
 class StoredPositions:
     """A position store in memory. `faster` is what another instance stores just before `adopt`."""
 
-    def __init__(self, stored: Mapping[Lane, int] | None = None, *, failures: int = 0) -> None:
+    def __init__(
+        self,
+        stored: Mapping[Lane, int] | None = None,
+        *,
+        identities: Mapping[Lane, Identity] | None = None,
+        failures: int = 0,
+    ) -> None:
         self._lock = threading.Lock()
         self._failures = failures
         self.stored = dict(stored or {})
+        self.identities = dict(identities or {})
         self.faster: dict[Lane, int] = {}
         self.offered: dict[Lane, tuple[int, str]] = {}
         self.failed = 0
@@ -26,13 +36,26 @@ class StoredPositions:
             self._maybe_fail()
             return {lane: self.stored[lane] for lane in lanes if lane in self.stored}
 
-    def adopt(self, starts: Mapping[Lane, tuple[int, str]]) -> Mapping[Lane, int]:
+    def adopt(
+        self, starts: Mapping[Lane, tuple[int, str]], identities: Mapping[str, Identity]
+    ) -> Mapping[Lane, int]:
         with self._lock:
             self._maybe_fail()
             self.offered.update(starts)
             for lane, (offset, _) in starts.items():
+                if lane not in self.stored:
+                    self.identities[lane] = identities[lane.destination]
                 self.stored.setdefault(lane, self.faster.get(lane, offset))
             return {lane: self.stored[lane] for lane in starts}
+
+    def identify(self, lanes: Sequence[Lane], identities: Mapping[str, Identity]) -> Mapping[Lane, Identity]:
+        with self._lock:
+            self._maybe_fail()
+            stored = [lane for lane in lanes if lane in self.stored]
+            for lane in stored:
+                if not self.identities.get(lane, Identity()).is_known:
+                    self.identities[lane] = identities[lane.destination]
+            return {lane: self.identities[lane] for lane in stored}
 
     def _maybe_fail(self) -> None:
         if self._failures > 0:
@@ -158,6 +181,51 @@ class TestPositionsAway:
         bench.handled(it, [b"3", b"4"])
 
 
+class TestIdentity:
+    def test_a_first_position_is_kept_with_its_destinations_identity(self, bench: Bench) -> None:
+        lane = _lane(bench)
+        positions = StoredPositions()
+        bench.handled(bench.input(lane.destination, positions=positions), [b"0", b"1", b"2", b"3", b"4"])
+        assert positions.identities == {lane: _identity(bench, lane)}
+
+    def test_a_position_without_one_gets_it(self, bench: Bench) -> None:
+        lane = _lane(bench)
+        positions = StoredPositions({lane: 3})
+        bench.handled(bench.input(lane.destination, positions=positions), [b"3", b"4"])
+        assert positions.identities == {lane: _identity(bench, lane)}
+
+    def test_it_stays_the_same_for_one_that_goes_on(self, bench: Bench) -> None:
+        lane = _lane(bench)
+        positions = StoredPositions({lane: 3}, identities={lane: _identity(bench, lane)})
+        bench.handled(bench.input(lane.destination, positions=positions), [b"3", b"4"])
+
+    def test_a_position_of_another_destination_of_that_name_stops_the_partition(self, bench: Bench) -> None:
+        lane = _lane(bench)
+        was = replace(_identity(bench, lane), destination="another")
+        it = bench.input(lane.destination, positions=StoredPositions({lane: 3}, identities={lane: was}))
+        _assert_lost(bench, it, "DestinationReplacedError", "was made anew")
+
+    def test_a_position_at_another_broker_stops_the_partition(self, bench: Bench) -> None:
+        lane = _lane(bench)
+        now = _identity(bench, lane)
+        if now.cluster is None:
+            pytest.skip("the broker has no identity of its own")
+        was = replace(now, cluster="another")
+        it = bench.input(lane.destination, positions=StoredPositions({lane: 3}, identities={lane: was}))
+        _assert_lost(bench, it, "DestinationReplacedError", f"cluster {now.cluster}")
+
+    def test_one_made_anew_while_nothing_ran_stops_the_partition(self, bench: Bench) -> None:
+        lane = _lane(bench, "replacement")
+        positions = StoredPositions()
+        it = bench.input(lane.destination, positions=positions)
+        bench.handled(it, [b"0", b"1", b"2", b"3", b"4"])
+        it.unbind()
+        bench.harness.make_anew(lane.destination)
+        bench.send(lane.destination, *(b"%d" % n for n in range(10)))
+        again = bench.input(lane.destination, positions=positions)
+        _assert_lost(bench, again, "DestinationReplacedError", "was made anew")
+
+
 class TestRetention:
     def test_a_lost_position_stops_the_partition_visibly(self, bench: Bench) -> None:
         lane = _lane(bench, "retention")
@@ -195,11 +263,13 @@ class _AwayWhenAdopting(StoredPositions):
         super().__init__()
         self._tries = 0
 
-    def adopt(self, starts: Mapping[Lane, tuple[int, str]]) -> Mapping[Lane, int]:
+    def adopt(
+        self, starts: Mapping[Lane, tuple[int, str]], identities: Mapping[str, Identity]
+    ) -> Mapping[Lane, int]:
         self._tries += 1
         if self._tries < 3:
             raise ConnectionError("the database is away")
-        return super().adopt(starts)
+        return super().adopt(starts, identities)
 
 
 class _Hanging(StoredPositions):
@@ -230,9 +300,21 @@ def _committed(bench: Bench, lane: Lane, offset: int) -> str:
     return group
 
 
-def _assert_lost(bench: Bench, it: Input) -> None:
+def _identity(bench: Bench, lane: Lane) -> Identity:
+    info = bench.main.describe(lane.destination, TIMEOUT_MS)
+    assert info is not None
+    if not info.identity.is_known:
+        pytest.skip("the broker does not tell the identity of a destination")
+    return info.identity
+
+
+def _assert_lost(bench: Bench, it: Input, *texts: str) -> None:
     bench.eventually(
-        lambda: (state := it.state()) and state.stalled and "PositionLostError" in state.stalled,
+        lambda: (state := it.state()) and state.stalled and "Error: " in state.stalled,
         lambda: f"the state is {it.state()}",
     )
+    state = it.state()
+    assert state is not None
+    for text in (*(texts or ("PositionLostError",)), "streambind positions reset TARGET"):
+        assert text in (state.stalled or "")
     assert it.seen == []

@@ -16,7 +16,7 @@ from streambind.binders.memory.coordinator import Coordinator
 from streambind.binders.memory.log import OutsideLog, Record
 from streambind.binders.memory.progress import Progress
 from streambind.binders.memory.start import Start
-from streambind.binding.binder import ConsumerTarget, Deliver, Lane
+from streambind.binding.binder import ConsumerTarget, Deliver, Identity, Lane
 from streambind.errors import BrokerUnavailableError
 from tests.conformance.mutants.registry import around, mutant
 
@@ -220,6 +220,19 @@ def starts_somewhere_when_the_positions_are_away(patch: pytest.MonkeyPatch) -> N
 @mutant("TestPositionsAway.test_they_are_asked_again_until_they_answer")
 def asks_for_positions_once(patch: pytest.MonkeyPatch) -> None:
     around(patch, Progress, "start_later", lambda original, progress, reason, now_s: progress.stall(reason))
+
+
+@mutant("TestIdentity.test_one_made_anew_while_nothing_ran_stops_the_partition")
+def takes_a_destination_made_anew_for_the_old_one(patch: pytest.MonkeyPatch) -> None:
+    around(patch, MemoryBroker, "identity", lambda original, broker, name: Identity("broker", name))
+
+
+@mutant("TestIdentity.test_a_position_at_another_broker_stops_the_partition")
+def takes_another_broker_for_the_old_one(patch: pytest.MonkeyPatch) -> None:
+    def may_be(original: Any, one: Identity, other: Identity) -> bool:
+        return one.destination == other.destination
+
+    around(patch, Identity, "may_be", may_be)
 
 
 @mutant("TestRetention.test_a_lost_position_stops_the_partition_visibly")

@@ -219,7 +219,7 @@ class Fleet:
     def _adopt(self) -> None:
         positions = self.instances[0].plan.positions
         if positions is not None:
-            positions.adopt(dict.fromkeys(LANES, (0, "earliest")))
+            positions.adopt(dict.fromkeys(LANES, (0, "earliest")), {})
 
     def _effects(self, key: str) -> list[int]:
         query = select(Effect.number).where(Effect.key == key).order_by(Effect.id)

@@ -140,7 +140,7 @@ class Service:
         )
         plan = InputPlan.build("in-things", properties, listeners=marks, surroundings=surroundings)
         if adopt is not None and plan.positions is not None:
-            plan.positions.adopt({Lane(DESTINATION, partition): adopt for partition in (0, 1)})
+            plan.positions.adopt({Lane(DESTINATION, partition): adopt for partition in (0, 1)}, {})
         return plan
 
     def keeping(self, handler: Handler = keep, **settings: Any) -> InputPlan:

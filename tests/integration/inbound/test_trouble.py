@@ -166,10 +166,10 @@ def test_positions_are_read_and_adopted_once(service: Service) -> None:
 
     assert plan.positions.read([first, second]) == {}
     assert plan.positions.read([]) == {}
-    assert plan.positions.adopt({}) == {}
-    assert plan.positions.adopt({second: (7, "committed"), first: (0, "earliest")}) == {first: 0, second: 7}
+    assert plan.positions.adopt({}, {}) == {}
+    assert plan.positions.adopt({second: (7, "committed"), first: (0, "earliest")}, {}) == {first: 0, second: 7}
     # Another instance was faster: its word counts.
-    assert plan.positions.adopt({first: (3, "latest"), third: (9, "latest")}) == {first: 0, third: 9}
+    assert plan.positions.adopt({first: (3, "latest"), third: (9, "latest")}, {}) == {first: 0, third: 9}
     assert plan.positions.read([first, second, third, Lane("other", 0)]) == {first: 0, second: 7, third: 9}
 
 
@@ -185,7 +185,7 @@ def test_groups_have_positions_of_their_own(sync_service: Service) -> None:
     for group in ("one", "two"):
         inputs = plan(group)
         assert inputs.positions is not None
-        inputs.positions.adopt({Lane(DESTINATION, 0): (0, "earliest")})
+        inputs.positions.adopt({Lane(DESTINATION, 0): (0, "earliest")}, {})
         assert inputs.deliver(things(1, 2)) == Outcome(2, Continue())
 
     assert sync_service.effects() == [("k", 1), ("k", 2)] * 2

@@ -14,7 +14,7 @@ from streambind.binders.kafka import KAFKA, KafkaBinder
 from streambind.binders.kafka.consumer import KafkaConsumerBinding
 from streambind.binders.kafka.producer import KafkaProducerBinding
 from streambind.binders.kafka.properties import KafkaBinderProperties
-from streambind.binding.binder import ConsumerTarget, Deliver, Lane, Positions, ProducerTarget
+from streambind.binding.binder import ConsumerTarget, Deliver, Identity, Lane, Positions, ProducerTarget
 from streambind.binding.outcome import Outcome, Seek, Sent
 from streambind.configuration.properties import ConsumerProperties, ProducerProperties
 from streambind.message import Batch, Message
@@ -121,15 +121,34 @@ class FencingStore(Effects):
     def __init__(self, stored: Mapping[Lane, int] | None = None) -> None:
         super().__init__()
         self.stored = dict(stored or {})
+        self.identities: dict[Lane, Identity] = {}
         self.fenced = 0
 
     def read(self, lanes: Sequence[Lane]) -> Mapping[Lane, int]:
         with self._lock:
             return {lane: self.stored[lane] for lane in lanes if lane in self.stored}
 
-    def adopt(self, starts: Mapping[Lane, tuple[int, str]]) -> Mapping[Lane, int]:
+    def adopt(
+        self, starts: Mapping[Lane, tuple[int, str]], identities: Mapping[str, Identity]
+    ) -> Mapping[Lane, int]:
         with self._lock:
+            for lane in starts.keys() - self.stored.keys():
+                self.identities[lane] = identities[lane.destination]
             return {lane: self.stored.setdefault(lane, offset) for lane, (offset, _) in starts.items()}
+
+    def identify(self, lanes: Sequence[Lane], identities: Mapping[str, Identity]) -> Mapping[Lane, Identity]:
+        with self._lock:
+            return {
+                lane: self.identities.setdefault(lane, identities[lane.destination])
+                for lane in lanes
+                if lane in self.stored
+            }
+
+    def reset(self, lane: Lane, offset: int, identity: Identity) -> None:
+        """What an operator does."""
+        with self._lock:
+            self.stored[lane] = offset
+            self.identities[lane] = identity
 
     def __call__(self, batch: Batch) -> Outcome:
         lane = Lane(batch.destination, batch.partition)

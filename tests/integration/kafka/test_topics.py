@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka.admin import AdminClient
 
-from streambind.binders.kafka import KAFKA, KafkaBinder, inquiries
-from streambind.binding.binder import Lane, ProducerTarget
+from streambind.binders.kafka import KAFKA, KafkaBinder
+from streambind.binding.binder import ProducerTarget
 from streambind.binding.outcome import Sent
 from streambind.configuration.properties import ProducerProperties
 from streambind.errors import ConfigurationError, DestinationError
@@ -17,7 +16,6 @@ from streambind.testing.eventually import eventually
 from tests.integration.kafka.bench import (
     WITHIN_S,
     Effects,
-    FencingStore,
     assigned,
     bound,
     create_topic,
@@ -152,55 +150,3 @@ def test_a_pattern_reads_every_topic_that_matches(kafka: str, binder: KafkaBinde
         create_topic(kafka, f"{topic}-b")
         send(output(binder, f"{topic}-b"), b"2")
         effects.come(2, binding.partitions)
-
-
-class TestMadeAnew:
-    """A topic deleted and made again within a metadata refresh: the group hears nothing of it."""
-
-    @pytest.fixture(autouse=True)
-    def _look_often(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(inquiries, "COMPARE_INTERVAL_S", 0.5)
-
-    @pytest.mark.parametrize("protocol", ["classic", "consumer"])
-    def test_positions_in_a_database_stop_visibly(
-        self, kafka: str, binder: KafkaBinder, topic: str, protocol: str
-    ) -> None:
-        create_topic(kafka, topic)
-        store = FencingStore()
-        with bound(binder, input_target(topic, topic, positions=store, groupProtocol=protocol), store) as binding:
-            send(output(binder, topic), b"1", b"2")
-            store.come(2, binding.partitions)
-            _make_anew(kafka, topic)
-            send(output(binder, topic), b"new 1", b"new 2", b"new 3")
-            eventually(
-                lambda: any("PositionLostError" in (s.stalled or "") for s in binding.partitions()),
-                WITHIN_S,
-                lambda: f"{binding.partitions()}",
-            )
-            assert "made anew" in (binding.last_error() or "")
-        assert store.by_partition == {0: [b"1", b"2"]}
-        assert store.stored == {Lane(topic, 0): 2}
-
-    @pytest.mark.parametrize("protocol", ["classic", "consumer"])
-    def test_positions_at_the_broker_begin_anew(
-        self, kafka: str, binder: KafkaBinder, topic: str, protocol: str
-    ) -> None:
-        create_topic(kafka, topic)
-        effects = Effects()
-        with bound(binder, input_target(topic, topic, groupProtocol=protocol), effects) as binding:
-            send(output(binder, topic), b"1", b"2")
-            effects.come(2, binding.partitions)
-            _make_anew(kafka, topic)
-            send(output(binder, topic), b"new 1", b"new 2", b"new 3")
-            eventually(
-                lambda: {b"new 1", b"new 2", b"new 3"} <= set(effects.by_partition[0]),
-                WITHIN_S,
-                lambda: f"{effects.by_partition}, {binding.partitions()}",
-            )
-
-
-def _make_anew(brokers: str, topic: str) -> None:
-    admin = AdminClient({"bootstrap.servers": brokers})
-    admin.delete_topics([topic])[topic].result(WITHIN_S)
-    eventually(lambda: topic not in admin.list_topics(timeout=5).topics, WITHIN_S, f"{topic} does not go away")
-    create_topic(brokers, topic)

@@ -1,0 +1,185 @@
+"""Positions that mean nothing any more, and positions that somebody moved: named, and mended without a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streambind.binders.kafka import KafkaBinder, inquiries
+from streambind.binders.kafka.consumer import KafkaConsumerBinding
+from streambind.binding.binder import Identity, Lane
+from streambind.testing.eventually import eventually
+from tests.integration.kafka.bench import (
+    WITHIN_S,
+    Effects,
+    FencingStore,
+    assigned,
+    bound,
+    create_topic,
+    input_target,
+    kafka_binder,
+    output,
+    send,
+)
+
+PROTOCOLS = pytest.mark.parametrize("protocol", ["classic", "consumer"])
+
+
+@pytest.fixture(autouse=True)
+def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inquiries, "COMPARE_INTERVAL_S", 0.5)
+
+
+@pytest.fixture
+def binder(kafka: str) -> Iterator[KafkaBinder]:
+    it = kafka_binder(kafka)
+    yield it
+    it.close(10_000)
+
+
+def make_anew(brokers: str, topic: str) -> None:
+    admin = AdminClient({"bootstrap.servers": brokers})
+    admin.delete_topics([topic])[topic].result(WITHIN_S)
+    eventually(lambda: topic not in admin.list_topics(timeout=5).topics, WITHIN_S, f"{topic} does not go away")
+    create_topic(brokers, topic)
+
+
+def delete_records(brokers: str, topic: str, before: int) -> None:
+    admin = AdminClient({"bootstrap.servers": brokers})
+    for deleted in admin.delete_records([TopicPartition(topic, 0, before)]).values():
+        deleted.result(WITHIN_S)
+
+
+def stalled(binding: KafkaConsumerBinding, *texts: str) -> None:
+    """Wait until a partition has stopped, saying all of these."""
+    eventually(
+        lambda: any(all(text in (s.stalled or "") for text in texts) for s in binding.partitions()),
+        WITHIN_S,
+        lambda: f"{binding.partitions()}",
+    )
+
+
+def identity(binder: KafkaBinder, topic: str) -> Identity:
+    info = binder.describe(topic, 5000)
+    assert info is not None
+    return info.identity
+
+
+def test_the_broker_tells_which_cluster_and_which_topic(kafka: str, binder: KafkaBinder, topic: str) -> None:
+    create_topic(kafka, topic)
+    create_topic(kafka, f"{topic}-2")
+    first, second = identity(binder, topic), identity(binder, f"{topic}-2")
+    assert first.cluster is not None
+    assert first.cluster == second.cluster
+    assert None not in (first.destination, second.destination)
+    assert first.destination != second.destination
+    make_anew(kafka, topic)
+    assert not identity(binder, topic).may_be(first)
+
+
+class TestMadeAnew:
+    """A topic deleted and made again within a metadata refresh: the group hears nothing of it."""
+
+    @PROTOCOLS
+    def test_positions_in_a_database_stop_visibly(
+        self, kafka: str, binder: KafkaBinder, topic: str, protocol: str
+    ) -> None:
+        create_topic(kafka, topic)
+        store = FencingStore()
+        with bound(binder, input_target(topic, topic, positions=store, groupProtocol=protocol), store) as binding:
+            send(output(binder, topic), b"1", b"2")
+            store.come(2, binding.partitions)
+            make_anew(kafka, topic)
+            send(output(binder, topic), b"new 1", b"new 2", b"new 3")
+            stalled(binding, "DestinationReplacedError", "made anew", "streambind positions reset TARGET in-x")
+            assert "made anew" in (binding.last_error() or "")
+        assert store.by_partition == {0: [b"1", b"2"]}
+        assert store.stored == {Lane(topic, 0): 2}
+
+    def test_they_go_on_once_they_are_reset(self, kafka: str, binder: KafkaBinder, topic: str) -> None:
+        create_topic(kafka, topic)
+        store = FencingStore()
+        with bound(binder, input_target(topic, topic, positions=store), store) as binding:
+            send(output(binder, topic), b"1", b"2")
+            store.come(2, binding.partitions)
+            make_anew(kafka, topic)
+            send(output(binder, topic), b"new 1", b"new 2", b"new 3")
+            stalled(binding, "DestinationReplacedError")
+            store.reset(Lane(topic, 0), 0, identity(binder, topic))
+            store.come(5, binding.partitions)
+            eventually(lambda: not any(s.stalled for s in binding.partitions()), WITHIN_S, "it is still stalled")
+            send(output(binder, topic), b"new 4")
+            store.come(6, binding.partitions)
+        assert store.by_partition == {0: [b"1", b"2", b"new 1", b"new 2", b"new 3", b"new 4"]}
+
+    @PROTOCOLS
+    def test_positions_at_the_broker_begin_anew(
+        self, kafka: str, binder: KafkaBinder, topic: str, protocol: str
+    ) -> None:
+        create_topic(kafka, topic)
+        effects = Effects()
+        with bound(binder, input_target(topic, topic, groupProtocol=protocol), effects) as binding:
+            send(output(binder, topic), b"1", b"2")
+            effects.come(2, binding.partitions)
+            make_anew(kafka, topic)
+            send(output(binder, topic), b"new 1", b"new 2", b"new 3")
+            eventually(
+                lambda: {b"new 1", b"new 2", b"new 3"} <= set(effects.by_partition[0]),
+                WITHIN_S,
+                lambda: f"{effects.by_partition}, {binding.partitions()}",
+            )
+
+
+class TestOutsideTheLog:
+    def test_it_says_how_much_retention_took_and_goes_on_once_reset(
+        self, kafka: str, binder: KafkaBinder, topic: str
+    ) -> None:
+        create_topic(kafka, topic)
+        send(output(binder, topic), *(b"%d" % n for n in range(10)))
+        delete_records(kafka, topic, 7)
+        store = FencingStore({Lane(topic, 0): 2})
+        with bound(binder, input_target(topic, topic, positions=store), store) as binding:
+            stalled(binding, "PositionLostError", "the log begins at 7: 5 messages were lost to retention")
+            store.reset(Lane(topic, 0), 7, identity(binder, topic))
+            store.come(3, binding.partitions)
+        assert store.offsets == {0: [7, 8, 9]}
+
+    def test_a_position_above_the_end(self, kafka: str, binder: KafkaBinder, topic: str) -> None:
+        create_topic(kafka, topic)
+        send(output(binder, topic), b"0", b"1")
+        store = FencingStore({Lane(topic, 0): 40})
+        with bound(binder, input_target(topic, topic, positions=store), store) as binding:
+            stalled(binding, "PositionLostError", "the log ends at 2: 38 messages were cut off")
+        assert store.offsets == {}
+
+
+class TestMovedFromOutside:
+    def test_an_idle_partition_notices(self, kafka: str, binder: KafkaBinder, topic: str) -> None:
+        create_topic(kafka, topic)
+        store = FencingStore()
+        with bound(binder, input_target(topic, topic, positions=store), store) as binding:
+            send(output(binder, topic), b"0", b"1", b"2")
+            store.come(3, binding.partitions)
+            store.reset(Lane(topic, 0), 1, identity(binder, topic))
+            store.come(5, binding.partitions)
+        assert store.offsets == {0: [0, 1, 2, 1, 2]}
+        assert store.fenced == 0
+
+    def test_the_next_delivery_notices(
+        self, kafka: str, binder: KafkaBinder, topic: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(inquiries, "COMPARE_INTERVAL_S", 600.0)
+        create_topic(kafka, topic)
+        store = FencingStore()
+        with bound(binder, input_target(topic, topic, positions=store), store) as binding:
+            eventually(lambda: assigned(binding) == {0}, WITHIN_S, lambda: f"{binding.partitions()}")
+            send(output(binder, topic), b"0", b"1", b"2")
+            store.come(3, binding.partitions)
+            store.reset(Lane(topic, 0), 1, identity(binder, topic))
+            send(output(binder, topic), b"3")
+            store.come(6, binding.partitions)
+        assert store.offsets == {0: [0, 1, 2, 1, 2, 3]}
+        assert store.fenced == 1
