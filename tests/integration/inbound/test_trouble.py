@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
-from streambind.binding.binder import Lane
+from streambind.binding.binder import Identity, Lane
 from streambind.binding.outcome import Continue, Outcome, RetryAfter
 from streambind.configuration.properties import BindingProperties
 from streambind.event_loop import EventLoop
@@ -171,6 +171,19 @@ def test_positions_are_read_and_adopted_once(service: Service) -> None:
     # Another instance was faster: its word counts.
     assert plan.positions.adopt({first: (3, "latest"), third: (9, "latest")}, {}) == {first: 0, third: 9}
     assert plan.positions.read([first, second, third, Lane("other", 0)]) == {first: 0, second: 7, third: 9}
+
+
+def test_which_destination_a_position_belongs_to_is_noted_once(any_service: Service) -> None:
+    positions = any_service.keeping(adopt=None).positions
+    assert positions is not None
+    first, second, third = Lane(DESTINATION, 1), Lane(DESTINATION, 2), Lane("other", 0)
+    old, new, untold = Identity("c", "old"), Identity("c", "new"), Identity("c")
+    positions.adopt({first: (0, "earliest")}, {DESTINATION: old})
+    positions.adopt({first: (7, "earliest"), second: (0, "earliest")}, {DESTINATION: untold})
+    assert positions.identify([first, second, third], {DESTINATION: untold}) == {first: old, second: untold}
+    assert positions.identify([first, second, third], {DESTINATION: new}) == {first: old, second: new}
+    assert positions.identify([second], {DESTINATION: old}) == {second: new}
+    assert positions.identify([], {}) == {}
 
 
 def test_groups_have_positions_of_their_own(sync_service: Service) -> None:
