@@ -103,7 +103,7 @@ class DatabaseEffects:
                 connection,
                 batch,
                 range(start, stop),
-                began_within=lambda: self._positions.began_within(connection, lane),
+                past=lambda: self._positions.past(connection, lane),
                 passing_over=passing_over,
             )
 

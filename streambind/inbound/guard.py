@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Connection, bindparam, insert, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from streambind.errors import PermanentError, SequenceForkError, SequenceGapError
 from streambind.headers import header_text
 from streambind.inbound.failure import MessageFailed, Overtaken
+from streambind.inbound.positions import Past
+from streambind.inbound.sequence import Applied, Chain, follows
 from streambind.message import EVENT_ID, ORIGIN, Batch, RawHeaders
 from streambind.origin import Origin
 from streambind.persistence.database import Database
@@ -25,59 +27,6 @@ from streambind.persistence.tables import MAX_KEY_BYTES, MAX_SOURCE_LENGTH
 
 _EPOCH_LIMIT = 2**31
 _KEYS_PER_STATEMENT = 5_000
-
-
-class Applied(NamedTuple):
-    """The last event of a key that was applied."""
-
-    epoch: int
-    seq: int
-    event_id: UUID | None
-
-
-class Chain(NamedTuple):
-    """Whose numbers they are: one key's, from one source."""
-
-    source_id: str
-    key: bytes
-
-
-def follows(last: Applied | None, event: Applied, *, may_begin_within: Callable[[], bool]) -> bool:
-    """Whether to apply the event (True), or to pass it over as a duplicate (False).
-
-    - The first event of a key is number 1, or any number if the group may have begun within the log.
-    - A number up to the last one is a duplicate, the next one follows.
-    - A lower epoch is a history that a restore of the source has undone: a duplicate.
-    - With a higher epoch the source's numbers have gone back to where its restored database stood, which is not
-      known here: any number up to the one after the last begins the new history. Only the next epoch counts: one
-      that anyone made up would have all later events passed over.
-
-    Raises:
-        SequenceGapError: a predecessor has not been applied.
-        SequenceForkError: the last number came again with another event id, or an epoch was left out.
-    """
-    if last is None:
-        if event.seq == 1 or may_begin_within():
-            return True
-        raise SequenceGapError(
-            f"number {event.seq} is the first of its key to come, but number 1 was never applied"
-        )
-    if event.epoch < last.epoch:
-        return False
-    if event.epoch > last.epoch + 1:
-        raise SequenceForkError(
-            f"epoch {event.epoch} of its source came after epoch {last.epoch} of its key: only the next follows"
-        )
-    if event.seq > last.seq + 1:
-        raise SequenceGapError(f"number {event.seq} of its key came after number {last.seq}")
-    if event.epoch > last.epoch or event.seq == last.seq + 1:
-        return True
-    if event.seq == last.seq and None not in (event.event_id, last.event_id) and event.event_id != last.event_id:
-        raise SequenceForkError(
-            f"number {event.seq} of its key came with event id {event.event_id}, was applied with "
-            f"{last.event_id}: the source's history has two versions; after a restore raise its epoch"
-        )
-    return False
 
 
 @dataclass(slots=True)
@@ -92,6 +41,38 @@ class Examination:
     """Which messages began a new epoch of their key: index, the last epoch, the new one."""
     stored: dict[Chain, Applied] = field(default_factory=dict)
     applied: dict[Chain, Applied] = field(default_factory=dict)
+
+
+class _Before:
+    """`sequence.Before` for one chain after the other of a batch. `since_ms`: when the chain's last event was
+    written, None if it is of this batch. What is asked of the database is asked once."""
+
+    def __init__(self, past: Callable[[], Past], stored_epoch: Callable[[str], int], found: Examination) -> None:
+        self._past = past
+        self._stored_epoch = stored_epoch
+        self._found = found
+        self._known: Past | None = None
+        self._epochs: dict[str, int] = {}
+        self.source_id = ""
+        self.since_ms: int | None = None
+
+    def may_begin_within(self) -> bool:
+        return self._seen().began_within
+
+    def may_leave_out(self) -> bool:
+        skipped_ms = self._seen().skipped_ms
+        return skipped_ms is not None and self.since_ms is not None and self.since_ms <= skipped_ms
+
+    def latest_epoch(self) -> int:
+        if self.source_id not in self._epochs:
+            self._epochs[self.source_id] = self._stored_epoch(self.source_id)
+        here = (event.epoch for chain, event in self._found.applied.items() if chain.source_id == self.source_id)
+        return max(self._epochs[self.source_id], *here, 0)
+
+    def _seen(self) -> Past:
+        if self._known is None:
+            self._known = self._past()
+        return self._known
 
 
 class SequenceGuard:
@@ -127,7 +108,7 @@ class SequenceGuard:
         batch: Batch,
         indexes: Iterable[int],
         *,
-        began_within: Callable[[], bool],
+        past: Callable[[], Past],
         passing_over: bool = False,
     ) -> Examination:
         """Judge the messages in order. The rows of their keys are locked until the transaction ends, those of
@@ -142,11 +123,17 @@ class SequenceGuard:
         found = Examination()
         if not events:
             return found
-        found.stored = self._locked(connection, batch.destination, sorted({chain for _, chain, _ in events}))
+        rows = self._locked(connection, batch.destination, sorted({chain for _, chain, _ in events}))
+        found.stored = {chain: last for chain, (last, _) in rows.items()}
+        before = _Before(
+            past, lambda source_id: self._latest_epoch(connection, batch.destination, source_id), found
+        )
         for index, chain, event in events:
             last = found.applied.get(chain) or found.stored.get(chain)
+            before.source_id = chain.source_id
+            before.since_ms = None if last is None or chain in found.applied else rows[chain][1]
             try:
-                if follows(last, event, may_begin_within=began_within):
+                if follows(last, event, before):
                     found.applied[chain] = event
                     if last is not None and event.epoch > last.epoch:
                         found.epochs.append((index, last.epoch, event.epoch))
@@ -184,13 +171,23 @@ class SequenceGuard:
             except IntegrityError as error:
                 raise Overtaken(error) from error
 
-    def _locked(self, connection: Connection, destination: str, chains: Sequence[Chain]) -> dict[Chain, Applied]:
-        """The stored rows, locked in the order of the keys, so that two owners cannot deadlock."""
+    def _latest_epoch(self, connection: Connection, destination: str, source_id: str) -> int:
         columns = self._table.c
-        known: dict[Chain, Applied] = {}
+        query = select(func.max(columns.epoch)).where(
+            columns.group_name == self._group, columns.destination == destination, columns.source_id == source_id
+        )
+        return int(connection.scalar(query) or 0)
+
+    def _locked(
+        self, connection: Connection, destination: str, chains: Sequence[Chain]
+    ) -> dict[Chain, tuple[Applied, int]]:
+        """The stored rows, and when they were written, locked in the order of the keys, so that two owners cannot
+        deadlock."""
+        columns = self._table.c
+        known: dict[Chain, tuple[Applied, int]] = {}
         for source_id, keys in _by_source(chains):
             query = (
-                select(columns.key, columns.epoch, columns.seq, columns.event_id)
+                select(columns.key, columns.epoch, columns.seq, columns.event_id, columns.updated_ms)
                 .where(
                     columns.group_name == self._group,
                     columns.destination == destination,
@@ -201,8 +198,8 @@ class SequenceGuard:
             )
             if self._row_locks:
                 query = query.with_for_update()
-            for key, epoch, seq, event_id in connection.execute(query):
-                known[Chain(source_id, key)] = Applied(epoch, seq, event_id)
+            for key, epoch, seq, event_id, updated_ms in connection.execute(query):
+                known[Chain(source_id, key)] = Applied(epoch, seq, event_id), updated_ms
         return known
 
 

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from streambind.binding.binder import Identity, Lane
 from streambind.persistence.database import Database
+
+
+class Past(NamedTuple):
+    """What a group may not have seen of a partition.
+
+    `began_within`: the beginning, because the group began at the latest position, or at an offset above 0
+    (retention had cut the log, or the broker's own offsets were adopted). `skipped_ms`: what its position was
+    moved past, at that time on the database's clock; None if it never was.
+    """
+
+    began_within: bool = False
+    skipped_ms: int | None = None
 
 
 class DatabasePositions:
@@ -74,14 +87,15 @@ class DatabasePositions:
         """The position, None if there is none."""
         return connection.execute(select(self._table.c.next_offset).where(self._is(lane))).scalar()
 
-    def began_within(self, connection: Connection, lane: Lane) -> bool:
-        """Whether the group may not have seen the beginning of this partition's events: it began at the latest
-        position, or at an offset above 0 (retention had cut the log, or the broker's own offsets were
-        adopted)."""
-        row = connection.execute(
-            select(self._table.c.start, self._table.c.start_offset).where(self._is(lane))
-        ).first()
-        return row is not None and (row.start == "latest" or row.start_offset > 0)
+    def past(self, connection: Connection, lane: Lane) -> Past:
+        """What the group has seen of this partition."""
+        columns = self._table.c
+        query = select(columns.start, columns.start_offset, columns.skipped_ms).where(self._is(lane))
+        row = connection.execute(query).first()
+        if row is None:
+            return Past()
+        skipped = row.skipped_ms is not None
+        return Past(row.start == "latest" or row.start_offset > 0 or skipped, row.skipped_ms)
 
     def _read(self, connection: Connection, lanes: Sequence[Lane]) -> dict[Lane, int]:
         if not lanes:

@@ -102,8 +102,11 @@ class Tables:
             Column("start_offset", BigInteger, nullable=False),
             Column("cluster_id", String(64)),
             Column("topic_id", String(64)),
+            Column("skipped_ms", BigInteger),
             Column("updated_ms", BigInteger, nullable=False),
         )
+        """`start`, `start_offset`: where the group began. `cluster_id`, `topic_id`: the destination's identity.
+        `skipped_ms`: when somebody last moved the position past messages that were not handled."""
         self.guard = Table(
             f"{PREFIX}guard",
             self.metadata,

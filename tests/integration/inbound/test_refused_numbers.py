@@ -102,3 +102,12 @@ def test_a_new_epoch_is_told_and_what_the_older_one_still_sends_is_counted(
     assert [r.message for r in caplog.records if r.levelname == "WARNING"] == [
         "things[0]@1: epoch 2 of its key's source begins after epoch 1"
     ]
+
+
+def test_a_key_that_had_no_event_in_an_epoch_goes_on_in_the_next(any_service: Service) -> None:
+    plan = any_service.keeping()
+    first = [numbered(event("k", 1), "k", 1), numbered(event("other", 1), "other", 1)]
+    assert plan.deliver(ListBatch(first, 0, DESTINATION)) == Outcome(2)
+    later = [numbered(event("other", 2), "other", 2, epoch=2), numbered(event("k", 2), "k", 2, epoch=3)]
+    assert plan.deliver(ListBatch(later, 2, DESTINATION)) == Outcome(2)
+    assert any_service.guarded() == {b"k": (3, 2), b"other": (2, 2)}

@@ -3,14 +3,44 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streambind.errors import SequenceForkError, SequenceGapError
-from streambind.inbound.guard import Applied, Chain, event_of, follows
+from streambind.inbound.guard import event_of
+from streambind.inbound.sequence import Applied, Chain, follows
 from tests.unit.inbound.batches import SOURCE, ListBatch, Record, numbered, record
+
+
+@dataclass
+class Before:
+    """What the guard knows beside the last event."""
+
+    began_within: bool = False
+    leaves_out: bool = False
+    epoch: int = 0
+
+    def may_begin_within(self) -> bool:
+        return self.began_within
+
+    def may_leave_out(self) -> bool:
+        return self.leaves_out
+
+    def latest_epoch(self) -> int:
+        return self.epoch
+
+
+class Silent(Before):
+    """What is asked here does not matter."""
+
+    def may_begin_within(self) -> bool:
+        raise AssertionError("number 1 is the first, wherever the group began")
+
+    may_leave_out = may_begin_within
+
 
 A, B = uuid.UUID(int=1), uuid.UUID(int=2)
 
@@ -18,7 +48,7 @@ A, B = uuid.UUID(int=1), uuid.UUID(int=2)
 def verdict(last: tuple[int, int, uuid.UUID | None] | None, event: tuple[int, int, uuid.UUID | None]) -> str:
     known = None if last is None else Applied(*last)
     try:
-        return "apply" if follows(known, Applied(*event), may_begin_within=lambda: False) else "duplicate"
+        return "apply" if follows(known, Applied(*event), Before()) else "duplicate"
     except SequenceGapError:
         return "gap"
     except SequenceForkError:
@@ -62,15 +92,29 @@ def test_the_verdict(
 
 
 def test_a_group_that_began_within_the_log_takes_any_first_number() -> None:
-    assert follows(None, Applied(1, 17, A), may_begin_within=lambda: True)
+    assert follows(None, Applied(1, 17, A), Before(began_within=True))
 
 
 def test_where_the_group_began_is_asked_only_if_it_matters() -> None:
-    def asked() -> bool:
-        raise AssertionError("number 1 is the first, wherever the group began")
+    assert follows(None, Applied(1, 1, A), Silent())
+    assert follows(Applied(1, 3, A), Applied(1, 4, B), Silent())
+    assert not follows(Applied(1, 3, A), Applied(1, 2, B), Silent())
 
-    assert follows(None, Applied(1, 1, A), may_begin_within=asked)
-    assert not follows(Applied(1, 3, A), Applied(1, 2, B), may_begin_within=asked)
+
+def test_numbers_that_the_group_was_moved_past_are_not_missed() -> None:
+    assert follows(Applied(1, 3, A), Applied(1, 17, B), Before(leaves_out=True))
+    assert not follows(Applied(1, 3, A), Applied(1, 3, A), Before(leaves_out=True))
+    with pytest.raises(SequenceForkError):
+        follows(Applied(1, 3, A), Applied(1, 3, B), Before(leaves_out=True))
+
+
+def test_a_key_may_have_missed_an_epoch_that_its_source_had() -> None:
+    assert follows(Applied(1, 5, A), Applied(3, 6, B), Before(epoch=2))
+    assert follows(Applied(1, 5, A), Applied(3, 2, B), Before(epoch=3))
+    with pytest.raises(SequenceForkError, match="epoch 4 of its source came, the last one known is 2"):
+        follows(Applied(1, 5, A), Applied(4, 6, B), Before(epoch=2))
+    with pytest.raises(SequenceGapError):
+        follows(Applied(1, 5, A), Applied(3, 7, B), Before(epoch=2))
 
 
 @given(st.lists(st.integers(0, 30), max_size=60))
@@ -83,7 +127,7 @@ def test_what_two_senders_of_one_history_write_is_applied_once_and_in_order(rewi
         start = max(1, sent + 1 - rewind)
         for seq in range(start, sent + 2):
             event = Applied(1, seq, uuid.UUID(int=seq))
-            if follows(last, event, may_begin_within=lambda: False):
+            if follows(last, event, Before()):
                 applied.append(seq)
                 last = event
         sent += 1
@@ -96,7 +140,7 @@ def test_a_history_out_of_order_is_never_applied_out_of_order(order: list[int]) 
     for seq in order:
         event = Applied(1, seq, uuid.UUID(int=seq))
         try:
-            if follows(last, event, may_begin_within=lambda: False):
+            if follows(last, event, Before()):
                 assert event.seq == (last.seq if last else 0) + 1
                 last = event
         except SequenceGapError:
