@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from streambind.binding.outcome import Continue, Outcome, Stop
 from streambind.errors import DeliveryError, SequenceForkError
 from streambind.inbound.guard import SequenceGuard
-from tests.integration.inbound.service import Letters, Service, drain, event
+from tests.integration.inbound.service import DESTINATION, Letters, Service, drain, event
 from tests.unit.inbound.batches import ListBatch, Record, numbered
 
 LONG = random.Random(1).randbytes(4_000)
