@@ -14,6 +14,7 @@ from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError
 from pydantic_core import ErrorDetails, PydanticSerializationError, SchemaValidator, to_json
 
 from streambind.errors import ConfigurationError, DecodeError, EncodeError
@@ -86,7 +87,7 @@ class JsonConverter:
                 if data.startswith(_BYTE_ORDER_MARK):
                     return decode(data[len(_BYTE_ORDER_MARK) :])
                 # Not `from error`: that one holds the values.
-                raise DecodeError(f"the payload is not a {name}: {reasons(error)}") from None
+                raise DecodeError(f"the payload cannot be read as {name}: {reasons(error)}") from None
 
         return decode
 
@@ -198,6 +199,11 @@ def _validator(annotation: Any) -> SchemaValidator | TypeAdapter[Any]:
             return validator
     try:
         return _adapter(annotation)
+    except PydanticSchemaGenerationError as error:
+        raise ConfigurationError(
+            f"a payload cannot be read as {annotation.__name__ if isinstance(annotation, type) else annotation}; "
+            "take an event class, another pydantic model, a dataclass, dict, str, bytes or Message"
+        ) from error
     except Exception as error:
         raise ConfigurationError(f"a payload cannot be read as {annotation!r}: {error}") from error
 
@@ -205,7 +211,7 @@ def _validator(annotation: Any) -> SchemaValidator | TypeAdapter[Any]:
 def reasons(error: ValidationError) -> str:
     """The first reasons, field by field, without the values: they may be anyone's data."""
     details = error.errors(include_url=False, include_context=False, include_input=False)
-    shown = [f"{'.'.join(map(str, d['loc'])) or 'document'}: {_reason(d)}" for d in details[:3]]
+    shown = [": ".join([".".join(map(str, d["loc"]))] * bool(d["loc"]) + [_reason(d)]) for d in details[:3]]
     if len(details) > 3:
         shown.append(f"and {len(details) - 3} more")
     return "; ".join(shown)

@@ -51,8 +51,9 @@ def _tell(error: StreambindError | SQLAlchemyError) -> int:
         print_findings(error.findings, err)
         return FAILED
     if isinstance(error, SQLAlchemyError):
-        write_error(f"the database refused: {describe(error)}")
-        return AWAY if is_database_trouble(error) else FAILED
+        away = is_database_trouble(error)
+        write_error(f"the database {'does not answer' if away else 'refused'}: {describe(error)}")
+        return AWAY if away else FAILED
     write_error(error)
     return AWAY if isinstance(error, _AWAY) else FAILED
 

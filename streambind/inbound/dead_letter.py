@@ -9,7 +9,7 @@ from typing import Protocol, TypeGuard
 
 from sqlalchemy.exc import StatementError
 
-from streambind.errors import DestinationError, PermanentError, SendError, StreambindError
+from streambind.errors import ConversionError, DestinationError, PermanentError, SendError, StreambindError
 from streambind.inbound.retry import qualified_name
 from streambind.message import Batch, Message
 from streambind.persistence.failures import message_of
@@ -118,6 +118,11 @@ def stack_trace(error: BaseException) -> str:
         header = "Traceback (most recent call last):\n" if lines else ""
         parts.append(f"{header}{lines}{qualified_name(type(link))}: {_message(link)}\n{caused}")
     return "\n".join(reversed(parts))
+
+
+def logged_trace(error: BaseException) -> str:
+    """The traceback on lines of its own, for the log; none for a payload that does not fit: no code is at fault."""
+    return "" if isinstance(error, ConversionError) else f"\n{stack_trace(error)}"
 
 
 def _chain(error: BaseException) -> Iterator[tuple[BaseException, str]]:

@@ -15,9 +15,15 @@ from typing import Protocol
 from streambind.binding.binder import Lane
 from streambind.binding.outcome import Continue, Outcome, RetryAfter, Seek, Stop
 from streambind.configuration.properties import OnError
-from streambind.errors import DeliveryError, SendError, SequenceForkError, SequenceGapError, StreambindError
+from streambind.errors import (
+    DeliveryError,
+    SendError,
+    SequenceForkError,
+    SequenceGapError,
+    StreambindError,
+)
 from streambind.failpoints import failpoint
-from streambind.inbound.dead_letter import DeadLetters, dead_letter, is_refusal, lighter, original, stack_trace
+from streambind.inbound.dead_letter import DeadLetters, dead_letter, is_refusal, lighter, logged_trace, original
 from streambind.inbound.failure import Fenced, MessageFailed, Overtaken, Trouble, Unattributed
 from streambind.inbound.retry import TROUBLE_MAX_MS, Budget, trouble_delay_ms
 from streambind.inbound.statistics import DeliveryStatistics
@@ -194,7 +200,7 @@ class Delivery:
             remedy = "mend the cause and start the binding again, or set consumer.on-error to dlq or skip"
             return self._stop(index, error, f"{text} ({tried}); {remedy}", state)
         # Not exc_info: errors and their causes may quote row data.
-        _log.error("%s (%s); consumer.on-error: %s\n%s", text, tried, self._on_error, stack_trace(error))
+        _log.error("%s (%s); consumer.on-error: %s%s", text, tried, self._on_error, logged_trace(error))
         failing.given_up = True
         if self._on_error is OnError.DLQ:
             failing.letter = dead_letter(original(batch, index), error)
@@ -242,7 +248,7 @@ class Delivery:
 
     def _stop(self, index: int, error: Exception, text: str, state: _LaneState) -> Outcome:
         state.failing = None  # Whoever starts the binding again means a fresh try.
-        _log.error("%s\n%s", text, stack_trace(error))
+        _log.error("%s%s", text, logged_trace(error))
         kind = type(error) if type(error) in _REMEDIES else DeliveryError
         stopped = kind(text)
         stopped.__cause__ = error

@@ -11,10 +11,11 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from streambind.configuration.properties import ConsumerProperties
-from streambind.errors import ConversionError, DeliveryError, HandlerError, RetriableError
+from streambind.errors import CaptureError, ConversionError, DeliveryError, HandlerError, RetriableError
 from streambind.persistence.failures import sqlstate
 
 _DEFECTS = (
+    CaptureError,
     ConversionError,
     DeliveryError,
     ValidationError,

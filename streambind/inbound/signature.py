@@ -10,8 +10,9 @@ from functools import partial
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
+from sqlalchemy import inspect as inspect_mapped
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Mapper, Session
 
 from streambind.configuration.finding import Finding, Origin, Severity
 from streambind.inbound.listener import Header
@@ -136,6 +137,9 @@ def _argument(signature: Signature, parameter: inspect.Parameter, annotation: An
             signature.wrong(f"argument {name!r}: a session is always given; annotate {session.__name__} alone")
         _check_colour(signature, name, session)
         return Argument(name, Kind.SESSION, session, keyword_only)
+    if (entity := _entity(annotation)) is not None:
+        signature.wrong(f"argument {name!r}: {entity.__name__} is an entity; take an event class")
+        return None
     if annotation is Message:
         return Argument(name, Kind.MESSAGE, Message, keyword_only)
     if annotation is list:
@@ -186,6 +190,13 @@ def _session(annotation: Any) -> type[Session] | type[AsyncSession] | None:
         if isinstance(option, type) and option is not NoneType and issubclass(option, Session | AsyncSession):
             return option
     return None
+
+
+def _entity(annotation: Any) -> type | None:
+    """The mapped class that the annotation names, also within a list or a union."""
+    if isinstance(annotation, type):
+        return annotation if isinstance(inspect_mapped(annotation, raiseerr=False), Mapper) else None
+    return next((entity for part in get_args(annotation) if (entity := _entity(part)) is not None), None)
 
 
 def _is_async(function: Callable[..., Any]) -> bool:

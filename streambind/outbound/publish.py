@@ -44,8 +44,8 @@ def publish(
     if captured is None:
         raise UncapturedChangeError(
             f"publish() to {binding}: this session belongs to no streambind application. Use a session of the "
-            "sessionmaker that StreamApplication(database=...) was given, and build the application first; "
-            "without a database transaction, use stream.bridge.send()"
+            "application's sessionmaker (`stream.sessions`, or the one that StreamApplication(database=...) was "
+            "given), and build the application first; without a database transaction, use stream.bridge.send()"
         )
     plan = captured.output(binding)
     if plan.publish is Publish.DIRECT:

@@ -109,8 +109,8 @@ def _watched(mapper: Mapper[Any], entity: Any) -> tuple[Session, FlushChanges] |
         bindings = ", ".join(p.binding for p in publications_of(mapper.class_))
         raise UncapturedChangeError(
             f"{mapper.class_.__name__} is published to {bindings}, but this session belongs to no streambind "
-            "application: the event would be lost. Use a session of the sessionmaker that StreamApplication("
-            "database=...) was given, and build the application first; if no event is meant, write "
-            "`with suppress_events(session):`"
+            "application: the event would be lost. Use a session of the application's sessionmaker "
+            "(`stream.sessions`, or the one that StreamApplication(database=...) was given), and build the "
+            "application first; if no event is meant, write `with suppress_events(session):`"
         )
     return session, captured.changes

@@ -56,7 +56,7 @@ def unwraps(event: Event, session: Session) -> None:
     ("handler", "rec", "told"),
     [
         (reads_payload, record({"key": "k", "number": SECRET}), "number: Input should be a valid integer"),
-        (reads_payload, record(SECRET.encode()), "the payload is not a Event: document: Invalid JSON"),
+        (reads_payload, record(SECRET.encode()), "the payload cannot be read as Event: Invalid JSON"),
         (validates, record(event(SECRET, 1)), "owner: Input should be 'nobody'"),
         (wraps, record(event(SECRET, 1)), "value: Input should be a valid integer"),
         (violates, record(event(SECRET, 1)), "IntegrityError"),

@@ -58,8 +58,10 @@ def test_findings_are_listed() -> None:
 def test_a_database_that_is_away_is_told_from_one_that_refuses() -> None:
     away = OperationalError("select", {}, Exception("connection refused"))
     refused = IntegrityError("insert", {}, Exception("unique"))
-    assert _after(away).exit_code == 3
-    assert _after(refused).exit_code == 1
+    for error, code, text in ((away, 3, "does not answer: Operational"), (refused, 1, "refused: Integrity")):
+        result = _after(error)
+        assert result.exit_code == code
+        assert result.stderr.startswith(f"error  the database {text}")
 
 
 def test_control_characters_of_an_error_are_shown_harmless() -> None:

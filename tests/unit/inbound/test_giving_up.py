@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streambind.binding.outcome import Continue, Outcome, RetryAfter, Stop
 from streambind.configuration.properties import OnError
-from streambind.errors import DestinationError, LifecycleError, SendError, SequenceForkError
+from streambind.errors import DecodeError, DestinationError, LifecycleError, SendError, SequenceForkError
 from streambind.inbound.failure import MessageFailed, Overtaken, Trouble
 from streambind.message import Batch
 from tests.unit.inbound.batches import ListBatch, batch_of
@@ -23,6 +23,25 @@ def test_skip_passes_over_the_message_and_says_so() -> None:
     assert given.effects.passed_over == [b"b"]
     assert given.letters.sent == []
     assert given.statistics.figures().skipped == 1
+
+
+@pytest.mark.parametrize("on_error", [OnError.SKIP, OnError.STOP])
+@pytest.mark.parametrize(
+    ("error", "traced"), [(DecodeError("the payload cannot be read as int"), False), (ValueError("round"), True)]
+)
+def test_a_payload_that_does_not_fit_is_one_line_of_the_log_and_a_handlers_error_has_its_traceback(
+    on_error: OnError, error: Exception, traced: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = given_delivery(on_error, max_attempts=1)
+    with pytest.raises(type(error)):
+        raise error
+    given.effects.errors[b"b"] = [error]
+    given.deliver(a_b_c())
+
+    [message] = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert str(error) in message.splitlines()[0]
+    assert ("Traceback" in message) is traced
+    assert (len(message.splitlines()) > 1) is traced
 
 
 def test_a_dead_letter_is_sent_before_its_message_is_passed_over() -> None:

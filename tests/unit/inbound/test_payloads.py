@@ -156,7 +156,7 @@ def test_an_unknown_content_type_is_named() -> None:
 def test_what_does_not_decode_is_told_by_field_without_values() -> None:
     text = _error(plan(takes_event).deliver(batch_of({**DOCUMENT, "categoryId": "secret"})))
 
-    assert "the payload is not a CategoryChanged: categoryId" in text
+    assert "the payload cannot be read as CategoryChanged: categoryId" in text
     assert "secret" not in text
 
 
@@ -179,7 +179,21 @@ def takes_module(event: type(pytest)) -> None:  # type: ignore[valid-type]
 
 
 def test_a_type_that_cannot_be_decoded_is_a_mistake_of_the_listener() -> None:
-    assert "listener takes_module: argument 'event': a payload cannot be read as" in mistakes(takes_module)
+    text = mistakes(takes_module)
+
+    assert (
+        "listener takes_module: argument 'event': a payload cannot be read as module; take an event class" in text
+    )
+    assert "arbitrary_types_allowed" not in text
+
+
+def takes_number(event: int) -> None: ...
+
+
+def test_a_document_that_does_not_fit_is_told_in_words() -> None:
+    text = _error(plan(takes_number).deliver(batch_of({"a": 1})))
+
+    assert "the payload cannot be read as int: Input should be a valid integer" in text
 
 
 def test_a_content_type_without_converter_is_a_mistake_of_the_binding() -> None:

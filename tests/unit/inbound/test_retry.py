@@ -11,7 +11,14 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import IntegrityError
 
 from streambind.configuration.properties import ConsumerProperties
-from streambind.errors import DecodeError, EncodeError, PermanentError, RetriableError, SequenceGapError
+from streambind.errors import (
+    CaptureError,
+    DecodeError,
+    EncodeError,
+    PermanentError,
+    RetriableError,
+    SequenceGapError,
+)
 from streambind.inbound.retry import Budget, names_exception, qualified_name, trouble_delay_ms
 
 
@@ -62,6 +69,7 @@ def _integrity(orig: Exception) -> IntegrityError:
         (PermanentError(), False),
         (DecodeError(), False),
         (EncodeError(), False),
+        (CaptureError("there is no output binding 'out-typo'"), False),
         (SequenceGapError(), False),
         (_validation_error(), False),
         (TypeError(), False),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from streambind.inbound.listener import Header
 from streambind.inbound.signature import Kind, Signature, read_signature
@@ -99,6 +99,23 @@ def generator(event: str) -> Iterator[str]:
     yield event
 
 
+class Base(DeclarativeBase): ...
+
+
+class OrderLine(Base):
+    __tablename__ = "order_line"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+def entity(line: OrderLine) -> None: ...
+
+
+def entities(lines: list[OrderLine]) -> None: ...
+
+
+def entity_or_null(line: OrderLine | None) -> None: ...
+
+
 class Methods:
     def handle(self, event: str) -> None: ...
 
@@ -119,6 +136,9 @@ class Methods:
         (starred, "argument *args cannot be filled"),
         (named, "argument *rest cannot be filled"),
         (generator, "it is a generator"),
+        (entity, "argument 'line': OrderLine is an entity; take an event class"),
+        (entities, "argument 'lines': OrderLine is an entity; take an event class"),
+        (entity_or_null, "argument 'line': OrderLine is an entity; take an event class"),
         (Methods.handle, "a method: include an instance of its class, not the class"),
     ],
 )
