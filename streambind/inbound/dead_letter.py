@@ -121,7 +121,7 @@ def stack_trace(error: BaseException) -> str:
 
 
 def logged_trace(error: BaseException) -> str:
-    """The traceback on lines of its own, for the log; none for a payload that does not fit: no code is at fault."""
+    """The traceback on lines of its own, for the log; none for a payload that does not fit: no code erred."""
     return "" if isinstance(error, ConversionError) else f"\n{stack_trace(error)}"
 
 

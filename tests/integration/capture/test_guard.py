@@ -222,11 +222,11 @@ def test_a_session_of_another_sessionmaker_is_refused_with_the_remedy(sync_servi
     with others() as session:
         session.add(Point(id=1, x=0))
         with pytest.raises(
-            UncapturedChangeError, match=r"Point is published to out-pointChanged.*`stream.sessions`"
+            UncapturedChangeError, match=r"Point is published to out-pointChanged.*`stream\.sessions`"
         ):
             session.flush()
         session.rollback()
-        with pytest.raises(UncapturedChangeError, match="no streambind application.*`stream.sessions`"):
+        with pytest.raises(UncapturedChangeError, match=r"no streambind application.*`stream\.sessions`"):
             publish(session, "out-bytes", b"x")
 
 
