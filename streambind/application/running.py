@@ -18,13 +18,17 @@ from streambind.errors import ConfigurationError, DatabaseUnavailableError
 from streambind.outbound.outgoing import Outgoing
 from streambind.outbound.relay import Relay
 from streambind.outbound.sender import OnError, QueuedSender
+from streambind.outbound.wake_others import Listener, Notifier
 from streambind.persistence.failures import describe, is_database_trouble
+from streambind.persistence.notifications import can_listen, can_notify
 from streambind.persistence.schema import prepare_tables
 
 log = logging.getLogger("streambind")
 
 _RELAY_SHARE = 0.5
 """Of the time that is left after the inputs have stopped, the relay may use this much for draining."""
+_NOTIFIER_SHARE = 0.1
+"""And the last NOTIFY this much of the rest."""
 
 
 class Running:
@@ -62,6 +66,19 @@ class Running:
                 "there is nothing to relay: no database (set streambind.datasource.url, or name the application "
                 "as module:attribute), or no output whose producer.publish is outbox"
             )
+        self._notifier: Notifier | None = None
+        self._listener: Listener | None = None
+        if blueprint.database is not None and blueprint.has_outbox and properties.outbox.notify:
+            if can_notify(blueprint.database):
+                self._notifier = Notifier(blueprint.database)
+            if self.relay is not None and can_listen(blueprint.database):
+                self._listener = Listener(blueprint.database, self.relay.wake)
+            elif self.relay is not None and can_notify(blueprint.database):
+                log.info(
+                    "relay: commits of other processes are found by polling: the driver %s cannot listen; "
+                    "psycopg and asyncpg can",
+                    blueprint.database.engine.dialect.driver,
+                )
 
     def start(self) -> None:
         """
@@ -78,13 +95,21 @@ class Running:
             self.bindings.start([*self.outputs.auto_startup(), *self.inputs.auto_startup()])
         if self.relay is not None:
             self.relay.start()
+        if self._listener is not None:
+            self._listener.start()
+        if self._notifier is not None:
+            self._notifier.start()
 
     def stop(self, deadline: float) -> None:
         """Inputs first; then the relay sends what their handlers have committed; outputs last. `deadline` is a
         time.monotonic(); what is not sent by then stays in the outbox."""
         self.bindings.stop_inputs(_left_ms(deadline))
+        if self._listener is not None:
+            self._listener.stop(_left_ms(deadline))
         if self.relay is not None:
             self.relay.stop(round(_left_ms(deadline) * _RELAY_SHARE))
+        if self._notifier is not None:
+            self._notifier.stop(round(_left_ms(deadline) * _NOTIFIER_SHARE))
         self.outputs.stop(_left_ms(deadline))
         self.bindings.stop_outputs(_left_ms(deadline))
         self.inputs.close(_left_ms(deadline))
@@ -96,6 +121,8 @@ class Running:
     def wake(self) -> None:
         if self.relay is not None:
             self.relay.wake()
+        if self._notifier is not None and (self.relay is None or not self.relay.has_all_shards):
+            self._notifier.wake()
 
     def send_after_commit(self, messages: Sequence[Outgoing]) -> None:
         self.outputs.send_after_commit(messages)

@@ -195,6 +195,9 @@ class OutboxProperties(Properties):
         10_000, alias="lease", ge=1000, description="after which another instance takes over from a silent one"
     )
     relay: bool = Field(True, description="whether this process sends what is in the outbox")
+    notify: bool = Field(
+        True, description="PostgreSQL: whether processes wake each other's relays after a commit (LISTEN, NOTIFY)"
+    )
 
 
 def _time_zone(name: str) -> str:

@@ -13,6 +13,7 @@ from streambind.outbound.relay_lane import Producers
 from streambind.outbound.relay_loop import RelayLoop
 from streambind.outbound.relay_state import RelayState, RelayStatus
 from streambind.persistence.database import Database
+from streambind.persistence.tables import SHARDS
 
 log = logging.getLogger("streambind.relay")
 
@@ -82,6 +83,12 @@ class Relay:
             log.warning("relay: not ended within %d ms; what it has not sent stays in the outbox", timeout_ms)
         else:
             log.info("relay: ended; %d messages were confirmed", loop.sent)
+
+    @property
+    def has_all_shards(self) -> bool:
+        """Whether no other relay has rows to send."""
+        loop = self._loop
+        return loop is not None and len(loop.leases.held) == SHARDS
 
     @property
     def state(self) -> RelayState:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import (
@@ -124,6 +124,13 @@ class Database:
             return self.loop.call(on_loop)
         with self.sessions() as session, session.begin():
             return work(session, None)
+
+    def raw_connection(self) -> PoolProxiedConnection:
+        """A connection of the pool, for a driver's own abilities; the caller detaches or closes it."""
+        if self._async_engine is None:
+            return self.engine.raw_connection()
+        engine = self._async_engine
+        return self.loop.call(lambda: await_result(engine.raw_connection()))
 
     def dispose(self) -> None:
         """Close the pool's idle connections; the database opens new ones when it is used again."""
