@@ -214,6 +214,15 @@ class Binder(Protocol):
         """What the group has reported done, by partition; partitions without a report are absent."""
         ...
 
+    def owners(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, str] | None:
+        """Which member of the group holds which partition now, named for people; None if the broker cannot
+        tell."""
+        ...
+
+    def offsets_at(self, destination: str, timestamp_ms: int, timeout_ms: int) -> Mapping[int, int]:
+        """By partition the offset of the first message that is not older; the end where all are."""
+        ...
+
     def read(self, destination: str, starts: Mapping[int, int], timeout_ms: int) -> Sequence[Message]:
         """Messages from the given offsets to the current ends, without a group: for `tail` and tests. Returns
         what came within the time, at most some thousand messages; call again from the next offsets."""

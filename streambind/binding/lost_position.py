@@ -6,6 +6,15 @@ from streambind.binding.binder import Identity, Lane
 from streambind.errors import DestinationReplacedError, PositionLostError
 
 
+def lost_position(
+    binding: str, group: str, lane: Lane, position: int, *, was: Identity, now: Identity, start: int, end: int
+) -> PositionLostError | None:
+    """Why a stored position means nothing; None if it does."""
+    if not was.may_be(now):
+        return replaced(binding, group, lane, position, was=was, now=now)
+    return outside_log(binding, group, lane, position, start=start, end=end)
+
+
 def outside_log(
     binding: str, group: str, lane: Lane, position: int, *, start: int, end: int
 ) -> PositionLostError | None:

@@ -125,6 +125,7 @@ def live_document(progress: Progress) -> dict[str, object]:
                 "end": lane.end,
                 "committed": lane.committed,
                 "stored": lane.stored,
+                "lost": lane.lost,
                 "lag": lane.lag if progress.binding.is_input and progress.binding.group else None,
             }
             for lane in progress.lanes

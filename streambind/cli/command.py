@@ -13,6 +13,7 @@ from streambind.cli.check import check
 from streambind.cli.demo import demo
 from streambind.cli.failures import told
 from streambind.cli.outbox import outbox
+from streambind.cli.positions import positions
 from streambind.cli.relay import relay
 from streambind.cli.run import run
 from streambind.cli.status import status
@@ -49,5 +50,5 @@ def main() -> None:
     """
 
 
-for command in (demo, check, bindings, run, relay, status, tail, outbox, broker):
+for command in (demo, check, bindings, run, relay, status, tail, outbox, positions, broker):
     main.add_command(command)

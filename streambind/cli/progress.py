@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, select
-
+from streambind.binding.binder import Identity
+from streambind.binding.binder import Lane as Place
+from streambind.binding.lost_position import lost_position
 from streambind.cli.plan import PlannedBinding
 from streambind.cli.target import BROKER_TIMEOUT_MS, Brokers, Target, ask_database
 from streambind.errors import SchemaError
-from streambind.persistence.database import Database
+from streambind.inbound.stored_positions import StoredPosition
+from streambind.inbound.stored_positions import stored_positions as read_positions
 
-Positions = Mapping[tuple[str, str, int], int]
-"""The stored next offset by group, destination and partition."""
+Positions = Mapping[tuple[str, Place], StoredPosition]
+"""What the database holds, by group and partition."""
 
 
 @dataclass(frozen=True)
 class Lane:
     """One partition. `committed` is the group's report to the broker, `stored` the position in the database; None:
-    there is none, or it is not asked for."""
+    there is none, or it is not asked for. `lost`: why a stored position means nothing, and what mends it."""
 
     destination: str
     partition: int
     start: int
     end: int
     committed: int | None = None
-    stored: int | None = None
+    position: StoredPosition | None = None
     by_database: bool = False
+    identity: Identity = field(default_factory=Identity)
+    lost: str | None = None
+
+    @property
+    def stored(self) -> int | None:
+        return None if self.position is None else self.position.offset
 
     @property
     def lag(self) -> int | None:
@@ -35,6 +43,8 @@ class Lane:
         position = self.stored if self.by_database else self.committed
         if position is None:
             return 0 if self.end == self.start else None
+        if self.lost is not None and self.start <= position:
+            return None
         return self.end - max(position, self.start) if position <= self.end else None
 
 
@@ -76,25 +86,14 @@ def stored_positions(target: Target, bindings: Sequence[PlannedBinding]) -> Posi
         return {}
     database = target.database()
     try:
-        return ask_database(database, lambda: _read(database))
+        return ask_database(database, lambda: read_positions(database))
     except SchemaError:
         return {}
 
 
-def _read(database: Database) -> Positions:
-    columns = database.tables.position.c
-    statement = select(columns.group_name, columns.destination, columns.partition, columns.next_offset)
-
-    def work(connection: Connection) -> Positions:
-        rows = connection.execute(statement)
-        return {(row.group_name, row.destination, row.partition): row.next_offset for row in rows}
-
-    return database.run(work)
-
-
 def _measure(brokers: Brokers, binding: PlannedBinding, stored: Positions) -> Progress:
     by_database = binding.positions or any(
-        group == binding.group and destination in binding.destinations for group, destination, _ in stored
+        group == binding.group and place.destination in binding.destinations for group, place in stored
     )
     lanes: list[Lane] = []
     missing: list[str] = []
@@ -117,15 +116,34 @@ def _lanes(
     committed: Mapping[int, int] = {}
     if group is not None:
         committed = brokers.ask(binding.binder, lambda b: b.committed(group, destination, BROKER_TIMEOUT_MS))
-    return [
-        Lane(
-            destination,
-            partition,
-            info.starts.get(partition, 0),
-            info.ends.get(partition, 0),
-            committed.get(partition),
-            stored.get((group or "", destination, partition)),
-            by_database,
+    lanes = []
+    for partition in range(info.partitions):
+        place = Place(destination, partition)
+        position = stored.get((group or "", place))
+        start, end = info.starts.get(partition, 0), info.ends.get(partition, 0)
+        lost = None
+        if group is not None and position is not None and by_database:
+            lost = lost_position(
+                binding.name,
+                group,
+                place,
+                position.offset,
+                was=position.identity,
+                now=info.identity,
+                start=start,
+                end=end,
+            )
+        lanes.append(
+            Lane(
+                destination,
+                partition,
+                start,
+                end,
+                committed.get(partition),
+                position,
+                by_database,
+                info.identity,
+                None if lost is None else f"{type(lost).__name__}: {lost}",
+            )
         )
-        for partition in range(info.partitions)
-    ]
+    return lanes

@@ -38,11 +38,15 @@ class Outside:
         if self.outbox is not None and self.outbox.backlog and not owners(self.outbox):
             found.append("messages wait and nobody relays")
         found += [f"no destination {name}" for measure in self.inputs for name in measure.missing]
-        return found
+        return found + self._lost
+
+    @property
+    def _lost(self) -> list[str]:
+        return [lane.lost for measure in self.inputs for lane in measure.lanes if lane.lost is not None]
 
     @property
     def word(self) -> str:
-        if self.outbox is not None and self.outbox.blocked:
+        if self._lost or (self.outbox is not None and self.outbox.blocked):
             return "down"
         return "degraded" if self.reasons else "up"
 

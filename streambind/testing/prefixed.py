@@ -68,6 +68,12 @@ class PrefixedBinder:
     def committed(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, int]:
         return self._inner.committed(self._prefix + group, self._add(destination), timeout_ms)
 
+    def owners(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, str] | None:
+        return self._inner.owners(self._prefix + group, self._add(destination), timeout_ms)
+
+    def offsets_at(self, destination: str, timestamp_ms: int, timeout_ms: int) -> Mapping[int, int]:
+        return self._inner.offsets_at(self._add(destination), timestamp_ms, timeout_ms)
+
     def read(self, destination: str, starts: Mapping[int, int], timeout_ms: int) -> Sequence[Message]:
         messages = self._inner.read(self._add(destination), starts, timeout_ms)
         for message in messages:

@@ -59,6 +59,12 @@ class TranslatingBinder:
     def committed(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, int]:
         return self._memory.committed(group, destination, timeout_ms)
 
+    def owners(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, str] | None:
+        return self._memory.owners(group, destination, timeout_ms)
+
+    def offsets_at(self, destination: str, timestamp_ms: int, timeout_ms: int) -> Mapping[int, int]:
+        return self._memory.offsets_at(destination, timestamp_ms, timeout_ms)
+
     def read(self, destination: str, starts: Mapping[int, int], timeout_ms: int) -> Sequence[Message]:
         return self._memory.read(destination, starts, timeout_ms)
 

@@ -170,6 +170,31 @@ class KafkaAdmin:
                 raise BrokerError(f"reading the offsets of group {group}: {partition.error}")
         return {Lane(p.topic, p.partition): p.offset for p in found if p.offset >= 0}
 
+    def offsets_at(self, lanes: Collection[Lane], timestamp_ms: int, timeout_s: float) -> dict[Lane, int]:
+        """The offsets of the first messages that are not older; the ends where all are."""
+        which = OffsetSpec.for_timestamp(timestamp_ms)
+        found = self._offsets(lanes, which, timeout_s)
+        ends = self.ends([lane for lane, offset in found.items() if offset < 0], timeout_s)
+        return {**found, **ends}
+
+    def owners(self, group: str, timeout_s: float) -> dict[Lane, str] | None:
+        """Which member holds which partition; None if the broker cannot tell."""
+        try:
+            answer = self._connected().describe_consumer_groups([group], request_timeout=timeout_s)
+            described = _result(answer[group], timeout_s)
+        except Exception as exc:
+            error = kafka_error(exc)
+            if error is not None and error.code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return {}
+            if unsupported(exc):
+                return None
+            raise broker_error(exc, f"describing group {group}") from exc
+        return {
+            Lane(partition.topic, partition.partition): f"{member.client_id} at {member.host.lstrip('/')}"
+            for member in described.members
+            for partition in (member.assignment.topic_partitions if member.assignment else None) or []
+        }
+
     def _offsets(self, lanes: Collection[Lane], which: OffsetSpec, timeout_s: float) -> dict[Lane, int]:
         if not lanes:
             return {}

@@ -35,7 +35,7 @@ from streambind.binding.binder import (
     Lane,
     ProducerTarget,
 )
-from streambind.errors import BrokerError, ConfigurationError, LifecycleError
+from streambind.errors import BrokerError, ConfigurationError, DestinationError, LifecycleError
 from streambind.message import Message
 
 LOG = logging.getLogger("streambind.binders.kafka")
@@ -126,6 +126,20 @@ class KafkaBinder:
             return {}
         committed = self._admin.committed(group, _lanes(topic), left())
         return {lane.partition: offset for lane, offset in committed.items()}
+
+    def owners(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, str] | None:
+        owners = self._admin.owners(group, timeout_ms / 1000)
+        if owners is None:
+            return None
+        return {lane.partition: who for lane, who in owners.items() if lane.destination == destination}
+
+    def offsets_at(self, destination: str, timestamp_ms: int, timeout_ms: int) -> Mapping[int, int]:
+        left = _Left(timeout_ms)
+        topic = self._admin.topic(destination, left())
+        if topic is None:
+            raise DestinationError(f"topic {destination} does not exist")
+        offsets = self._admin.offsets_at(_lanes(topic), timestamp_ms, left())
+        return {lane.partition: offset for lane, offset in offsets.items()}
 
     def read(self, destination: str, starts: Mapping[int, int], timeout_ms: int) -> Sequence[Message]:
         self._require_open()

@@ -73,6 +73,12 @@ class MemoryBinder:
     def committed(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, int]:
         return self._connected().groups.committed(group, destination)
 
+    def owners(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, str]:
+        return self._connected().groups.owners(group, destination)
+
+    def offsets_at(self, destination: str, timestamp_ms: int, timeout_ms: int) -> Mapping[int, int]:
+        return self._connected().offsets_at(destination, timestamp_ms)
+
     def read(self, destination: str, starts: Mapping[int, int], timeout_ms: int) -> Sequence[Message]:
         broker = self._connected()
         if (info := broker.describe(destination)) is None:

@@ -117,6 +117,12 @@ class MemoryBroker:
             ends = {number: log.end for number, log in enumerate(logs)}
             return DestinationInfo(destination, len(logs), starts, ends, self._identities[destination])
 
+    def offsets_at(self, destination: str, timestamp_ms: int) -> dict[int, int]:
+        """By partition the offset of the first message that is not older; the end where all are."""
+        self.check_up()
+        with self._changed:
+            return {number: log.offset_at(timestamp_ms) for number, log in enumerate(self._topics[destination])}
+
     def append(self, destination: str, messages: Sequence[Message]) -> list[Sent | Failed | Unknown]:
         """Store the messages in their order.
 

@@ -68,6 +68,14 @@ class Coordinator:
             state = self._groups[group]
             state.committed.update({lane: o for lane, o in offsets.items() if state.owns(member, lane)})
 
+    def owners(self, group: str, destination: str) -> dict[int, str]:
+        """Who holds which partition of the destination."""
+        self._check_up()
+        with self._lock:
+            state = self._groups.get(group, Group())
+            held = [(lane, name) for name in state.members for lane in state.owned(name)]
+            return {lane.partition: name for lane, name in held if lane.destination == destination}
+
     def committed(self, group: str, destination: str) -> dict[int, int]:
         """The group's offsets by partition; empty for a group that nobody knows."""
         self._check_up()

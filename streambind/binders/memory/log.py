@@ -56,6 +56,10 @@ class PartitionLog:
         at = bisect_left(self._offsets, position)
         return self._records[at : at + limit]
 
+    def offset_at(self, timestamp_ms: int) -> int:
+        """The offset of the first record that is not older; the end if all are."""
+        return next((record.offset for record in self._records if record.timestamp_ms >= timestamp_ms), self.end)
+
     def delete_before(self, offset: int) -> None:
         """Retention: forget what lies before `offset`."""
         kept = bisect_left(self._offsets, offset)

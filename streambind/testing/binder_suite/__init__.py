@@ -53,6 +53,8 @@ from streambind.testing.binder_suite.inspection import (  # noqa: E402
     TestBrokerAway,
     TestCommitted,
     TestDescribe,
+    TestOffsetsAt,
+    TestOwners,
     TestRead,
 )
 from streambind.testing.binder_suite.lifecycle import TestConcurrency, TestPause, TestUnbind  # noqa: E402
@@ -92,7 +94,9 @@ __all__ = [
     "TestDescribe",
     "TestGroups",
     "TestIdentity",
+    "TestOffsetsAt",
     "TestOutage",
+    "TestOwners",
     "TestPause",
     "TestPositions",
     "TestPositionsAway",

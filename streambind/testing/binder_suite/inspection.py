@@ -64,6 +64,42 @@ class TestCommitted:
         bench.committed(group, destination, {0: 1})
 
 
+class TestOwners:
+    def test_a_partition_is_held_by_its_member_until_that_leaves(self, bench: Bench) -> None:
+        bench.needs("groups", "partitions")
+        destination = bench.destination(partitions=2)
+        group = bench.group()
+        assert not bench.main.owners(group, destination, TIMEOUT_MS)
+        it = bench.input(destination, group=group)
+        bench.ready(it, destination, range(2))
+        if bench.main.owners(group, destination, TIMEOUT_MS) is None:
+            pytest.skip("the broker cannot tell who holds a partition")
+        bench.eventually(
+            lambda: set(bench.main.owners(group, destination, TIMEOUT_MS) or {}) == {0, 1},
+            lambda: f"owners: {bench.main.owners(group, destination, TIMEOUT_MS)}",
+        )
+        it.unbind()
+        bench.eventually(
+            lambda: bench.main.owners(group, destination, TIMEOUT_MS) == {},
+            lambda: f"owners: {bench.main.owners(group, destination, TIMEOUT_MS)}",
+        )
+
+
+class TestOffsetsAt:
+    def test_it_is_the_first_message_that_is_not_older(self, bench: Bench) -> None:
+        destination = bench.destination(partitions=2)
+        bench.send(destination, b"0", b"1", b"2", partition=0)
+        times = [m.timestamp_ms or 0 for m in bench.main.read(destination, {0: 0}, TIMEOUT_MS)]
+        first = times.index(times[-1])
+        assert bench.main.offsets_at(destination, times[-1], TIMEOUT_MS) == {0: first, 1: 0}
+
+    def test_where_all_are_older_it_is_the_end(self, bench: Bench) -> None:
+        destination = bench.destination()
+        bench.send(destination, b"0", b"1")
+        last = bench.main.read(destination, {0: 1}, TIMEOUT_MS)[0].timestamp_ms or 0
+        assert bench.main.offsets_at(destination, last + 1, TIMEOUT_MS) == {0: 2}
+
+
 class TestRead:
     def test_it_reads_from_the_given_offsets_to_the_ends(self, bench: Bench) -> None:
         destination = bench.destination(partitions=3)

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import pytest
 
+from streambind.binding.binder import Identity
 from streambind.cli.bindings import lag_text
 from streambind.cli.plan import PlannedBinding
 from streambind.cli.progress import Lane, Progress
+from streambind.inbound.stored_positions import StoredPosition
 
 
 def _lane(
-    committed: int | None = None, stored: int | None = None, *, start: int = 0, database: bool = False
+    committed: int | None = None,
+    stored: int | None = None,
+    *,
+    start: int = 0,
+    database: bool = False,
+    lost: str | None = None,
 ) -> Lane:
-    return Lane("t", 0, start, 10, committed, stored, by_database=database)
+    position = None if stored is None else StoredPosition(stored, Identity(), 0, 0)
+    return Lane("t", 0, start, 10, committed, position, by_database=database, lost=lost)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +33,8 @@ def _lane(
         (_lane(committed=2, start=5), 5),
         (_lane(committed=10, stored=4, database=True), 6),
         (_lane(committed=10, database=True), None),
+        (_lane(stored=4, database=True, lost="made anew"), None),
+        (_lane(stored=2, start=5, database=True, lost="retention"), 5),
         (_lane(start=10), 0),
         (_lane(committed=11, start=10), None),
     ],

@@ -1,0 +1,243 @@
+"""`streambind positions`: where the groups stand whose positions are in the database, and moving them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import click
+
+from streambind.binding.binder import Lane as Place
+from streambind.cli.output import FAILED, age, count, json_option, print_json, print_table, write
+from streambind.cli.plan import PlannedBinding, planned_bindings
+from streambind.cli.progress import Lane, Progress, measured
+from streambind.cli.target import BROKER_TIMEOUT_MS, Brokers, Target, database_named, resolve
+from streambind.errors import ConfigurationError, DestinationError, LifecycleError
+from streambind.inbound.stored_positions import Reset, reset_position
+
+
+@click.group()
+def positions() -> None:
+    """Where the groups stand whose positions are in the database.
+
+    TARGET of every command is a configuration folder or file, or
+    module:attribute.
+    """
+
+
+@positions.command()
+@click.argument("target")
+@click.argument("binding", required=False)
+@json_option
+def show(target: str, binding: str | None, as_json: bool) -> None:
+    """Show each stored position beside what the broker holds, of all inputs or of one BINDING.
+
+    \b
+    Example:
+      streambind positions show config/lecture
+
+    Exit code 1 if a position means nothing any more, 3 if the broker or the database does not answer.
+    """
+    resolved = resolve(target)
+    inputs = [measure for measure in measured(resolved, _inputs(resolved, binding)) if measure.by_database]
+    lanes = [(measure, lane) for measure in inputs for lane in measure.lanes]
+    if as_json:
+        print_json([_document(measure, lane) for measure, lane in lanes])
+    else:
+        columns = ("binding", "partition", "group", "position", "log", "lag", "moved", "state")
+        print_table(columns, [_row(*each) for each in lanes], empty="no input keeps its position in the database")
+        for _, lane in lanes:
+            if lane.lost is not None:
+                write("\n[red]{}[/]", lane.lost)
+    if any(lane.lost for _, lane in lanes):
+        raise SystemExit(FAILED)
+
+
+@dataclass(frozen=True)
+class Move:
+    """What is to become of one partition's position."""
+
+    lane: Lane
+    offset: int
+    skips: bool
+
+    @property
+    def says(self) -> str:
+        before, lane = self.lane.stored, self.lane
+        if before is None:
+            return "has no position yet"
+        if lane.lost is not None and lane.lost.startswith("DestinationReplacedError"):
+            return "leaves out what the replaced destination still held"
+        if self.offset > before:
+            gone = max(0, min(lane.start, self.offset) - before)
+            text = f"leaves out {count(self.offset - before - gone, 'message')}"
+            return f"{text}, {gone} more are lost already" if gone else text
+        if before > lane.end:
+            return "goes on within the log"
+        if self.offset < before:
+            return (
+                f"comes again to {count(before - self.offset, 'message')}; numbers applied already are passed over"
+            )
+        return "stays"
+
+
+@positions.command()
+@click.argument("target")
+@click.argument("binding")
+@click.option(
+    "--to", "to", required=True, help="earliest, latest, an offset, or a time such as 2026-01-31T12:00:00Z."
+)
+@click.option("--partition", type=int, multiple=True, help="Only this one, or these; else all.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
+@click.option("--force", is_flag=True, help="Although an instance works on the partition.")
+def reset(target: str, binding: str, to: str, partition: tuple[int, ...], dry_run: bool, force: bool) -> None:
+    """Let BINDING go on elsewhere: the remedy of a lost position.
+
+    What is left out is never handled: of each key the next number is applied although others are missing. What
+    comes again and was applied already is passed over by its number. Instances that run notice within half a
+    minute, and at their next message; stop them first, or use --force.
+
+    \b
+    Examples:
+      streambind positions reset config/lecture in-categoryChanged --to earliest --dry-run
+      streambind positions reset config/lecture in-categoryChanged --to 1500 --partition 3
+
+    Exit code 1 if a position moved meanwhile or an instance works on it, 3 if the broker or the database does not
+    answer.
+    """
+    resolved = resolve(target)
+    (planned,) = _inputs(resolved, binding)
+    (measure,) = measured(resolved, [planned])
+    with resolved.brokers() as brokers:
+        moves = _moves(brokers, measure, to, partition)
+        held = _held(brokers, planned, [move.lane for move in moves]) if not force else {}
+    for move in moves:
+        lane = f"{move.lane.destination}[{move.lane.partition}]"
+        owner = held.get((move.lane.destination, move.lane.partition))
+        write(
+            "{}: {} -> {}: {}{}",
+            lane,
+            move.lane.stored,
+            move.offset,
+            move.says,
+            f" (held by {owner})" if owner else "",
+        )
+    if dry_run:
+        return
+    if held:
+        raise LifecycleError(
+            f"instances of group {planned.group} work on these partitions: stop them, or use --force: their next "
+            "transaction is refused then, and they go on at the new position"
+        )
+    _carry_out(resolved, planned, moves)
+
+
+def _carry_out(target: Target, planned: PlannedBinding, moves: list[Move]) -> None:
+    database = target.database()
+    moved = []
+    with database_named(database):
+        for move in moves:
+            lane = Place(move.lane.destination, move.lane.partition)
+            word = "latest" if move.offset == move.lane.end else "offset"
+            goal = Reset(move.offset, word, move.lane.identity, move.skips)
+            if reset_position(database, planned.group or "", lane, seen=move.lane.position, to=goal):
+                moved.append(f"{lane.destination}[{lane.partition}]")
+    if len(moved) < len(moves):
+        raise LifecycleError(
+            f"moved: {', '.join(moved) or 'nothing'}; the other positions moved meanwhile: an instance works on "
+            "them. Look with `streambind positions show`, and try again"
+        )
+    write("moved {}", count(len(moved), "position"))
+
+
+def _inputs(target: Target, name: str | None) -> list[PlannedBinding]:
+    inputs = [each for each in planned_bindings(target) if each.is_input and not each.is_pattern]
+    if name is None:
+        return inputs
+    chosen = [each for each in inputs if each.name == target.configuration.find_binding(name)]
+    if not chosen or chosen[0].positions is False or chosen[0].group is None:
+        known = ", ".join(each.name for each in inputs if each.positions is not False and each.group)
+        raise ConfigurationError(
+            f"{name} is no input that keeps its position in the database; such are: {known or 'none'} (positions "
+            "at the broker are moved with the broker's tools)"
+        )
+    return chosen
+
+
+def _moves(brokers: Brokers, measure: Progress, to: str, partitions: tuple[int, ...]) -> list[Move]:
+    lanes = [lane for lane in measure.lanes if not partitions or lane.partition in partitions]
+    if not lanes or set(partitions) - {lane.partition for lane in lanes}:
+        missing = ", ".join(measure.missing) or ", ".join(measure.binding.destinations)
+        raise DestinationError(f"nothing to reset: {missing} does not exist, or has no such partition")
+    return [_move(lane, _goal(brokers, measure.binding, lane, to)) for lane in lanes]
+
+
+def _move(lane: Lane, offset: int) -> Move:
+    lost = lane.lost is not None
+    return Move(lane, offset, skips=lost or (lane.stored is not None and offset > lane.stored))
+
+
+def _goal(brokers: Brokers, binding: PlannedBinding, lane: Lane, to: str) -> int:
+    if to in ("earliest", "latest"):
+        return lane.start if to == "earliest" else lane.end
+    if to.isdigit():
+        if not lane.start <= int(to) <= lane.end:
+            raise DestinationError(
+                f"{lane.destination}[{lane.partition}] has {lane.start} to {lane.end}, not {to}; nothing was moved"
+            )
+        return int(to)
+    try:
+        moment = datetime.fromisoformat(to)
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{to!r} is neither earliest, latest, an offset nor a time", param_hint="--to"
+        ) from error
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    since_ms = round(moment.timestamp() * 1000)
+    offsets = brokers.ask(binding.binder, lambda b: b.offsets_at(lane.destination, since_ms, BROKER_TIMEOUT_MS))
+    return offsets[lane.partition]
+
+
+def _held(brokers: Brokers, binding: PlannedBinding, lanes: list[Lane]) -> dict[tuple[str, int], str]:
+    """Who works on which of these partitions."""
+    group = binding.group or ""
+    held: dict[tuple[str, int], str] = {}
+    for destination in sorted({lane.destination for lane in lanes}):
+        name = destination
+        owners = brokers.ask(binding.binder, lambda b, name=name: b.owners(group, name, BROKER_TIMEOUT_MS))  # type: ignore[misc]
+        if owners is None:
+            raise LifecycleError(
+                "the broker cannot tell whether an instance works on these partitions: make sure that none does, "
+                "then use --force"
+            )
+        wanted = {lane.partition for lane in lanes if lane.destination == destination}
+        held |= {(destination, number): who for number, who in owners.items() if number in wanted}
+    return held
+
+
+def _row(measure: Progress, lane: Lane) -> list[object]:
+    return [
+        measure.binding.name,
+        f"{lane.destination}[{lane.partition}]",
+        measure.binding.group,
+        "none" if lane.stored is None else lane.stored,
+        f"{lane.start}..{lane.end}",
+        "unknown" if lane.lag is None else lane.lag,
+        None if lane.position is None else f"{age(lane.position.age_ms)} ago",
+        "ok" if lane.lost is None else lane.lost.partition(":")[0],
+    ]
+
+
+def _document(measure: Progress, lane: Lane) -> dict[str, object]:
+    return {
+        "binding": measure.binding.name,
+        "group": measure.binding.group,
+        "destination": lane.destination,
+        "partition": lane.partition,
+        "position": lane.stored,
+        "start": lane.start,
+        "end": lane.end,
+        "lag": lane.lag,
+        "moved_ms_ago": None if lane.position is None else lane.position.age_ms,
+        "lost": lane.lost,
+    }

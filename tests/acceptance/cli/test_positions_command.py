@@ -1,0 +1,137 @@
+"""`streambind positions`, and the named states that it mends, on a real broker."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from streambind.binders.kafka import inquiries
+from streambind.testing.eventually import eventually
+from tests.acceptance.cli.conftest import NOWHERE, Inside
+from tests.acceptance.cli.pair import WITHIN_S, Pair
+
+
+@pytest.fixture
+def pair(inside: Inside, kafka: str, topic: str, tmp_path: Path) -> Pair:
+    it = Pair(inside, kafka, topic, f"sqlite:///{tmp_path / 'source.db'}", f"sqlite:///{tmp_path / 'reader.db'}")
+    it.write()
+    return it
+
+
+def test_it_shows_positions_beside_the_log(pair: Pair) -> None:
+    pair.save(i1="a", i2="b")
+    pair.send()
+    pair.receive(i1="a", i2="b")
+    pair.save(i3="c")
+    pair.send()
+    shown = pair.inside.run("positions", "show", "reader")
+    assert shown.returncode == 0, shown.stdout
+    (found,) = json.loads(pair.inside.run("positions", "show", "reader", "in-items", "--json").stdout)
+    assert f"{pair.topic}[0]" in shown.stdout
+    assert (found["position"], found["start"], found["end"], found["lag"], found["lost"]) == (2, 0, 3, 1, None)
+
+
+def test_a_topic_made_anew_is_named_and_mended(pair: Pair) -> None:
+    pair.save(i1="a", i2="b")
+    pair.send()
+    pair.receive(i1="a", i2="b")
+    pair.save(i1="lost", i2="lost")
+    pair.send()
+    pair.make_topic_anew()
+    pair.save(i1="aa", i3="c", i4="d")
+    pair.send()
+
+    shown = pair.inside.run("positions", "show", "reader")
+    assert shown.returncode == 1
+    assert "DestinationReplacedError" in shown.stdout
+    assert "streambind positions reset TARGET in-items --to earliest" in shown.stdout
+    status = pair.inside.run("status", "reader")
+    assert status.returncode == 1
+    assert status.stdout.startswith("down")
+    assert "DestinationReplacedError" in status.stdout
+
+    dry = pair.inside.run("positions", "reset", "reader", "in-items", "--to", "earliest", "--dry-run")
+    assert dry.stdout == f"{pair.topic}[0]: 2 -> 0: leaves out what the replaced destination still held\n"
+    assert pair.inside.run("positions", "show", "reader").returncode == 1
+    done = pair.inside.run("positions", "reset", "reader", "in-items", "--to", "earliest")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("moved 1 position\n")
+    assert pair.inside.run("positions", "show", "reader").returncode == 0
+    # Number 2 of items 1 is lost with the old topic; number 3 is applied all the same.
+    pair.receive(i1="aa", i2="b", i3="c", i4="d")
+
+
+def test_what_retention_took_is_counted_and_left_out(pair: Pair) -> None:
+    pair.save(i1="a")
+    pair.send()
+    pair.receive(i1="a")
+    pair.save(i1="lost", i2="lost", i3="c")
+    pair.save(i1="aa")
+    pair.send()
+    pair.delete_records(3)
+    shown = pair.inside.run("positions", "show", "reader")
+    assert shown.returncode == 1
+    assert "the log begins at 3: 2 messages were lost to retention" in shown.stdout
+    done = pair.inside.run("positions", "reset", "reader", "in-items", "--to", "earliest")
+    assert "1 -> 3: leaves out 0 messages, 2 more are lost already" in done.stdout
+    pair.receive(i1="aa", i3="c")
+
+
+def test_a_running_instance_refuses_unless_forced_and_notices(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inquiries, "COMPARE_INTERVAL_S", 0.5)
+    pair.save(i1="a", i2="b")
+    pair.send()
+    reader = pair.reader()
+    with reader:
+        pair.copied(reader, i1="a", i2="b")
+        refused = pair.inside.run("positions", "reset", "reader", "in-items", "--to", "0")
+        assert refused.returncode == 1
+        assert "stop them, or use --force" in refused.stderr
+        assert "(held by " in refused.stdout
+        forced = pair.inside.run("positions", "reset", "reader", "in-items", "--to", "0", "--force")
+        assert "comes again to 2 messages; numbers applied already are passed over" in forced.stdout
+        eventually(
+            lambda: (figures := reader.figures("in-items")) and figures.duplicates == 2,
+            WITHIN_S,
+            lambda: f"{reader.figures('in-items')}",
+        )
+    reader.engine.dispose()
+    assert pair.copies() == {1: "a", 2: "b"}
+
+
+def test_a_time_is_a_place_too(pair: Pair) -> None:
+    pair.save(i1="a")
+    pair.send()
+    pair.receive(i1="a")
+    early = pair.inside.run("positions", "reset", "reader", "in-items", "--to", "2020-01-31", "--dry-run")
+    late = pair.inside.run("positions", "reset", "reader", "in-items", "--to", "2199-01-31T00:00:00Z", "--dry-run")
+    assert early.stdout.startswith(f"{pair.topic}[0]: 1 -> 0: ")
+    assert late.stdout == f"{pair.topic}[0]: 1 -> 1: stays\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("in-items", "--to", "soon"), "neither earliest, latest, an offset nor a time"),
+        (("in-items", "--to", "7"), "has 0 to 1, not 7; nothing was moved"),
+        (("in-items", "--to", "0", "--partition", "5"), "has no such partition"),
+        (
+            ("out-nothing", "--to", "0"),
+            "out-nothing is no input that keeps its position in the database; such are: in-",
+        ),
+    ],
+)
+def test_mistakes_are_told(pair: Pair, arguments: tuple[str, ...], text: str) -> None:
+    pair.save(i1="a")
+    pair.send()
+    result = pair.inside.run("positions", "reset", "reader", *arguments)
+    assert result.returncode in (1, 2)
+    assert text in result.stderr
+
+
+def test_a_broker_that_is_away_exits_with_3(pair: Pair) -> None:
+    pair.brokers = NOWHERE
+    pair.write()
+    assert pair.inside.run("positions", "show", "reader").returncode == 3
