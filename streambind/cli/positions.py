@@ -99,8 +99,8 @@ def reset(target: str, binding: str, to: str, partition: tuple[int, ...], dry_ru
 
     \b
     Examples:
-      streambind positions reset config/lecture in-categoryChanged --to earliest --dry-run
-      streambind positions reset config/lecture in-categoryChanged --to 1500 --partition 3
+      streambind positions reset config/lecture in-a --to earliest --dry-run
+      streambind positions reset config/lecture in-a --to 1500 --partition 3
 
     Exit code 1 if a position moved meanwhile or an instance works on it, 3 if the broker or the database does not
     answer.

@@ -18,6 +18,7 @@ class BinderHarness:
     - `retention`: `delete_records`;
     - `holes`: `leave_hole`;
     - `replacement`: `make_anew`;
+    - `times`: nothing to implement: the broker finds messages by their time;
     - `java-partitions`: nothing to implement: a key's partition is the one that a Java Kafka producer picks.
     """
 

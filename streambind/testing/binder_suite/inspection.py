@@ -87,6 +87,7 @@ class TestOwners:
 
 class TestOffsetsAt:
     def test_it_is_the_first_message_that_is_not_older(self, bench: Bench) -> None:
+        bench.needs("times")
         destination = bench.destination(partitions=2)
         bench.send(destination, b"0", b"1", b"2", partition=0)
         times = [m.timestamp_ms or 0 for m in bench.main.read(destination, {0: 0}, TIMEOUT_MS)]
