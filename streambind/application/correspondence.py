@@ -25,12 +25,17 @@ class PlannedReplies:
     bridge: StreamBridge
 
     def publish(self, session: Session, reply: Reply) -> None:
-        publish(session, reply.binding, reply.payload, key=reply.key)  # type: ignore[arg-type]
+        publish(session, reply.binding, reply.payload, key=self._key(reply))  # type: ignore[arg-type]
 
     def send(self, replies: Sequence[Reply]) -> None:
-        receipts = [self.bridge.send(reply.binding, reply.payload, key=reply.key) for reply in replies]
+        receipts = [self.bridge.send(reply.binding, reply.payload, key=self._key(reply)) for reply in replies]
         for receipt in receipts:
             receipt.result()
+
+    def _key(self, reply: Reply) -> object:
+        if reply.key is not None or self.bridge.makes_keys(reply.binding):
+            return reply.key
+        return reply.inherited_key
 
 
 @dataclass(frozen=True)

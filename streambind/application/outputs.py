@@ -9,11 +9,12 @@ from functools import partial
 
 from streambind.binding.binder import ProducerBinding, ProducerTarget
 from streambind.binding.binding import BindingState, DirectProducer, OutputBinding
-from streambind.binding.factory import BinderFactory
+from streambind.binding.factory import BinderFactory, binder_types
 from streambind.configuration import BindingProperties, Configuration, Finding, Severity
 from streambind.configuration.properties import Publish
 from streambind.conversion import converter_for
 from streambind.errors import ConfigurationError, LifecycleError, StreambindError
+from streambind.outbound.key_expression import KeyExpression
 from streambind.outbound.outgoing import Outgoing, OutputPlan
 from streambind.outbound.sender import OnError, QueuedSender, report_unsent, send_error
 from streambind.outbound.wire_message import direct_message
@@ -24,14 +25,18 @@ QUEUE_CAPACITY = 10_000
 def plan_outputs(
     outputs: Mapping[str, BindingProperties], configuration: Configuration, time_zone: tzinfo
 ) -> tuple[dict[str, OutputPlan], list[Finding]]:
-    """What the writing side needs of each output; a content type without converter is a finding."""
+    """What the writing side needs of each output; a content type without converter is a finding, and so is what is
+    no expression for keys."""
     plans: dict[str, OutputPlan] = {}
     findings: list[Finding] = []
     for name, properties in outputs.items():
+        key = f"bindings.{name}.content-type"
         try:
             encoder = converter_for(properties.content_type).encoder(time_zone)
+            binder = configuration.binder_name(name)
+            key = f"{configuration.binder(binder).type_name}.bindings.{name}.producer.message-key-expression"
+            key_of = _key_expression(name, configuration)
         except ConfigurationError as error:
-            key = f"bindings.{name}.content-type"
             findings.append(Finding(Severity.ERROR, str(error), configuration.origin_of(key)))
             continue
         plans[name] = OutputPlan(
@@ -41,8 +46,20 @@ def plan_outputs(
             content_type=properties.content_type,
             publish=properties.producer.publish,
             deletes=properties.producer.deletes,
+            key_of=key_of,
         )
     return plans, findings
+
+
+def _key_expression(name: str, configuration: Configuration) -> KeyExpression | None:
+    """
+    Raises:
+        ConfigurationError: it is no expression; names the column.
+    """
+    binder = configuration.binder(configuration.binder_name(name))
+    found = binder_types().get(binder.type_name)
+    text = None if found is None else found.message_key_expression(binder.producer(name))
+    return None if text is None else KeyExpression(text)
 
 
 class Outputs:

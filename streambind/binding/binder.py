@@ -240,7 +240,8 @@ class BinderType:
 
     `dead_letter_destination(destination, group, consumer_properties)` names where dead letters go, None if the
     consumer's properties do not ask for any. `dead_letter_partition(source_partition, consumer_properties)`
-    picks the partition there (None: by key).
+    picks the partition there (None: by key). `message_key_expression(producer_properties)` is the expression that
+    makes the keys of messages without one, None if there is none.
     """
 
     name: str
@@ -250,3 +251,4 @@ class BinderType:
     create: Callable[[Any], Binder]
     dead_letter_destination: Callable[[str, str | None, Any], str | None]
     dead_letter_partition: Callable[[int, Any], int | None]
+    message_key_expression: Callable[[Any], str | None]

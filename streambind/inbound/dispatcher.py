@@ -140,7 +140,9 @@ def _replies(listener: ListenerPlan, result: Any, arrival: Arrival | None) -> li
     results = result if listener.signature.returns_several else [result]
     inherited = arrival.batch.key(arrival.index) if arrival is not None and make_key is None else None
     return [
-        Reply(binding, each, make_key(each) if make_key else inherited) for each in results if each is not None
+        Reply(binding, each, make_key(each) if make_key else None, inherited)
+        for each in results
+        if each is not None
     ]
 
 

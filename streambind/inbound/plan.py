@@ -15,8 +15,8 @@ from pydantic.errors import PydanticUserError
 from streambind.configuration.finding import Finding
 from streambind.errors import ConfigurationError, PermanentError
 from streambind.event_loop import await_result
+from streambind.expression import compile_condition
 from streambind.inbound.arrival import Arrival
-from streambind.inbound.condition import compile_condition
 from streambind.inbound.decoding import PayloadDecoder
 from streambind.inbound.failure import MessageFailed
 from streambind.inbound.listener import ListenerMark, SendTo

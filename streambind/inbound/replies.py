@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One message for an output binding. `key` is what the listener's `key=` made, or the key bytes of the
-    message that was handled; None if there is neither."""
+    """One message for an output binding. `key` is what the listener's `key=` made, `inherited_key` the key of the
+    message that was handled, for an output that makes none itself; None if there is none."""
 
     binding: str
     payload: object
-    key: object
+    key: object = None
+    inherited_key: bytes | None = None
 
 
 class Replies(Protocol):

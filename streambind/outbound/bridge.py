@@ -51,6 +51,11 @@ class StreamBridge:
             raise EncodeError(f"binding {binding}: {error}") from error
         return sender.submit(direct_message(outgoing(plan, payload, key=record_key, headers=headers)))
 
+    def makes_keys(self, binding: str) -> bool:
+        """Whether an output makes keys for messages that have none (`messageKeyExpression`)."""
+        plan = self._plans.get(binding)
+        return plan is not None and plan.key_of is not None
+
     def _plan(self, binding: str) -> OutputPlan:
         plan = self._plans.get(binding)
         if plan is not None:

@@ -167,7 +167,7 @@ class BulkStatement:
         """A key of `key=` is the old one too if it can be taken without what the statement sets."""
         found = self._rows.entity(row, without=assigned)
         for publication in plan.publications:
-            if found is None or publication.publication.key is None:
+            if found is None or not publication.has_own_key:
                 continue
             try:
                 publication.key(found[1])

@@ -20,6 +20,7 @@ from streambind.errors import EncodeError, PayloadTooLargeError
 from streambind.event import EntityEvent
 from streambind.headers import TYPES, encode_headers
 from streambind.message import CONTENT_TYPE, EVENT_ID, ORIGIN, TYPE
+from streambind.outbound.key_expression import KeyExpression
 
 Deletes = Literal["event", "tombstone", "event-and-tombstone"]
 
@@ -31,7 +32,8 @@ _RESERVED = frozenset({CONTENT_TYPE, EVENT_ID, ORIGIN, TYPES, "id", "timestamp"}
 @dataclass(slots=True)
 class OutputPlan:
     """What the writing side knows of an output binding. `max_payload_bytes` is set when the binding starts and
-    the broker has said what it accepts; None: no limit is checked."""
+    the broker has said what it accepts; None: no limit is checked. `key_of` makes the keys of messages that code
+    gives none."""
 
     binding: str
     destination: str
@@ -40,6 +42,7 @@ class OutputPlan:
     publish: Publish = Publish.OUTBOX
     deletes: Deletes = "event"
     max_payload_bytes: int | None = None
+    key_of: KeyExpression | None = None
 
 
 class Outgoing(NamedTuple):
@@ -63,19 +66,18 @@ def outgoing(
     type_: str | None = None,
 ) -> Outgoing:
     """Encode a payload for a binding; None is a tombstone. `type_` is the `type` header where the payload's own
-    is not meant.
+    is not meant. Without a key the binding's `messageKeyExpression` makes one, if it has one.
 
     Raises:
         PayloadTooLargeError: the encoded payload exceeds the binding's limit.
         EncodeError: payload or headers cannot be encoded, or a header's name is reserved.
+        CaptureError: the expression gives what cannot be a key.
     """
+    type_, encoded = type_ or type_name(payload), encode_payload(plan, payload)
+    if key is None and plan.key_of is not None:
+        key = plan.key_of.key(encoded, {TYPE: type_, CONTENT_TYPE: plan.content_type, **(headers or {})})
     return Outgoing(
-        plan.binding,
-        plan.destination,
-        key,
-        encode_payload(plan, payload),
-        message_headers(plan, type_ or type_name(payload), headers),
-        new_event_id(),
+        plan.binding, plan.destination, key, encoded, message_headers(plan, type_, headers), new_event_id()
     )
 
 

@@ -35,6 +35,7 @@ class PublicationPlan:
         self._class_name = mapper.class_.__name__
         self._fields = publication.fields
         self._primary_key = primary_key_names(mapper)
+        self.has_own_key = publication.key is not None or output.key_of is not None
 
     def messages(self, change: Change) -> Iterator[Outgoing]:
         """The messages of a change: none if `build` leaves it out, two for a changed key or primary key (DELETE
@@ -54,7 +55,7 @@ class PublicationPlan:
         """Whether it is another entity to a consumer now: a coarser key may be the same when the primary key is
         not."""
         of_row = any(getattr(before, name) != getattr(entity, name) for name in self._primary_key)
-        return of_row or (self.publication.key is not None and self.key(before) != self.key(entity))
+        return of_row or (self.has_own_key and self.key(before) != self.key(entity))
 
     def _messages(self, job: JobType, entity: Any) -> Iterator[Outgoing]:
         payload = self._payload(job, entity)
@@ -88,6 +89,9 @@ class PublicationPlan:
             CaptureError: the key cannot be taken, or is too long.
         """
         key_of = self.publication.key
+        if key_of is None and self.output.key_of is not None:
+            payload = self._payload(JobType.UPDATE, entity)
+            return None if payload is None else outgoing(self.output, payload, key=None).key
         try:
             if key_of is None:
                 return primary_key_bytes([getattr(entity, name) for name in self._primary_key])
@@ -118,7 +122,7 @@ class MapperPlan:
         self.publications = publications
         self.columns = frozenset(stored_names(mapper))
         self.primary_key = primary_key_names(mapper)
-        self.own_keys = any(p.publication.key is not None for p in publications)
+        self.own_keys = any(p.has_own_key for p in publications)
         whole = self.own_keys or any(p.publication.build is not None for p in publications)
         fields = {name for p in publications for name in p.publication.fields} | set(self.primary_key)
         self.needed = self.columns if whole else self.columns & fields

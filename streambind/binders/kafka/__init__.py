@@ -1,5 +1,7 @@
 """The Kafka binder, on confluent-kafka; and a small broker for tests that lives inside this process."""
 
+from operator import attrgetter
+
 from streambind.binders.kafka.binder import KafkaBinder
 from streambind.binders.kafka.embedded import EmbeddedBroker
 from streambind.binders.kafka.properties import (
@@ -18,6 +20,7 @@ KAFKA = BinderType(
     create=KafkaBinder,
     dead_letter_destination=dead_letter_topic,
     dead_letter_partition=dead_letter_partition,
+    message_key_expression=attrgetter("message_key_expression"),
 )
 
 __all__ = ["KAFKA", "EmbeddedBroker", "KafkaBinder"]

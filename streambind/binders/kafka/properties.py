@@ -44,32 +44,42 @@ _ACKS = NoEffect("a returned handler is done, a raised one is not; offsets follo
 class JaasProperties(Properties):
     """`binder.jaas.*`"""
 
-    login_module: str = "com.sun.security.auth.module.Krb5LoginModule"
+    login_module: str = Field(
+        "com.sun.security.auth.module.Krb5LoginModule", description="how to log in; Plain, Scram or Krb5"
+    )
     control_flag: Annotated[str, NoEffect("there is one login module")] = "required"
-    options: dict[str, str] = Field(default_factory=dict, repr=False)
+    options: dict[str, str] = Field(default_factory=dict, repr=False, description="of the login module")
 
 
 class TopicProperties(Properties):
     """`consumer.topic.*` and `producer.topic.*`: how a missing topic is made."""
 
-    properties: dict[str, Annotated[str, BeforeValidator(_text)]] = Field(default_factory=dict)
-    replicas_assignment: dict[int, list[int]] = Field(default_factory=dict, alias="replicas-assignment")
-    replication_factor: int | None = Field(None, alias="replication-factor")
+    properties: dict[str, Annotated[str, BeforeValidator(_text)]] = Field(
+        default_factory=dict, description="settings of a new topic"
+    )
+    replicas_assignment: dict[int, list[int]] = Field(
+        default_factory=dict, alias="replicas-assignment", description="of a new topic: partition to brokers"
+    )
+    replication_factor: int | None = Field(
+        None, alias="replication-factor", description="of a new topic; unset: the binder's"
+    )
 
 
 class KafkaBinderProperties(Properties):
     """`spring.cloud.stream.kafka.binder.*`"""
 
-    brokers: TextList = ("localhost",)
-    default_broker_port: int = 9092
-    configuration: ClientSettings = Field(default_factory=dict, repr=False)
-    consumer_properties: ClientSettings = Field(default_factory=dict, repr=False)
-    producer_properties: ClientSettings = Field(default_factory=dict, repr=False)
-    required_acks: str = "all"
-    min_partition_count: int = Field(1, ge=1)
-    replication_factor: int = -1
-    auto_create_topics: bool = True
-    auto_add_partitions: bool = False
+    brokers: TextList = Field(("localhost",), description="`host:port`, with commas")
+    default_broker_port: int = Field(9092, description="of brokers without one")
+    configuration: ClientSettings = Field(
+        default_factory=dict, repr=False, description="settings of all clients, librdkafka's or the Java client's"
+    )
+    consumer_properties: ClientSettings = Field(default_factory=dict, repr=False, description="of consumers")
+    producer_properties: ClientSettings = Field(default_factory=dict, repr=False, description="of producers")
+    required_acks: str = Field("all", description="`all`, `1` or `0`; below `all` messages can be lost")
+    min_partition_count: int = Field(1, ge=1, description="partitions that every topic needs")
+    replication_factor: int = Field(-1, description="of new topics; -1: the broker's")
+    auto_create_topics: bool = Field(True, description="make missing topics")
+    auto_add_partitions: bool = Field(False, description="add missing partitions")
     jaas: JaasProperties | None = None
     auto_alter_topics: Annotated[bool, NoEffect("an existing topic's settings are left alone")] = False
     headers: Annotated[TextList, NoEffect("headers travel as Kafka headers, never embedded")] = ()
@@ -112,18 +122,22 @@ class KafkaConsumerProperties(Properties):
     back without a rebalance.
     """
 
-    start_offset: Literal["earliest", "latest"] | None = None
-    enable_dlq: bool = False
-    dlq_name: str | None = None
-    dlq_partitions: int | None = Field(None, ge=1)
-    configuration: ClientSettings = Field(default_factory=dict, repr=False)
-    destination_is_pattern: bool = False
+    start_offset: Literal["earliest", "latest"] | None = Field(
+        None, description="where a new group begins; unset: earliest, anonymous ones at latest"
+    )
+    enable_dlq: bool = Field(False, description="send what keeps failing to a dead-letter topic")
+    dlq_name: str | None = Field(None, description="its name; unset: `error.<destination>.<group>`")
+    dlq_partitions: int | None = Field(None, ge=1, description="its partitions; unset: as many as the source has")
+    configuration: ClientSettings = Field(
+        default_factory=dict, repr=False, description="settings of this binding's client"
+    )
+    destination_is_pattern: bool = Field(False, description="the destination is a regular expression")
     poll_timeout_ms: Annotated[Milliseconds, NoEffect("messages are handed on as they come")] = Field(
         5000, alias="pollTimeout"
     )
     topic: TopicProperties = Field(default_factory=TopicProperties)
-    group_protocol: Literal["classic", "consumer"] = "classic"
-    group_instance_id: str | None = None
+    group_protocol: Literal["classic", "consumer"] = Field("classic", description="`consumer`: KIP-848")
+    group_instance_id: str | None = Field(None, description="a stable name of this instance")
     auto_rebalance_enabled: Annotated[bool, NoEffect("partitions are assigned by the group")] = True
     ack_mode: Annotated[str | None, _ACKS] = None
     auto_commit_on_error: Annotated[bool | None, _ACKS] = None
@@ -153,12 +167,18 @@ class KafkaProducerProperties(Properties):
     `buffer_size` unset leaves the client's own batch size, which is larger than Java's 16384.
     """
 
-    buffer_size: int | None = Field(None, ge=1)
-    batch_timeout_ms: Milliseconds = Field(0, alias="batchTimeout")
-    compression_type: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"
-    configuration: ClientSettings = Field(default_factory=dict, repr=False)
+    buffer_size: int | None = Field(None, ge=1, description="bytes of a batch; unset: the client's own")
+    batch_timeout_ms: Milliseconds = Field(
+        0, alias="batchTimeout", description="how long a batch waits for more messages"
+    )
+    compression_type: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field("none", description="of batches")
+    configuration: ClientSettings = Field(
+        default_factory=dict, repr=False, description="settings of this binding's client"
+    )
     topic: TopicProperties = Field(default_factory=TopicProperties)
-    message_key_expression: str | None = None
+    message_key_expression: str | None = Field(
+        None, description="the key of what code gives none: `payload.a.b` or `headers['k']`"
+    )
     sync: Annotated[bool, NoEffect("every message is accounted for")] = False
     send_timeout_expression: Annotated[str | None, NoEffect("set producer.sendTimeout of the binding")] = None
     header_patterns: Annotated[TextList, NoEffect("all headers travel")] = ()

@@ -1,5 +1,7 @@
 """An in-process broker with Kafka's semantics, and the binder for it: for tests and for trying things out."""
 
+from operator import attrgetter
+
 from streambind.binders.memory.binder import MemoryBinder
 from streambind.binders.memory.broker import MemoryBroker
 from streambind.binders.memory.properties import (
@@ -19,6 +21,7 @@ MEMORY = BinderType(
     create=MemoryBinder,
     dead_letter_destination=dead_letter_destination,
     dead_letter_partition=dead_letter_partition,
+    message_key_expression=attrgetter("message_key_expression"),
 )
 
 __all__ = ["MEMORY", "MemoryBinder", "MemoryBroker"]

@@ -4,19 +4,29 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from streambind.binders.kafka import KAFKA
+from streambind.binding.binder import BinderType
 from streambind.configuration.reference import Row, reference, table
 from tests.unit.configuration.fake_binder import MODELS
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "configuration.md"
-BEGIN, END = "<!-- reference -->\n", "<!-- end of reference -->"
+
+
+def written(part: str) -> str:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    return text.partition(f"<!-- {part} -->\n")[2].partition(f"<!-- end of {part} -->")[0].strip()
 
 
 def test_the_table_in_the_documentation_is_the_generated_one() -> None:
-    text = DOCUMENT.read_text(encoding="utf-8")
-    written = text.partition(BEGIN)[2].partition(END)[0].strip()
-    assert written == table(reference([])).strip(), (
-        "copy the core's rows of `python -m streambind.configuration.reference`"
-    )
+    rows = table(reference([])).strip()
+    assert written("reference") == rows, "copy the core's rows of `python -m streambind.configuration.reference`"
+
+
+def test_so_is_that_of_the_kafka_binder() -> None:
+    rows = [row for row in reference([KAFKA]) if row.key.startswith("kafka.")]
+    assert written("kafka") == table(rows).strip(), "copy the rows of kafka.*"
 
 
 def test_rows_hold_name_type_default_and_description() -> None:
@@ -38,8 +48,9 @@ def test_rows_hold_name_type_default_and_description() -> None:
     assert "binders.<name>.environment.*" in rows
 
 
-def test_everything_that_works_is_described() -> None:
-    assert [row.key for row in reference([]) if not row.description] == []
+@pytest.mark.parametrize("models", [[], [KAFKA]])
+def test_everything_that_works_is_described(models: list[BinderType]) -> None:
+    assert [row.key for row in reference(models) if not row.description] == []
 
 
 def test_the_reference_is_printed() -> None:

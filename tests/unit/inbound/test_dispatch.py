@@ -80,7 +80,7 @@ def test_a_condition_on_a_payload_that_is_no_json_fails_the_message() -> None:
 def test_a_condition_that_is_no_expression_is_a_mistake_with_place() -> None:
     text = mistakes(listener("x", "payload.n > 1"))
 
-    assert "condition 'payload.n > 1', column 11: '>' is not part of an expression" in text
+    assert "expression 'payload.n > 1', column 11: '>' is not part of an expression" in text
     assert f"{__file__}:" in text
 
 

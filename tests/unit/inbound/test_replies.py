@@ -70,16 +70,16 @@ def test_a_result_is_sent_under_the_key_of_the_message_none_is_not() -> None:
     sender = Sender()
 
     assert replying(answers, sender, {"n": 1}, {"n": 0}, {"n": 2}).done == 3
-    assert sender.sent == [Reply("out-x", {"double": 2}, b"k"), Reply("out-x", {"double": 4}, b"k")]
+    assert sender.sent == [Reply("out-x", {"double": n}, inherited_key=b"k") for n in (2, 4)]
 
 
 @pytest.mark.parametrize(
     ("function", "sent"),
     [
         (answers_many, [Reply("out-x", {"a": 1}, 1), Reply("out-x", {"a": 2}, 2)]),
-        (answers_a_list, [Reply("out-x", [1, 2], b"k")]),
-        (answers_async, [Reply("out-x", 1, b"k")]),
-        (answers_batch, [Reply("out-x", 1, None)]),
+        (answers_a_list, [Reply("out-x", [1, 2], inherited_key=b"k")]),
+        (answers_async, [Reply("out-x", 1, inherited_key=b"k")]),
+        (answers_batch, [Reply("out-x", 1)]),
     ],
 )
 def test_only_a_list_that_is_annotated_sends_several(function: Any, sent: list[Reply]) -> None:

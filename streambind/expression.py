@@ -1,4 +1,4 @@
-"""Conditions as text: the part of Spring's expression language that is safe to take from a file.
+"""Expressions as text: the part of Spring's expression language that is safe to take from a file.
 
     headers['type'] == 'LectureCategoryChanged' and not (payload.lecture.id == 7 or payload.draft)
 
@@ -43,8 +43,17 @@ _SIGNS = {"&&": "and", "||": "or", "!": "not", "eq": "==", "ne": "!="}
 _DEPTH = 50
 
 
+def compile_expression(text: str) -> Expression:
+    """The expression as a function of what it reads; see `compile_condition`.
+
+    Raises:
+        ConfigurationError: the text is not such an expression; the error names the column.
+    """
+    return _Parser(text).parse()
+
+
 def compile_condition(text: str) -> Predicate:
-    """The expression as a function.
+    """The expression as a question.
 
     A header that is absent and a property that the payload does not have are null. A value that stands alone
     holds if it is true, or the text `true`. A truth value equals no number.
@@ -52,7 +61,7 @@ def compile_condition(text: str) -> Predicate:
     Raises:
         ConfigurationError: the text is not such an expression; the error names the column.
     """
-    expression = _Parser(text).parse()
+    expression = compile_expression(text)
     return lambda values: _truth(expression(values))
 
 
@@ -202,7 +211,7 @@ class _Parser:
 
 
 def _refusal(text: str, column: int, reason: str) -> ConfigurationError:
-    return ConfigurationError(f"condition {text!r}, column {column + 1}: {reason}")
+    return ConfigurationError(f"expression {text!r}, column {column + 1}: {reason}")
 
 
 def _either(left: Expression, right: Expression) -> Expression:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streambind.errors import ConfigurationError
-from streambind.inbound.condition import compile_condition
+from streambind.expression import compile_condition
 
 
 @dataclass
