@@ -24,6 +24,11 @@ test: $(DEVELOPMENT) maven ## run all tests, with a real Kafka broker and Postgr
 	@$(SERVICES) install || true
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: soak
+soak: $(DEVELOPMENT) maven ## break everything at random for half an hour; ARGS="--streambind-chaos-seed=7"
+	@$(SERVICES) install || true
+	@$(BIN)/python -m pytest tests/faults/test_chaos.py --streambind-chaos=1800 $(ARGS)
+
 .PHONY: check
 check: format-check lint types contracts test ## everything that must hold before a commit
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +13,11 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from streambind.testing.chaos.program import Program
 from streambind.testing.eventually import eventually
 from tests.services.process import REPOSITORY, free_port
 
 START_S = 40.0
-_STOP_S = 20.0
-_LOG_LINES = 40
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "SYSTEMROOT")
 
 
@@ -32,7 +29,7 @@ class Answer:
     body: Any
 
 
-class ServiceProcess:
+class ServiceProcess(Program):
     """One program, run as often as wanted; its output of all runs goes to one log.
 
     The environment is what is given and nothing of the test's own but the search path, so that a variable of
@@ -42,34 +39,15 @@ class ServiceProcess:
     def __init__(
         self, name: str, arguments: Sequence[str], environment: Mapping[str, str], *, log: Path, port: int = 0
     ) -> None:
-        self.name = name
-        self.log = log
+        inherited = {variable: os.environ[variable] for variable in _INHERITED if variable in os.environ}
+        super().__init__(
+            name,
+            [sys.executable, "-u", "-m", *arguments],
+            {**inherited, "PYTHONPATH": str(REPOSITORY), **environment},
+            log=log,
+            folder=REPOSITORY,
+        )
         self.url = f"http://127.0.0.1:{port}"
-        self._arguments = list(arguments)
-        self._environment = dict(environment)
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def exit_code(self) -> int | None:
-        """Of the last run; None while it runs. A death by signal is the signal's number, negative."""
-        return None if self._process is None else self._process.poll()
-
-    def start(self, **environment: str) -> None:
-        """Start a run; `environment` is added for this run alone."""
-        assert self._process is None or self.exit_code is not None, f"{self.name} runs already"
-        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        with self.log.open("ab") as output:
-            output.write(f"--- {self.name} starts {environment or ''}\n".encode())
-            output.flush()
-            self._process = subprocess.Popen(
-                [sys.executable, "-u", "-m", *self._arguments],
-                cwd=REPOSITORY,
-                env={**inherited, "PYTHONPATH": str(REPOSITORY), **self._environment, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
 
     def start_web(self, **environment: str) -> None:
         """Start a run of a web service and wait until it answers."""
@@ -92,42 +70,6 @@ class ServiceProcess:
         except HTTPError as error:
             error.close()
             return Answer(error.code, None)
-
-    def wait_for_end(self, within_s: float) -> int:
-        """The exit code of the run, once it has ended by itself."""
-        eventually(lambda: self.exit_code is not None, within_s, lambda: f"{self.name} still runs\n{self.tail()}")
-        assert self.exit_code is not None
-        return self.exit_code
-
-    def wait_for_kill(self, within_s: float) -> None:
-        """Until the run has been killed by the failpoint that it was started with."""
-        code = self.wait_for_end(within_s)
-        assert code == -signal.SIGKILL, f"{self.name} was not killed, it ended with {code}\n{self.tail()}"
-
-    def stop(self) -> None:
-        """Let the run drain and end (SIGTERM)."""
-        process = self._process
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_S)
-        ended = process.poll()
-        self.kill()
-        assert ended is not None, f"{self.name} did not end within {_STOP_S:g} s\n{self.tail()}"
-
-    def kill(self) -> None:
-        """End the run and whatever it has started, at once (SIGKILL). Without effect if none runs."""
-        if self._process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-    def tail(self) -> str:
-        """The last lines of the log."""
-        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        return "\n".join([f"the end of {self.log}:", *lines[-_LOG_LINES:]])
 
     def _answers_or_ended(self) -> bool:
         if self.exit_code is not None:

@@ -6,13 +6,19 @@ that is handled twice, or half, shows. LISTENER names one of `tests.faults.mutan
 
 from __future__ import annotations
 
+import logging
 import os
+import random
 import sys
 
 from sqlalchemy import delete, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from streambind import EntityEvent, JobType, StreamApplication, stream_listener
+
+_FAILING = float(os.environ.get("FAILING", "0"))
+"""The share of calls in which the listener raises."""
+_chance = random.Random()
 
 
 class ItemChanged(EntityEvent):
@@ -69,11 +75,14 @@ def apply(session: Session, event: ItemChanged) -> None:
 @stream_listener("in-items")
 def keep(event: ItemChanged, session: Session) -> None:
     apply(session, event)
+    if _chance.random() < _FAILING:
+        raise ConnectionAbortedError("a handler that fails after its writes")
 
 
 def main() -> None:
     from tests.faults import effects, mutants
 
+    logging.basicConfig(level="INFO")
     included = mutants.listener(os.environ["LISTENER"]) if "LISTENER" in os.environ else effects
     stream = StreamApplication("tests/faults/config/effects", include=[included])
     sys.stdout.write("runs\n")

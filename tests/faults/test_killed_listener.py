@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from streambind.testing.chaos import Kind, kinds
 from tests.acceptance.services import Services
 from tests.acceptance.stage import Stage
-from tests.faults.checker import Kind, kinds
 from tests.faults.world import World, world
 
 CHANGES = 60

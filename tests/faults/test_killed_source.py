@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from streambind.testing.chaos import Kind, kinds
 from tests.acceptance.services import ServiceProcess
-from tests.faults.checker import Kind, kinds
 from tests.faults.world import World
 
 CHANGES = 40

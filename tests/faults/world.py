@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from sqlalchemy import Engine, create_engine, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -15,11 +17,11 @@ from streambind.binders.kafka import KAFKA
 from streambind.binding.binder import Binder
 from streambind.errors import BrokerError
 from streambind.persistence.tables import Tables
+from streambind.testing.chaos import Change, History, Violation, violations
 from streambind.testing.eventually import eventually
 from tests.acceptance.services import ServiceProcess, Services
 from tests.acceptance.stage import Stage
 from tests.faults import effects, source
-from tests.faults.checker import Change, History, Violation, violations
 
 DRAIN_S = 45.0
 _TIMEOUT_MS = 5_000
@@ -56,6 +58,12 @@ class World:
         process = self.services.program("effects", "tests.faults.effects", settings)
         process.start(**environment)
         return process
+
+    def create_topic(self, partitions: int) -> None:
+        """Before anybody asks for it: who comes first decides how many partitions it has."""
+        admin = AdminClient({"bootstrap.servers": self.stage.brokers, "log_level": "0"})
+        for made in admin.create_topics([NewTopic(self.topic, partitions)]).values():
+            made.result(_TIMEOUT_MS / 1000)
 
     def committed(self) -> int:
         """How many changes the source has committed."""

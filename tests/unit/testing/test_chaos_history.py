@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from tests.faults.checker import Change, History, Kind, kinds, violations
+from streambind.testing.chaos import Change, History, Kind, kinds, violations
 
 A1, A2, A3 = Change(1, "INSERT 1"), Change(1, "UPDATE 2"), Change(1, "DELETE 2")
 B1, B2 = Change(2, "INSERT 1"), Change(2, "UPDATE 2")

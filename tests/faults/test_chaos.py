@@ -1,0 +1,64 @@
+"""All faults at once, on real servers, by a seed: nothing lost, nothing twice, order kept, read model = source.
+
+A few seconds by default; `pytest tests/faults/test_chaos.py --streambind-chaos=600` for longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from streambind.testing.chaos import Chaos
+from tests.acceptance.services import Services
+from tests.acceptance.stage import Stage, prepare
+from tests.faults import effects, workload
+from tests.faults.world import World, world
+from tests.services import KafkaBroker, PostgresServer
+
+TRIED_AGAIN = {
+    "FAILING": "0.01",
+    "SPRING_CLOUD_STREAM_BINDINGS_INITEMS_CONSUMER_MAXATTEMPTS": "50",
+    "SPRING_CLOUD_STREAM_BINDINGS_INITEMS_CONSUMER_BACKOFFINITIALINTERVAL": "20",
+    "SPRING_CLOUD_STREAM_BINDINGS_INITEMS_CONSUMER_BACKOFFMAXINTERVAL": "100",
+}
+
+
+@pytest.fixture
+def brokers(chaos: Chaos) -> Iterator[str]:
+    """The address of a broker that may be broken, and whose clients come through a proxy."""
+    door = chaos.proxy("broker-door")
+    broker = KafkaBroker(settings={"advertised.listeners": f"PLAINTEXT://{door.address}"})
+    door.target = int(broker.start().rpartition(":")[2])
+    chaos.server("broker", crash=broker.kill, restart=broker.restart)
+    yield chaos.broker(door.address)
+    broker.discard()
+
+
+@pytest.fixture
+def everything(chaos: Chaos, brokers: str, own_postgres: PostgresServer, services: Services) -> Iterator[World]:
+    """Two writers, one of which relays, a relay and two listeners, none of them started."""
+
+    def new_database() -> str:
+        url = own_postgres.new_database()
+        prepare(url)
+        return url
+
+    chaos.server("postgres", crash=own_postgres.crash, restart=own_postgres.restart)
+    with world(Stage(brokers, new_database), services) as made:
+        workload.prepare(made.source_url)
+        made.create_topic(partitions=4)
+        common = {"KAFKA_BROKERS": brokers, "TOPIC": made.topic, "GROUP": made.group}
+        out = {**common, "DATABASE_URL": chaos.database("source", made.source_url)}
+        chaos.writer("writer", workload.write, environment=out)
+        chaos.writer("relaying-writer", workload.write_and_relay, environment=out)
+        chaos.service("relay", workload.relay, environment=out)
+        into = {**common, **TRIED_AGAIN, "DATABASE_URL": chaos.database("copy", made.effects_url)}
+        chaos.service("listener", effects.main, environment=into, instances=2)
+        yield made
+
+
+def test_every_promise_is_kept_whatever_breaks(chaos: Chaos, everything: World) -> None:
+    report = chaos.run(everything.history)
+    assert report.events > 0
+    assert sum(report.faults.values()) > 0
