@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.text import Text
 from sqlalchemy import Connection, insert, inspect
 
+from streambind.cli.outbox_epoch import new_epoch
 from streambind.cli.outbox_view import (
     ask_outbox,
     blocked_document,
@@ -34,6 +35,9 @@ def outbox() -> None:
 
     TARGET of every command is a configuration folder or file, or module:attribute.
     """
+
+
+outbox.add_command(new_epoch)
 
 
 @outbox.command()

@@ -39,7 +39,10 @@ _REMEDIES: dict[type[Exception], str] = {
         "If the missing event stands in another partition, start the binding again when that is further; if it is "
         "lost, consumer.sequence: ignore goes on without looking at numbers"
     ),
-    SequenceForkError: "consumer.sequence: ignore goes on without looking at numbers",
+    SequenceForkError: (
+        "If its source was restored: streambind outbox new-epoch TARGET there, then streambind positions reset "
+        "TARGET BINDING --to the offset after this one here; streambind verify shows what is missing"
+    ),
 }
 
 

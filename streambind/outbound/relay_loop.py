@@ -171,7 +171,11 @@ class RelayLoop:
                 deleted, newly_blocked = self._rows.settle(connection, delivered, blocked)
                 if deleted < len(delivered):
                     return True, newly_blocked, []
-            return False, newly_blocked, self._rows.read(connection, shards, excluded, above)
+            rows = self._rows.read(connection, shards, excluded, above)
+            if rows:
+                # After them: a row that was written under a new epoch is never sent under the old one.
+                self._source = self._rows.source(connection)
+            return False, newly_blocked, rows
 
         above, began = self._floor.for_read(), self._clock()
         dispossessed, newly_blocked, rows = self._database.run(work)
