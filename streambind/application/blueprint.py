@@ -13,6 +13,7 @@ from sqlalchemy.orm import sessionmaker
 from streambind.application.channels import ChannelPlan, Channels
 from streambind.application.correspondence import PlannedDeadLetters, PlannedReplies, dead_letters_of
 from streambind.application.declarations import Declarations, collect
+from streambind.application.examination import destination_findings
 from streambind.application.links import Links
 from streambind.application.outputs import plan_outputs
 from streambind.binding.factory import BinderFactory, binder_types
@@ -56,8 +57,10 @@ class Blueprint:
         self.time_zone = self._time_zone()
         plan = ChannelPlan(self.configuration, self.declarations)
         self._findings += plan.findings
+        self._findings += destination_findings(self.configuration, plan.channels.outputs)
         self.outputs, findings = plan_outputs(plan.channels.outputs, self.configuration, self.time_zone)
         self._findings += findings
+        self._refused = set(plan.channels.outputs) - set(self.outputs)
         self.output_plans = self._by_channel(self.outputs)
         self.bridge = StreamBridge(self.output_plans, links.sender)
         self.dead_letters: dict[str, PlannedDeadLetters] = {}
@@ -145,6 +148,7 @@ class Blueprint:
                 surroundings = Surroundings(
                     loop=loop,
                     database=self.database,
+                    database_refused=self._database_refused,
                     time_zone=self.time_zone,
                     replies=PlannedReplies(self.bridge),
                     dead_letters=letters,
@@ -160,6 +164,8 @@ class Blueprint:
         return plans
 
     def _capture(self, links: Links) -> Capture | None:
+        if self._database_refused:
+            return None
         if self.database is None:
             for publication in self.declarations.publications:
                 self._error(
@@ -176,8 +182,19 @@ class Blueprint:
             send_after_commit=links.send_after_commit,
         )
         channels = [publication.binding for publication in self.declarations.publications]
-        self._findings += capture.check([c for c in channels if self.configuration.find_binding(c) is None])
+        self._findings += capture.check([c for c in channels if self._is_told(c)])
         return capture
+
+    @property
+    def _database_refused(self) -> bool:
+        """Whether there is no database because of what has been found already."""
+        written = self.configuration.origin_of("datasource.url") is not None
+        return self.database is None and (written or self.configuration.is_unread)
+
+    def _is_told(self, channel: str) -> bool:
+        """Whether it has been said already why the channel is no output."""
+        declared = self.configuration.find_binding(channel)
+        return declared is None or declared in self._refused
 
     def _error(self, text: str, *, origin_key: str | None = None) -> None:
         origin = None if origin_key is None else self.configuration.origin_of(origin_key)

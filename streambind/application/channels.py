@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from streambind.application.declarations import Declarations
-from streambind.configuration import BindingProperties, Configuration, Finding, Origin, Severity
+from streambind.configuration import BindingProperties, Configuration, Finding, Severity
+from streambind.configuration.code_origin import code_origin
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,8 @@ class ChannelPlan:
         declared: set[str] = set()
         for channel, code in uses:
             found = self._configuration.find_binding(channel)
+            if found is None and self._configuration.is_unread:
+                continue
             if found is None:
                 self.findings.append(
                     Finding(Severity.ERROR, self._missing(what, channel, code), code_origin(code))
@@ -81,25 +82,6 @@ class ChannelPlan:
     def _warn(self, text: str, binding: str) -> None:
         origin = self._configuration.origin_of(f"bindings.{binding}")
         self.findings.append(Finding(Severity.WARNING, text, origin))
-
-
-def code_origin(code: Any) -> Origin | None:
-    """Where a function or class is defined; None where Python does not know."""
-    try:
-        path = inspect.getsourcefile(code)
-        line = inspect.getsourcelines(code)[1]
-    except (OSError, TypeError):
-        return None
-    if path is None:
-        return None
-    file = Path(path)
-    shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
-    return Origin(str(shown), line, 1)
-
-
-def sorted_findings(*sources: Sequence[Finding]) -> tuple[Finding, ...]:
-    """All findings, each once, errors of one place before its warnings as they came."""
-    return tuple(dict.fromkeys(finding for source in sources for finding in source))
 
 
 def _looks_like_input(name: str, properties: BindingProperties) -> bool:

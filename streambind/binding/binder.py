@@ -241,7 +241,9 @@ class BinderType:
     `dead_letter_destination(destination, group, consumer_properties)` names where dead letters go, None if the
     consumer's properties do not ask for any. `dead_letter_partition(source_partition, consumer_properties)`
     picks the partition there (None: by key). `message_key_expression(producer_properties)` is the expression that
-    makes the keys of messages without one, None if there is none.
+    makes the keys of messages without one, None if there is none. `destination_fault(destination,
+    properties)` says why the broker could never have a destination of that name, given the binding's consumer or
+    producer properties; None if it could.
     """
 
     name: str
@@ -252,3 +254,4 @@ class BinderType:
     dead_letter_destination: Callable[[str, str | None, Any], str | None]
     dead_letter_partition: Callable[[int, Any], int | None]
     message_key_expression: Callable[[Any], str | None]
+    destination_fault: Callable[[str, Any], str | None]

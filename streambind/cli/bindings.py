@@ -105,7 +105,7 @@ def _document(binding: PlannedBinding, progress: Progress | None) -> dict[str, o
         "binder": binding.binder,
         "mode": binding.mode,
         "code": binding.code,
-        "file": None if declared is None else declared.source,
+        "file": None if declared is None else declared.shown_source,
         "line": None if declared is None else declared.line,
     }
     return document if progress is None else {**document, **live_document(progress)}

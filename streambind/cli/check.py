@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from streambind.application.examination import examine
 from streambind.cli.output import FAILED, json_option, print_findings, print_json, print_table, write
 from streambind.cli.target import resolve
 from streambind.configuration import Configuration, Entry, Finding, Severity
@@ -59,7 +60,7 @@ def _checked(text: str | None) -> tuple[tuple[Finding, ...], Configuration | Non
         return error.findings, None
     if target.application is not None:
         return target.application.findings, target.configuration
-    return target.configuration.findings, target.configuration
+    return (*target.configuration.findings, *examine(target.configuration)), target.configuration
 
 
 def _finding(finding: Finding) -> dict[str, object]:
@@ -68,7 +69,7 @@ def _finding(finding: Finding) -> dict[str, object]:
     return {
         "severity": finding.severity,
         "text": finding.text,
-        "file": None if origin is None else origin.source,
+        "file": None if origin is None else origin.shown_source,
         "line": None if origin is None else origin.line,
         "column": None if origin is None else origin.column,
     }

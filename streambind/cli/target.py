@@ -62,7 +62,11 @@ class Target:
                 "or name the application as module:attribute"
             )
         url = datasource.url.get_secret_value()
-        database = Database.from_url(url, loop=EventLoop(), schema=datasource.table_schema)
+        try:
+            database = Database.from_url(url, loop=EventLoop(), schema=datasource.table_schema)
+        except ConfigurationError as error:
+            place = self.configuration.origin_of("datasource.url")
+            raise ConfigurationError(f"{place}: {error}") from error
         command = click.get_current_context(silent=True)
         if command is not None:
             command.call_on_close(database.dispose)

@@ -64,6 +64,12 @@ class Configuration:
     shown: tuple[Entry, ...] = field(repr=False)
     flat: Flat = field(repr=False)
 
+    @property
+    def is_unread(self) -> bool:
+        """Whether errors, such as a file that is no YAML, have left no binding of it: what is missing then says
+        nothing."""
+        return not self.properties.bindings and any(f.severity is Severity.ERROR for f in self.findings)
+
     def find_binding(self, channel: str) -> str | None:
         """The declared name of a channel's binding, compared as Spring compares names; None if there is none."""
         if channel in self.properties.bindings:

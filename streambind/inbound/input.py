@@ -40,12 +40,14 @@ def _nothing() -> None:
 class Surroundings:
     """What the application lends its inputs.
 
-    `dead_letters` is there if the binding has a dead-letter destination. `on_commit` is called after each
+    `database_refused`: there would be a database, but for an error that is told already. `dead_letters` is there
+    if the binding has a dead-letter destination. `on_commit` is called after each
     commit of a delivery, from the delivering thread; it must not block or raise.
     """
 
     loop: EventLoop
     database: Database | None = None
+    database_refused: bool = False
     time_zone: tzinfo = UTC
     replies: Replies | None = None
     dead_letters: DeadLetters | None = None
@@ -143,7 +145,7 @@ def _mistakes(
     """What is wrong with the listeners together, and with them at this binding."""
     found: list[Finding] = []
     for plan in plans:
-        if plan.signature.session is not None:
+        if plan.signature.session is not None and not surroundings.database_refused:
             found += _session_mistakes(binding, properties, plan, surroundings.database)
         if plan.reply is not None and surroundings.replies is None:
             found.append(_wrong(plan, f"nothing here can send to {plan.reply.binding}, which its @send_to names"))
@@ -198,11 +200,10 @@ def _session_mistakes(
         )
         found.append(_wrong(plan, text))
     if issubclass(wanted, AsyncSession) is not database.is_async:
-        kind = "async_sessionmaker" if database.is_async else "sessionmaker"
+        kind = "asynchronous" if database.is_async else "synchronous"
         other = "AsyncSession in an async def" if database.is_async else "Session in a def"
-        found.append(
-            _wrong(plan, f"it takes {wanted.__name__}, but the database is given as {kind}; take {other}")
-        )
+        given_as = f"the database is {kind} ({database.given_as})"
+        found.append(_wrong(plan, f"it takes {wanted.__name__}, but {given_as}; take {other}"))
         return found
     given = database.sessions.class_
     if not issubclass(given, wanted):

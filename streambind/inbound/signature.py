@@ -14,6 +14,7 @@ from sqlalchemy import inspect as inspect_mapped
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, Session
 
+from streambind.configuration.code_origin import code_origin
 from streambind.configuration.finding import Finding, Origin, Severity
 from streambind.inbound.listener import Header
 from streambind.message import Message
@@ -100,9 +101,8 @@ def read_signature(function: Callable[..., Any]) -> Signature:
 
 
 def place_of(function: Callable[..., Any]) -> Origin:
-    """File and line of a function, for findings."""
-    code = getattr(inspect.unwrap(_inner(function)), "__code__", None)
-    return Origin(code.co_filename, code.co_firstlineno, 1) if code is not None else Origin("code")
+    """File and line of a listener, for findings."""
+    return code_origin(_inner(function))
 
 
 def _read(signature: Signature, parameter: inspect.Parameter, annotation: Any) -> None:

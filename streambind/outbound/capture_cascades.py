@@ -9,6 +9,7 @@ from sqlalchemy import ForeignKeyConstraint, Table
 from sqlalchemy.orm import Mapper, RelationshipProperty
 from sqlalchemy.orm.interfaces import ONETOMANY
 
+from streambind.configuration.code_origin import code_origin
 from streambind.configuration.finding import Finding, Severity
 from streambind.outbound.database_cascades import SETTING, deleting_constraints, on_delete
 from streambind.outbound.publication import publications_of
@@ -18,13 +19,15 @@ def unseen_changes(mapper: Mapper[Any]) -> Iterator[Finding]:
     """What the database would delete or change of a published class without a statement on its table."""
     name = mapper.class_.__name__
     errors = [*_deletes(mapper), *_settings(mapper), *_relationship_errors(mapper)]
-    yield from (Finding(Severity.ERROR, f"{name} is published, but {text}") for text in errors)
+    place = code_origin(mapper.class_)
+    yield from (Finding(Severity.ERROR, f"{name} is published, but {text}", place) for text in errors)
     for constraint in _outward(mapper):
         if (constraint.onupdate or "").upper() in ("CASCADE", *SETTING):
             yield Finding(
                 Severity.WARNING,
                 f"{name} is published, but its foreign key to {constraint.referred_table} is ON UPDATE "
                 f"{constraint.onupdate}: a changed key there changes rows here without events",
+                place,
             )
 
 

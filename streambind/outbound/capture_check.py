@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.orm import Mapper, Session, class_mapper
 
+from streambind.configuration.code_origin import code_origin
 from streambind.configuration.finding import Finding, Severity
 from streambind.configuration.masking import shown_url
 from streambind.configuration.names import did_you_mean
@@ -20,18 +21,22 @@ from streambind.outbound.publication import Publication, publications_of
 from streambind.outbound.published_tables import published_mappers
 from streambind.persistence.database import Database
 
+_EXAMPLES = {"key": "key=lambda entity: entity.tenant", "build": "build=lambda entity, job_type: Changed(...)"}
+
 
 def check(database: Database, plans: Plans, told: Collection[str] = ()) -> list[Finding]:
     """Everything that is wrong, class by class; then what the database would change without being seen. `told` are
     bindings of which it has been said already that they are missing."""
-    texts = [text for cls in plans.classes for text in _class_errors(cls, plans, told)]
-    findings = [Finding(Severity.ERROR, text) for text in texts]
+    findings = [_wrong(cls, text) for cls in plans.classes for text in _class_errors(cls, plans, told)]
     if not any(_unmapped(cls) for cls in plans.classes):
         mappers = published_mappers(plans)
-        findings += [Finding(Severity.ERROR, text) for text in _shared_tables(mappers)]
-        findings += [Finding(Severity.ERROR, text) for text in _other_databases(database, mappers)]
+        findings += [*_shared_tables(mappers), *_other_databases(database, mappers)]
         findings += [finding for mapper in mappers for finding in unseen_changes(mapper)]
     return findings
+
+
+def _wrong(cls: type, text: str) -> Finding:
+    return Finding(Severity.ERROR, text, code_origin(cls))
 
 
 def _unmapped(cls: type) -> SQLAlchemyError | None:
@@ -60,6 +65,13 @@ def _publication_errors(cls: type, publication: Publication, plans: Plans, told:
             f"{cls.__name__} is published to {publication.binding}, whose producer.publish is direct: an entity's "
             "events leave with its transaction; set outbox or after-commit"
         )
+    functions: dict[str, object] = {"key": publication.key, "build": publication.build}
+    for argument, given in functions.items():
+        if given is not None and not callable(given):
+            yield (
+                f"{cls.__name__} is published to {publication.binding} with {argument}={given!r}, which cannot be "
+                f"called; write a function, such as {_EXAMPLES[argument]}"
+            )
     for name in publication.fields:
         if not hasattr(cls, name):
             hint = did_you_mean(name, [n for n in dir(cls) if not n.startswith("_")]) or "."
@@ -69,31 +81,34 @@ def _publication_errors(cls: type, publication: Publication, plans: Plans, told:
             )
 
 
-def _shared_tables(mappers: Sequence[Mapper[Any]]) -> Iterator[str]:
+def _shared_tables(mappers: Sequence[Mapper[Any]]) -> Iterator[Finding]:
     seen: dict[Any, Mapper[Any]] = {}
     for mapper in mappers:
         other = seen.setdefault(mapper.local_table, mapper)
         if other.base_mapper is not mapper.base_mapper:
-            yield (
+            yield _wrong(
+                mapper.class_,
                 f"{other.class_.__name__} and {mapper.class_.__name__} are both published and both mapped to "
                 f"{mapper.local_table}: a change through one is no event of the other. Publish one class, twice "
-                "if need be"
+                "if need be",
             )
 
 
-def _other_databases(database: Database, mappers: Sequence[Mapper[Any]]) -> Iterator[str]:
+def _other_databases(database: Database, mappers: Sequence[Mapper[Any]]) -> Iterator[Finding]:
     sessions: Any = database.sessions
     session: Session = sessions().sync_session if isinstance(sessions, async_sessionmaker) else sessions()
     for mapper in mappers:
         try:
             bound = session.get_bind(mapper)
         except SQLAlchemyError as error:
-            yield f"{mapper.class_.__name__} is published, but its database is unknown: {error}"
+            name = mapper.class_.__name__
+            yield _wrong(mapper.class_, f"{name} is published, but its database is unknown: {error}")
             continue
         engine = bound if isinstance(bound, Engine) else bound.engine
         if engine.pool is not database.engine.pool:
-            yield (
+            yield _wrong(
+                mapper.class_,
                 f"{mapper.class_.__name__} is published and bound to {shown_url(engine.url)}, but streambind's "
                 f"outbox is in {shown_url(database.engine.url)}: change and "
-                "event can only commit together in one database"
+                "event can only commit together in one database",
             )

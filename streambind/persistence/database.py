@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
@@ -26,6 +26,16 @@ from streambind.persistence.tables import Tables
 T = TypeVar("T")
 
 TRANSACTION_TIMEOUT_MS = 300_000
+
+_URL = "streambind.datasource.url"
+
+_HINTS = {
+    "psycopg": "; pip install 'streambind[postgres]'",
+    "psycopg2": "; write postgresql+psycopg://, and pip install 'streambind[postgres]'",
+    "asyncpg": "; pip install 'streambind[asyncpg]'",
+    "aiosqlite": "; pip install 'streambind[aiosqlite]'",
+}
+"""What to do about a driver that is not installed."""
 
 AnySessions = sessionmaker[Any] | async_sessionmaker[Any]
 
@@ -61,6 +71,10 @@ class Database:
         self.engine = bound.sync_engine if isinstance(bound, AsyncEngine) else bound
         self.dialect: Dialect = dialect_of(self.engine.dialect.name)
         self.tables = Tables(schema)
+        self.given_as = type(sessions).__name__
+        """How the application was told of it, in words for errors."""
+        self.command_target = "TARGET"
+        """What commands of the shell take for the application that uses it; `TARGET` where that is not known."""
         self.transaction_timeout_ms = TRANSACTION_TIMEOUT_MS
         """How long a delivery's transaction may stand still before the database ends it."""
         if self.dialect.name == "sqlite":
@@ -73,22 +87,36 @@ class Database:
         Raises:
             ConfigurationError: not a SQLAlchemy URL, or its driver is not installed.
         """
+        parsed = Database.check_url(url)
+        sessions: AnySessions
         try:
-            parsed = make_url(url)
             if parsed.get_dialect().is_async:
-                return Database(
-                    async_sessionmaker(create_async_engine(parsed, hide_parameters=True)), loop=loop, schema=schema
-                )
-            return Database(sessionmaker(create_engine(parsed, hide_parameters=True)), loop=loop, schema=schema)
-        except (ArgumentError, NoSuchModuleError) as error:
-            raise ConfigurationError(
-                "streambind.datasource.url is not a SQLAlchemy URL such as postgresql+psycopg://user@host/name"
-            ) from error
+                sessions = async_sessionmaker(create_async_engine(parsed, hide_parameters=True))
+            else:
+                sessions = sessionmaker(create_engine(parsed, hide_parameters=True))
         except ModuleNotFoundError as error:
             raise ConfigurationError(
-                f"streambind.datasource.url needs the module {error.name!r}; "
-                "install the driver, for PostgreSQL: pip install 'streambind[postgres]'"
+                f"{_URL} needs the module {error.name!r}, which is not installed{_HINTS.get(error.name or '', '')}"
             ) from error
+        database = Database(sessions, loop=loop, schema=schema)
+        database.given_as = f"{_URL}: {parsed.drivername}"
+        return database
+
+    @staticmethod
+    def check_url(url: str) -> URL:
+        """The URL read, if it is one that `from_url` takes; whether its driver is installed is not looked at.
+
+        Raises:
+            ConfigurationError: it is not a SQLAlchemy URL, or the kind of database is not supported.
+        """
+        try:
+            parsed = make_url(url)
+            dialect_of(parsed.get_dialect().name)
+        except (ArgumentError, NoSuchModuleError) as error:
+            raise ConfigurationError(
+                f"{_URL} is not a SQLAlchemy URL such as postgresql+psycopg://user@host/name"
+            ) from error
+        return parsed
 
     def run(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction of its own: commits when it returns, rolls back when it raises."""

@@ -105,6 +105,46 @@ def test_a_binding_without_listener_is_a_warning(tmp_path: Path, monkeypatch: py
     application.engine.dispose()
 
 
+@pytest.mark.parametrize(
+    ("database", "configuration", "says"),
+    [
+        ("streambind.datasource.url: garbage\n", CONFIGURATION, "is not a SQLAlchemy URL"),
+        ("streambind.datasource.url: mysql://a/b\n", CONFIGURATION, "not yet in mysql"),
+        ("streambind.datasource.url: ${NOWHERE}\n", CONFIGURATION, "NOWHERE"),
+        (DATABASE, CONFIGURATION.replace("destination: things\n", "destination: t!\n", 1), "topic name"),
+        (DATABASE, CONFIGURATION.replace("spring:", "spring: [", 1), "not YAML"),
+        (
+            DATABASE,
+            CONFIGURATION.replace("destination: things\n", "contentType: application/xml\n", 1),
+            "no converter for contentType 'application/xml'",
+        ),
+    ],
+)
+def test_what_only_follows_from_another_mistake_is_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str, configuration: str, says: str
+) -> None:
+    error = _refused(
+        tmp_path,
+        monkeypatch,
+        output="out-things",
+        listened="in-things",
+        configuration=configuration,
+        database=database,
+    )
+    [finding] = [finding for finding in error.findings if finding.severity is Severity.ERROR]
+    assert says in finding.text
+    assert finding.origin is not None
+    assert (finding.origin.source, finding.origin.line is None) == (str(tmp_path / "application.yaml"), False)
+
+
+def test_places_in_code_and_files_are_shown_in_one_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    configuration = CONFIGURATION.replace("destination: things", "destinaton: things", 1)
+    error = _refused(tmp_path, monkeypatch, output="out-thing", listened="in-things", configuration=configuration)
+    places = [str(finding).split(":")[0] for finding in error.findings]
+    assert set(places) == {"application.yaml", "service_code.py"}
+
+
 def _refused(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -9,7 +9,7 @@ from streambind.binders.kafka.properties import (
     KafkaConsumerProperties,
     KafkaProducerProperties,
 )
-from streambind.binders.kafka.provisioning import dead_letter_partition, dead_letter_topic
+from streambind.binders.kafka.provisioning import dead_letter_partition, dead_letter_topic, topic_fault
 from streambind.binding.binder import BinderType
 
 KAFKA = BinderType(
@@ -21,6 +21,7 @@ KAFKA = BinderType(
     dead_letter_destination=dead_letter_topic,
     dead_letter_partition=dead_letter_partition,
     message_key_expression=attrgetter("message_key_expression"),
+    destination_fault=topic_fault,
 )
 
 __all__ = ["KAFKA", "EmbeddedBroker", "KafkaBinder"]

@@ -27,12 +27,21 @@ def checked_topic_name(name: str, binding: str) -> str:
     Raises:
         ConfigurationError: no broker would accept it.
     """
-    if _LEGAL.match(name) is None or name in (".", ".."):
-        raise ConfigurationError(
-            f"binding {binding}: destination {name!r} is not a topic name; use letters, digits, '.', '_' and '-', "
-            f"at most 249 of them"
-        )
+    if (fault := _fault(name)) is not None:
+        raise ConfigurationError(f"binding {binding}: destination {name!r} {fault}")
     return name
+
+
+def topic_fault(destination: str, properties: object) -> str | None:
+    """Why no broker would accept a topic of that name; a pattern of names is none."""
+    is_pattern = isinstance(properties, KafkaConsumerProperties) and properties.destination_is_pattern
+    return None if is_pattern else _fault(destination)
+
+
+def _fault(name: str) -> str | None:
+    if _LEGAL.match(name) is not None and name not in (".", ".."):
+        return None
+    return "is not a topic name; use letters, digits, '.', '_' and '-', at most 249 of them"
 
 
 def dead_letter_topic(

@@ -10,6 +10,7 @@ from streambind.binders.memory.properties import (
     MemoryProducerProperties,
     dead_letter_destination,
     dead_letter_partition,
+    destination_fault,
 )
 from streambind.binding.binder import BinderType
 
@@ -22,6 +23,7 @@ MEMORY = BinderType(
     dead_letter_destination=dead_letter_destination,
     dead_letter_partition=dead_letter_partition,
     message_key_expression=attrgetter("message_key_expression"),
+    destination_fault=destination_fault,
 )
 
 __all__ = ["MEMORY", "MemoryBinder", "MemoryBroker"]

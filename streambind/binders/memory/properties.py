@@ -114,3 +114,8 @@ def dead_letter_destination(
 def dead_letter_partition(source_partition: int, properties: MemoryConsumerProperties) -> int | None:
     """The source's partition, as in Spring; 0 if there is only one."""
     return 0 if properties.dlq_partitions == 1 else source_partition
+
+
+def destination_fault(_destination: str, _properties: object) -> str | None:
+    """Any name will do."""
+    return None

@@ -52,13 +52,13 @@ def looks(event: str) -> None: ...
         (
             stores_async,
             sessionmaker(SYNCHRONOUS),
-            "listener stores_async: it takes AsyncSession, but the database is given as sessionmaker; "
+            "listener stores_async: it takes AsyncSession, but the database is synchronous (sessionmaker); "
             "take Session in a def",
         ),
         (
             stores,
             async_sessionmaker(ASYNCHRONOUS),
-            "listener stores: it takes Session, but the database is given as async_sessionmaker; "
+            "listener stores: it takes Session, but the database is asynchronous (async_sessionmaker); "
             "take AsyncSession in an async def",
         ),
         (stores_specially, sessionmaker(SYNCHRONOUS), "it takes Special, but the sessionmaker makes Session"),
@@ -99,3 +99,11 @@ def test_a_session_of_ones_own_class_is_given() -> None:
     around = database(sessionmaker(SYNCHRONOUS, class_=Special))
 
     assert plan(stores_specially, stores, group="g", surroundings=around).positions is not None
+
+
+def test_a_database_of_the_configuration_is_called_by_its_key() -> None:
+    given = {"database": Database.from_url("sqlite:///never-opened.db", loop=LOOP)}
+
+    assert "the database is synchronous (streambind.datasource.url: sqlite); take Session in a def" in mistakes(
+        stores_async, surroundings=given, group="g"
+    )

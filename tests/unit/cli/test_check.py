@@ -77,6 +77,39 @@ def test_what_is_right_exits_with_0(streambind: Run, configured: Callable[[str],
     assert (result.stdout, result.exit_code) == ("0 errors, 0 warnings\n", 0)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "place", "says"),
+    [
+        ("destination: categoryChanged", 'destination: "changed!"', "11:11", "'changed!' is not a topic name"),
+        ("group: g", "contentType: application/xml", "12:11", "no converter for contentType 'application/xml'"),
+        ("in-categoryChanged", "out-x", "", ""),
+        ("group: g\n", "group: g\nstreambind.datasource.url: garbage\n", "13:23", "is not a SQLAlchemy URL"),
+        ("group: g\n", "group: g\nstreambind.datasource.url: mysql://a/b\n", "13:23", "not yet in mysql"),
+        ("group: g\n", "group: g\nstreambind.datasource.url: foo://a/b\n", "13:23", "is not a SQLAlchemy URL"),
+    ],
+)
+def test_what_no_broker_database_or_converter_could_take_is_found_without_asking(
+    streambind: Run, configured: Callable[[str], Path], old: str, new: str, place: str, says: str
+) -> None:
+    assert old in RIGHT
+    configured(RIGHT.replace(old, new))
+    result = streambind("check", "--strict")
+    assert says in result.stdout
+    assert result.stdout.startswith(f"application.yaml:{place}  " if place else "0 errors")
+    assert result.exit_code == (1 if place else 0)
+
+
+def test_patterns_and_lists_are_no_illegal_names(streambind: Run, configured: Callable[[str], Path]) -> None:
+    listed = RIGHT.replace("destination: categoryChanged", "destination: a, b")
+    configured(listed)
+    assert streambind("check").exit_code == 0
+    configured(listed.replace("a, b", "category.*"))
+    assert streambind("check").exit_code == 1
+    pattern = "spring.cloud.stream.kafka.bindings.in-categoryChanged.consumer.destinationIsPattern: true\n"
+    configured(listed.replace("a, b", "category.*") + pattern)
+    assert streambind("check").exit_code == 0
+
+
 def test_strict_counts_warnings(streambind: Run, configured: Callable[[str], Path]) -> None:
     configured(RIGHT + "          consumer:\n            useNativeDecoding: true\n")
     assert streambind("check").exit_code == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streambind.configuration import load
+from streambind.configuration import Origin, load
 from tests.unit.configuration.conftest import shown
 from tests.unit.configuration.fake_binder import MODELS, FakeBinderProperties
 
@@ -36,7 +36,7 @@ def test_a_file_of_the_source_document_works(service: str, binding: str, group: 
     assert isinstance(binder, FakeBinderProperties)
     assert binder.brokers == ["kafka:9092"]
     place = configuration.origin_of(f"bindings.{binding}")
-    assert str(place) == f"{FILES / service / 'application.yaml'}:{line}:9"
+    assert place == Origin(str(FILES / service / "application.yaml"), line, 9)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
@@ -149,7 +150,7 @@ def test_a_mistake_names_function_place_and_remedy(function: Callable[..., Any],
     finding = str(mistakes[0])
     assert f"listener {function.__qualname__}: " in finding
     assert text in finding
-    assert f"{__file__}:{function.__code__.co_firstlineno}:1  error" in finding
+    assert f"{Path(__file__).relative_to(Path.cwd())}:{function.__code__.co_firstlineno}:1  error" in finding
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -19,6 +19,8 @@ from streambind.outbound.outgoing import OutputPlan
 from streambind.outbound.publishes import publishes
 from streambind.persistence.database import Database
 
+HERE = str(Path(__file__).relative_to(Path.cwd()))
+
 
 class ChildChanged(EntityEvent):
     id: int
@@ -34,7 +36,9 @@ def _findings(folder: Path, *classes: type, publish: Publish = Publish.OUTBOX, *
         wake=lambda: None,
         send_after_commit=lambda _: None,
     )
-    return [str(finding) for finding in capture.check()]
+    findings = capture.check()
+    assert {finding.origin and finding.origin.shown_source for finding in findings} <= {HERE}
+    return [f"{finding.severity}  {finding.text}" for finding in findings]
 
 
 def _family(children: Mapping[str, Any] | None = None, **foreign_key: Any) -> tuple[type, type]:
@@ -250,3 +254,14 @@ def test_a_class_in_another_database_is_found(tmp_path: Path) -> None:
 
     assert "other.db" in finding
     assert "can only commit together in one database" in finding
+
+
+def test_a_key_that_is_no_function(tmp_path: Path) -> None:
+    _, child = _family()
+    wrong: Any = "parent_id"
+    child.__streambind_publications__ = ()  # type: ignore[attr-defined]
+    publishes("out-child", ChildChanged, key=wrong)(child)
+
+    [finding] = _findings(tmp_path, child)
+
+    assert "published to out-child with key='parent_id', which cannot be called; write a function" in finding

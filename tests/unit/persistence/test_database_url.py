@@ -1,0 +1,42 @@
+"""What is said of a URL that no database can be made of."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from streambind.errors import ConfigurationError
+from streambind.event_loop import EventLoop
+from streambind.persistence.database import Database
+
+
+@pytest.mark.parametrize(
+    ("url", "driver", "remedy"),
+    [
+        ("sqlite+aiosqlite:///a.db", "aiosqlite", "pip install 'streambind[aiosqlite]'"),
+        ("postgresql+asyncpg://h/d", "asyncpg", "pip install 'streambind[asyncpg]'"),
+        ("postgresql+psycopg://h/d", "psycopg", "pip install 'streambind[postgres]'"),
+        (
+            "postgresql+psycopg2://h/d",
+            "psycopg2",
+            "write postgresql+psycopg://, and pip install 'streambind[postgres]'",
+        ),
+        ("postgresql+pg8000://h/d", "pg8000", "which is not installed"),
+    ],
+)
+def test_a_driver_that_is_missing_is_answered_with_the_right_extra(
+    url: str, driver: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, driver, None)
+    with pytest.raises(ConfigurationError) as raised:
+        Database.from_url(url, loop=EventLoop())
+    assert f"needs the module {driver!r}, which is not installed" in str(raised.value)
+    assert str(raised.value).endswith(remedy)
+
+
+@pytest.mark.parametrize("url", ["mysql://h/d", "mysql+pymysql://h/d", "mariadb://h/d", "oracle://h/d"])
+def test_a_kind_of_database_that_is_not_supported_is_named_before_any_driver(url: str) -> None:
+    kind = url.partition(":")[0].partition("+")[0]
+    with pytest.raises(ConfigurationError, match=f"postgresql and sqlite, not yet in {kind}"):
+        Database.from_url(url, loop=EventLoop())
