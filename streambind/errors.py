@@ -21,6 +21,7 @@ Catch `StreambindError` to catch them all::
     ├── DeliveryError                 a message cannot be handled; its partition stops
     │   ├── SequenceGapError          a predecessor is missing
     │   └── SequenceForkError         the source's history has two versions
+    ├── CircleError                   listeners answer each other without an end
     ├── DatabaseUnavailableError      the database is away for now: worth another try
     ├── SchemaError                   streambind's tables are missing or of another version
     └── HandlerError                  what a listener may raise to choose its fate
@@ -134,6 +135,10 @@ class SequenceGapError(DeliveryError):
 
 class SequenceForkError(DeliveryError):
     """A sequence number came again with another event: the source's history has two versions."""
+
+
+class CircleError(StreambindError):
+    """Listeners that publish lead to each other's messages without an end; trying again is pointless."""
 
 
 class DatabaseUnavailableError(StreambindError):

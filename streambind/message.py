@@ -14,6 +14,7 @@ CONTENT_TYPE = "contentType"
 TYPE = "type"
 EVENT_ID = "sb-event-id"
 ORIGIN = "sb-origin"
+ROUTE = "sb-route"
 
 
 class Message:

@@ -28,7 +28,10 @@ class PlannedReplies:
         publish(session, reply.binding, reply.payload, key=self._key(reply))  # type: ignore[arg-type]
 
     def send(self, replies: Sequence[Reply]) -> None:
-        receipts = [self.bridge.send(reply.binding, reply.payload, key=self._key(reply)) for reply in replies]
+        receipts = [
+            self.bridge.send(reply.binding, reply.payload, key=self._key(reply), cause=reply.cause)
+            for reply in replies
+        ]
         for receipt in receipts:
             receipt.result()
 

@@ -47,6 +47,7 @@ def plan_outputs(
             publish=properties.producer.publish,
             deletes=properties.producer.deletes,
             key_of=key_of,
+            max_rounds=configuration.properties.events.max_rounds,
         )
     return plans, findings
 

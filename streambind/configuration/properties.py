@@ -213,6 +213,9 @@ class EventsProperties(Properties):
     """`streambind.events.*`"""
 
     time_zone: Annotated[str, AfterValidator(_time_zone)] = Field("UTC", description="of `timestamp` in events")
+    max_rounds: int = Field(
+        10, ge=1, description="how often listeners that publish may lead back to a destination, by `sb-route`"
+    )
 
 
 class BinderConfigurationProperties(Properties):

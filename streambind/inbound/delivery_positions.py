@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from streambind.binding.binder import Lane
 from streambind.errors import DeliveryError
 from streambind.failpoints import FailpointError, failpoint
+from streambind.inbound.cause import MessageCause
 from streambind.inbound.dispatcher import Dispatcher
 from streambind.inbound.failure import AttemptEnded, Fenced, MessageFailed, Trouble, Unattributed
 from streambind.inbound.guard import Examination, SequenceGuard
@@ -23,6 +24,7 @@ from streambind.inbound.statistics import DeliveryStatistics
 from streambind.message import Batch, boundary
 from streambind.persistence.database import Database
 from streambind.persistence.failures import describe, is_database_trouble, is_refusal
+from streambind.route import CAUSE
 
 _log = logging.getLogger(__name__)
 
@@ -117,10 +119,12 @@ class DatabaseEffects:
     ) -> None:
         """Run the handlers, and attribute what is raised to the messages at work, or to the database."""
         sessions = HandlerSession(self._database, connection, savepoints=singly or self._savepoints)
+        sessions.session.info[CAUSE] = cause = MessageCause(batch)
         unit: Sequence[int] = ()
         first = True
         try:
             for unit in self._dispatcher.units(indexes, singly=singly):
+                cause.unit = unit
                 for reply in self._dispatcher.handle(batch, unit, sessions.given):
                     if self._replies is not None:
                         self._replies.publish(sessions.session, reply)

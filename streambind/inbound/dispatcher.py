@@ -12,6 +12,7 @@ from streambind.errors import PermanentError
 from streambind.event_loop import await_result
 from streambind.failpoints import FailpointError, failpoint
 from streambind.inbound.arrival import Arrival
+from streambind.inbound.cause import MessageCause
 from streambind.inbound.failure import MessageFailed
 from streambind.inbound.plan import ListenerPlan, refuse_awaitable
 from streambind.inbound.replies import Reply
@@ -79,7 +80,7 @@ class Dispatcher:
             if listener.call is not None:
                 result = listener.call(arrival)
                 if listener.reply is not None and result is not None:
-                    replies += _replies(listener, result, arrival)
+                    replies += _replies(listener, result, [arrival])
         return replies
 
     def _handle_many(self, arrivals: Sequence[Arrival]) -> list[Reply]:
@@ -97,7 +98,7 @@ class Dispatcher:
             if part and listener.call_many is not None:
                 result = listener.call_many(part)
                 if listener.reply is not None and result is not None:
-                    replies += _replies(listener, result, None)
+                    replies += _replies(listener, result, part)
         return replies
 
     def _concerned(self, arrival: Arrival) -> Sequence[ListenerPlan]:
@@ -134,13 +135,15 @@ def _takers_of_null(concerned: Sequence[ListenerPlan]) -> list[ListenerPlan]:
     return takers
 
 
-def _replies(listener: ListenerPlan, result: Any, arrival: Arrival | None) -> list[Reply]:
+def _replies(listener: ListenerPlan, result: Any, arrivals: Sequence[Arrival]) -> list[Reply]:
     assert listener.reply is not None
     binding, make_key = listener.reply.binding, listener.reply.key
     results = result if listener.signature.returns_several else [result]
-    inherited = arrival.batch.key(arrival.index) if arrival is not None and make_key is None else None
+    batch = arrivals[0].batch
+    inherited = batch.key(arrivals[0].index) if make_key is None and not listener.signature.is_batch else None
+    cause = MessageCause(batch, [arrival.index for arrival in arrivals])
     return [
-        Reply(binding, each, make_key(each) if make_key else None, inherited)
+        Reply(binding, each, make_key(each) if make_key else None, inherited, cause)
         for each in results
         if each is not None
     ]

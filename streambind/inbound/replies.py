@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sqlalchemy.orm import Session
+
+from streambind.route import Cause
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """One message for an output binding. `key` is what the listener's `key=` made, `inherited_key` the key of the
-    message that was handled, for an output that makes none itself; None if there is none."""
+    message that was handled, for an output that makes none itself; None if there is none. `cause` is what it
+    answers."""
 
     binding: str
     payload: object
     key: object = None
     inherited_key: bytes | None = None
+    cause: Cause | None = field(default=None, compare=False)
 
 
 class Replies(Protocol):

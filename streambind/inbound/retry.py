@@ -11,10 +11,18 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from streambind.configuration.properties import ConsumerProperties
-from streambind.errors import CaptureError, ConversionError, DeliveryError, HandlerError, RetriableError
+from streambind.errors import (
+    CaptureError,
+    CircleError,
+    ConversionError,
+    DeliveryError,
+    HandlerError,
+    RetriableError,
+)
 from streambind.persistence.failures import sqlstate
 
 _DEFECTS = (
+    CircleError,
     CaptureError,
     ConversionError,
     DeliveryError,

@@ -9,10 +9,11 @@ from streambind.errors import CaptureError, ConfigurationError, EncodeError, Pay
 from streambind.headers import name_fault
 from streambind.message import Message
 from streambind.outbound.keys import key_bytes
-from streambind.outbound.outgoing import OutputPlan, outgoing
+from streambind.outbound.outgoing import OutputPlan, led_to, outgoing
 from streambind.outbound.receipt import Receipt
 from streambind.outbound.sender import QueuedSender
 from streambind.outbound.wire_message import direct_message
+from streambind.route import Cause
 
 
 class StreamBridge:
@@ -28,11 +29,18 @@ class StreamBridge:
         self._sender = sender
 
     def send(
-        self, binding: str, payload: object, *, key: object = None, headers: Mapping[str, object] | None = None
+        self,
+        binding: str,
+        payload: object,
+        *,
+        key: object = None,
+        headers: Mapping[str, object] | None = None,
+        cause: Cause | None = None,
     ) -> Receipt:
         """Encode the payload by the binding's content type and send it; the receipt tells what became of it.
 
-        None is a tombstone. A Message is sent as it is, with its own key and headers.
+        None is a tombstone. A Message is sent as it is, with its own key and headers. `cause` is what a listener
+        answers with it.
 
         Raises:
             ConfigurationError: no output binding has this name.
@@ -40,6 +48,7 @@ class StreamBridge:
             PayloadTooLargeError: the destination does not accept a payload of this size.
             LifecycleError: the application does not run.
             SendError: too many messages wait for the broker already.
+            CircleError: listeners answer each other without an end.
         """
         plan = self._plan(binding)
         sender = self._sender(binding)
@@ -49,7 +58,8 @@ class StreamBridge:
             record_key = key_bytes(key)
         except CaptureError as error:
             raise EncodeError(f"binding {binding}: {error}") from error
-        return sender.submit(direct_message(outgoing(plan, payload, key=record_key, headers=headers)))
+        message = outgoing(plan, payload, key=record_key, headers=headers)
+        return sender.submit(direct_message(message if cause is None else led_to(plan, message, cause.route())))
 
     def makes_keys(self, binding: str) -> bool:
         """Whether an output makes keys for messages that have none (`messageKeyExpression`)."""

@@ -19,11 +19,12 @@ from streambind.outbound.bulk import bulk_statement
 from streambind.outbound.flush_changes import FlushChanges
 from streambind.outbound.outbox import Outbox
 from streambind.outbound.outer_transaction import hold
-from streambind.outbound.outgoing import Outgoing, OutputPlan
+from streambind.outbound.outgoing import Outgoing, OutputPlan, led_to
 from streambind.outbound.permits import Permits, enter, leave, permits_of
 from streambind.outbound.plans import Plans
 from streambind.outbound.published_tables import PublishedTables
 from streambind.persistence.database import Database
+from streambind.route import CAUSE, Cause
 
 log = logging.getLogger("streambind.capture")
 
@@ -138,7 +139,7 @@ class CapturedSession:
             if not session.autobegin:
                 raise CaptureError(f"publish() to {message.binding}: begin the session's transaction first")
             session.begin()
-        self._pending.append(message)
+        self._pending += self._led_to(session, [message])
         if self._committing:
             self.write(session)
 
@@ -148,10 +149,19 @@ class CapturedSession:
         """Write pending messages, then these, within the session's transaction."""
         if self._pending or messages:
             try:
+                messages = self._led_to(session, messages)
                 self._write(self._connection(session, mapper), messages)
             except Exception:
                 self._break(session)
                 raise
+
+    def _led_to(self, session: Session, messages: Sequence[Outgoing]) -> Sequence[Outgoing]:
+        """In a handler's session: with the route of what it handles."""
+        cause: Cause | None = session.info.get(CAUSE)
+        if cause is None or not messages:
+            return messages
+        route, outputs = cause.route(), self.desk.plans.outputs
+        return [led_to(outputs[message.binding], message, route) for message in messages]
 
     def _break(self, session: Session) -> None:
         """Not to be committed: unlike a flush that fails, a statement that does leaves the transaction open, and

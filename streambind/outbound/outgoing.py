@@ -6,7 +6,7 @@ import dataclasses
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
@@ -19,21 +19,22 @@ from streambind.conversion import Encoder
 from streambind.errors import EncodeError, PayloadTooLargeError
 from streambind.event import EntityEvent
 from streambind.headers import TYPES, encode_headers
-from streambind.message import CONTENT_TYPE, EVENT_ID, ORIGIN, TYPE
+from streambind.message import CONTENT_TYPE, EVENT_ID, ORIGIN, ROUTE, TYPE
 from streambind.outbound.key_expression import KeyExpression
+from streambind.route import Route
 
 Deletes = Literal["event", "tombstone", "event-and-tombstone"]
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
-_RESERVED = frozenset({CONTENT_TYPE, EVENT_ID, ORIGIN, TYPES, "id", "timestamp"})
+_RESERVED = frozenset({CONTENT_TYPE, EVENT_ID, ORIGIN, ROUTE, TYPES, "id", "timestamp"})
 
 
 @dataclass(slots=True)
 class OutputPlan:
     """What the writing side knows of an output binding. `max_payload_bytes` is set when the binding starts and
     the broker has said what it accepts; None: no limit is checked. `key_of` makes the keys of messages that code
-    gives none."""
+    gives none; `max_rounds` is how often what it sends may lead back to it."""
 
     binding: str
     destination: str
@@ -43,6 +44,7 @@ class OutputPlan:
     deletes: Deletes = "event"
     max_payload_bytes: int | None = None
     key_of: KeyExpression | None = None
+    max_rounds: int = 10
 
 
 class Outgoing(NamedTuple):
@@ -79,6 +81,22 @@ def outgoing(
     return Outgoing(
         plan.binding, plan.destination, key, encoded, message_headers(plan, type_, headers), new_event_id()
     )
+
+
+def led_to(plan: OutputPlan, message: Outgoing, route: Route) -> Outgoing:
+    """The message with the route that led to it.
+
+    Raises:
+        CircleError: it would begin one round too many.
+    """
+    route.refuse_circle(plan.binding, plan.destination, max_rounds=plan.max_rounds)
+    return message._replace(headers=with_headers(message.headers, [(ROUTE, str(route).encode())]))
+
+
+def with_headers(headers: Headers, more: Sequence[tuple[str, bytes | None]]) -> Headers:
+    """Headers and more of them; Spring's type map stays last."""
+    end = len(headers) - 1 if headers and headers[-1][0] == TYPES else len(headers)
+    return (*headers[:end], *more, *headers[end:])
 
 
 def encode_payload(plan: OutputPlan, payload: object) -> bytes | None:

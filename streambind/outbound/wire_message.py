@@ -6,10 +6,9 @@ from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
-from streambind.headers import TYPES
-from streambind.message import EVENT_ID, ORIGIN, Message, RawHeaders
+from streambind.message import EVENT_ID, ORIGIN, Message
 from streambind.origin import Origin
-from streambind.outbound.outgoing import Headers, Outgoing
+from streambind.outbound.outgoing import Headers, Outgoing, with_headers
 from streambind.persistence.stored_headers import load_headers
 
 
@@ -40,20 +39,15 @@ def row_message(row: OutboxRow, source: Source) -> Message:
     ours: list[tuple[str, bytes | None]] = [(EVENT_ID, str(row.event_id).encode())]
     if row.key is not None and row.seq is not None:
         ours.append((ORIGIN, b"%s%d" % (_origin_stem(source, row.destination), row.seq)))
-    headers = _with(_loaded(row.headers), ours)
+    headers = with_headers(_loaded(row.headers), ours)
     return Message(row.payload, row.key, raw_headers=headers, destination=row.destination)
 
 
 def direct_message(outgoing: Outgoing) -> Message:
     """The message of what does not go through the outbox: it has an `sb-event-id`, but no number and thus no
     `sb-origin`."""
-    headers = _with(outgoing.headers, [(EVENT_ID, str(outgoing.event_id).encode())])
+    headers = with_headers(outgoing.headers, [(EVENT_ID, str(outgoing.event_id).encode())])
     return Message(outgoing.payload, outgoing.key, raw_headers=headers, destination=outgoing.destination)
-
-
-def _with(headers: Headers, ours: RawHeaders) -> RawHeaders:
-    end = len(headers) - 1 if headers and headers[-1][0] == TYPES else len(headers)
-    return [*headers[:end], *ours, *headers[end:]]
 
 
 @lru_cache(maxsize=1024)
