@@ -16,6 +16,7 @@ Catch `StreambindError` to catch them all::
     ├── BrokerError                   the broker refused or is away
     │   ├── BrokerUnavailableError    ... for now: worth another try
     │   ├── DestinationError          a destination is missing, too small or forbidden
+    │   ├── FencedError               another binding has the fence: bind again before sending
     │   └── PositionLostError         the position is outside what the broker still holds
     │       └── DestinationReplacedError  ... because the destination, or the broker, is another one now
     ├── DeliveryError                 a message cannot be handled; its partition stops
@@ -110,6 +111,11 @@ class DestinationError(BrokerError):
 
     def __init__(self, message: str, *, permanent: bool = True) -> None:
         super().__init__(message, permanent=permanent)
+
+
+class FencedError(BrokerError):
+    """A fenced output is shut out: its fence was bound elsewhere, or the broker took it away. Whoever still has
+    something to send binds it again, and asks first what is still to be sent."""
 
 
 class PositionLostError(BrokerError):

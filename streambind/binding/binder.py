@@ -102,13 +102,20 @@ class ConsumerTarget:
 
 @dataclass(frozen=True, slots=True)
 class ProducerTarget:
-    """What a binder needs to bind an output. `timeout_ms` None: sends wait without limit (the relay)."""
+    """What a binder needs to bind an output. `timeout_ms` None: sends wait without limit (the relay).
+
+    `fence` names what only one binding at a time may do, in any process, for as long as the broker lives: once
+    `bind_producer` has returned, nothing that an earlier binding with the same fence sends gets into the log,
+    whatever it has in memory or on its way. Messages of one fenced send get there together or, for readers who
+    ask for committed ones only, not at all.
+    """
 
     binding: str
     destination: str
     properties: ProducerProperties
     extended: Properties
     timeout_ms: int | None = None
+    fence: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +158,12 @@ class ProducerBinding(Protocol):
     """An output at work. Thread-safe; messages of one call keep their order, per key and partition."""
 
     def send(self, messages: Sequence[Message]) -> list[Sent | Failed | Unknown]:
-        """One result per message, when all are known, or the target's time is over (`Unknown` for the rest)."""
+        """One result per message, when all are known, or the target's time is over (`Unknown` for the rest).
+
+        Raises:
+            LifecycleError: after `purge` or `unbind`.
+            FencedError: with a fence: it is lost; which of the messages have arrived is unknown.
+        """
         ...
 
     def max_payload_bytes(self) -> int | None:
@@ -173,9 +185,11 @@ class Capabilities:
     """What a broker can do. Nothing asks for a broker by name.
 
     positions: a partition can be started at any offset; partitions: several lanes per destination, kept apart
-    by key; admin: destinations can be created and described; groups: committed offsets are kept by the broker.
+    by key; admin: destinations can be created and described; groups: committed offsets are kept by the broker;
+    fencing: `ProducerTarget.fence` is kept.
     """
 
+    fencing: bool = True
     positions: bool = True
     partitions: bool = True
     admin: bool = True

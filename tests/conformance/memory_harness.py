@@ -9,7 +9,7 @@ from streambind.testing.binder_suite import BinderHarness
 
 class MemoryHarness(BinderHarness):
     binder_type = MEMORY
-    abilities = frozenset({"outages", "retention", "holes", "java-partitions", "replacement", "times"})
+    abilities = frozenset({"outages", "retention", "holes", "java-partitions", "shut-out", "replacement", "times"})
     within_s = 5.0
     send_timeout_ms = 300
     max_batch = 500

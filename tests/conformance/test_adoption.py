@@ -23,7 +23,7 @@ def test_a_missing_ability_is_named() -> None:
     bench.close()
 
 
-@pytest.mark.parametrize("name", ["positions", "partitions", "admin", "groups"])
+@pytest.mark.parametrize("name", ["fencing", "positions", "partitions", "admin", "groups"])
 def test_a_missing_capability_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MemoryBinder, "capabilities", Capabilities(**{name: False}))
     bench = Bench(MemoryHarness())
@@ -34,14 +34,23 @@ def test_a_missing_capability_is_named(name: str, monkeypatch: pytest.MonkeyPatc
 
 def test_nothing_that_is_offered_is_skipped() -> None:
     bench = Bench(MemoryHarness())
-    bench.needs(*MemoryHarness.abilities, "positions", "partitions", "admin", "groups")
+    bench.needs(*MemoryHarness.abilities, "fencing", "positions", "partitions", "admin", "groups")
     bench.close()
 
 
 def test_every_test_class_is_exported() -> None:
     classes = {
         name
-        for module in ("delivery", "groups", "inspection", "lifecycle", "outcomes", "positions", "sending")
+        for module in (
+            "delivery",
+            "fencing",
+            "groups",
+            "inspection",
+            "lifecycle",
+            "outcomes",
+            "positions",
+            "sending",
+        )
         for name in vars(getattr(binder_suite, module))
         if name.startswith("Test")
     }

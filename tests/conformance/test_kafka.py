@@ -19,7 +19,7 @@ WITHIN_S = 10.0
 
 class KafkaHarness(BinderHarness):
     binder_type = KAFKA
-    abilities = frozenset({"retention", "holes", "java-partitions", "replacement", "times"})
+    abilities = frozenset({"retention", "holes", "java-partitions", "shut-out", "replacement", "times"})
     within_s = 20.0
 
     def __init__(self, brokers: str) -> None:

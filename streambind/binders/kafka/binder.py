@@ -17,6 +17,7 @@ from streambind.binders.kafka.client_settings import (
 )
 from streambind.binders.kafka.consumer import KafkaConsumerBinding
 from streambind.binders.kafka.features import CONSUMER_GROUP_HEARTBEAT, offers
+from streambind.binders.kafka.fenced_producer import KafkaFencedProducer
 from streambind.binders.kafka.producer import KafkaProducerBinding
 from streambind.binders.kafka.properties import (
     KafkaBinderProperties,
@@ -41,6 +42,7 @@ from streambind.message import Message
 LOG = logging.getLogger("streambind.binders.kafka")
 
 REQUEST_TIMEOUT_S = 5.0
+FENCE_TIMEOUT_S = 10.0
 _ROOM_FOR_HEADERS_BYTES = 64 * 1024
 _INT_MAX = 2**31 - 1
 _CAPABILITIES = Capabilities()
@@ -57,7 +59,7 @@ class KafkaBinder:
         self._provisioning = Provisioning(self._admin, properties, timeout_s=REQUEST_TIMEOUT_S)
         self._lock = threading.Lock()
         self._inputs: list[KafkaConsumerBinding] = []
-        self._outputs: list[KafkaProducerBinding] = []
+        self._outputs: list[KafkaProducerBinding | KafkaFencedProducer] = []
         self._closed = False
 
     @property
@@ -82,7 +84,7 @@ class KafkaBinder:
         bound.start()
         return bound
 
-    def bind_producer(self, target: ProducerTarget) -> KafkaProducerBinding:
+    def bind_producer(self, target: ProducerTarget) -> KafkaProducerBinding | KafkaFencedProducer:
         extended = _expect(target.extended, KafkaProducerProperties)
         self._require_open()
         settings = producer_settings(
@@ -97,12 +99,15 @@ class KafkaBinder:
         if limit is None:
             topic_limit = self._admin.max_message_bytes(target.destination, REQUEST_TIMEOUT_S)
             limit = None if topic_limit is None else max(1000, topic_limit - SIZE_MARGIN_BYTES)
-        output = KafkaProducerBinding(target, settings.client, max_message_bytes=limit)
-        with self._lock:
-            self._outputs = [kept for kept in self._outputs if kept.is_bound]
-            self._outputs.append(output)
-        output.start()
-        return output
+        if target.fence is None:
+            output = KafkaProducerBinding(target, settings.client, max_message_bytes=limit)
+            self._keep(output)
+            output.start()
+            return output
+        fenced = KafkaFencedProducer(target, settings.client, max_message_bytes=limit)
+        fenced.start(FENCE_TIMEOUT_S)
+        self._keep(fenced)
+        return fenced
 
     def describe(self, destination: str, timeout_ms: int) -> DestinationInfo | None:
         left = _Left(timeout_ms)
@@ -152,7 +157,7 @@ class KafkaBinder:
         deadline = time.monotonic() + timeout_ms / 1000
         with self._lock:
             self._closed = True
-            bindings: list[KafkaConsumerBinding | KafkaProducerBinding] = [*self._inputs, *self._outputs]
+            bindings = [*self._inputs, *self._outputs]
             self._inputs, self._outputs = [], []
         for binding in bindings:
             binding.unbind(max(0, round((deadline - time.monotonic()) * 1000)))
@@ -191,6 +196,11 @@ class KafkaBinder:
             return TopicProperties()
         room = min(limit + _ROOM_FOR_HEADERS_BYTES, _INT_MAX)
         return TopicProperties(properties={"max.message.bytes": str(room)})
+
+    def _keep(self, output: KafkaProducerBinding | KafkaFencedProducer) -> None:
+        with self._lock:
+            self._outputs = [kept for kept in self._outputs if kept.is_bound]
+            self._outputs.append(output)
 
     def _require_open(self) -> None:
         if self._closed:

@@ -15,7 +15,6 @@ from streambind.binders.kafka.error_mapping import broker_error, describe, is_ou
 from streambind.binders.kafka.sending import Result, Sending
 from streambind.binding.binder import ProducerTarget
 from streambind.errors import LifecycleError
-from streambind.headers import name_fault
 from streambind.message import Message
 
 LOG = logging.getLogger("streambind.binders.kafka")
@@ -119,45 +118,23 @@ class KafkaProducerBinding:
     def _produce(self, client: Producer, sending: Sending, messages: Iterable[tuple[int, Message]]) -> None:
         accepted = 0
         for index, message in messages:
-            accepted += self._accept(client, sending, index, message)
+            accepted += self._give(client, sending, index, message)
         sending.all_accepted(accepted)
 
-    def _accept(self, client: Producer, sending: Sending, index: int, message: Message) -> bool:
-        for name, _ in message.raw_headers:
-            if (fault := name_fault(name)) is not None:  # The client would crash the process.
-                sending.unfit(index, f"{name!r} cannot be a header's name: {fault}")
+    def _give(self, client: Producer, sending: Sending, index: int, message: Message) -> bool:
+        def wait_for_room() -> bool:
+            if self._purged or self._broken is not None:
                 return False
-        if self._max_payload_bytes is not None and len(message.payload or b"") > self._max_payload_bytes:
-            sending.refused(index, KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
-            return False
-        partition = -1 if message.partition is None else message.partition
-        headers: list[tuple[str, str | bytes | None]] | None = [*message.raw_headers] or None
-        while True:
-            try:
-                client.produce(
-                    self._target.destination,
-                    message.payload,
-                    message.key,
-                    partition,
-                    sending.callback(index),
-                    headers=headers,
-                )
-                return True
-            except BufferError:
-                if self._purged or self._broken is not None:
-                    return False
-                sending.done.wait(_FULL_WAIT_S)  # the queue is full: the polling thread makes room
-            except KafkaException as exc:
-                self._refused(sending, index, exc.args[0])
-                return False
-            except (TypeError, ValueError, OverflowError) as exc:
-                sending.unfit(index, str(exc))
-                return False
+            sending.done.wait(_FULL_WAIT_S)  # the polling thread makes room
+            return True
 
-    def _refused(self, sending: Sending, index: int, error: KafkaError) -> None:
-        if error.fatal() or error.code() == KafkaError._FATAL:
-            self._break(describe(error))
-        sending.refused(index, error)
+        try:
+            return sending.give(
+                client, index, message, max_payload_bytes=self._max_payload_bytes, wait_for_room=wait_for_room
+            )
+        except KafkaException as exc:
+            self._break(describe(exc.args[0]))
+            return False
 
     def _await(self, sending: Sending) -> None:
         timeout_ms = self._target.timeout_ms

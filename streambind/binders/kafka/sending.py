@@ -6,12 +6,14 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streambind.binders.kafka.batch import KafkaMessage
 from streambind.binders.kafka.error_mapping import too_large, unsent
 from streambind.binding.outcome import Failed, Sent, Unknown
 from streambind.errors import SendError
+from streambind.headers import name_fault
+from streambind.message import Message
 
 Result = Sent | Failed | Unknown
 
@@ -32,6 +34,53 @@ class Sending:
     def callback(self, index: int) -> Callable[[KafkaError | None, KafkaMessage], None]:
         """What the client calls with the report of message `index`."""
         return partial(self._report, index)
+
+    def give(
+        self,
+        client: Producer,
+        index: int,
+        message: Message,
+        *,
+        max_payload_bytes: int | None,
+        wait_for_room: Callable[[], bool],
+    ) -> bool:
+        """Give message `index` to the client; whether it was taken. `wait_for_room` is called while the client's
+        queue is full; it says whether to try again.
+
+        Raises:
+            KafkaException: the client is beyond repair.
+        """
+        for name, _ in message.raw_headers:
+            if (fault := name_fault(name)) is not None:  # The client would crash the process.
+                self.unfit(index, f"{name!r} cannot be a header's name: {fault}")
+                return False
+        if max_payload_bytes is not None and len(message.payload or b"") > max_payload_bytes:
+            self.refused(index, KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+            return False
+        partition = -1 if message.partition is None else message.partition
+        headers: list[tuple[str, str | bytes | None]] | None = [*message.raw_headers] or None
+        while True:
+            try:
+                client.produce(
+                    self.destination,
+                    message.payload,
+                    message.key,
+                    partition,
+                    self.callback(index),
+                    headers=headers,
+                )
+                return True
+            except BufferError:
+                if not wait_for_room():
+                    return False
+            except KafkaException as exc:
+                self.refused(index, exc.args[0])
+                if exc.args[0].fatal() or exc.args[0].code() == KafkaError._FATAL:
+                    raise
+                return False
+            except (TypeError, ValueError, OverflowError) as exc:
+                self.unfit(index, str(exc))
+                return False
 
     def refused(self, index: int, error: KafkaError) -> None:
         """The client did not take the message."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import uuid4
 
 from streambind.binders.memory.coordinator import Coordinator
@@ -15,7 +16,7 @@ from streambind.binders.memory.log import PartitionLog, Record
 from streambind.binders.memory.partitioner import partition_of
 from streambind.binding.binder import DestinationInfo, Identity, Lane
 from streambind.binding.outcome import Failed, Sent, Unknown
-from streambind.errors import BrokerUnavailableError, DestinationError, SendError
+from streambind.errors import BrokerUnavailableError, DestinationError, FencedError, SendError
 from streambind.headers import name_fault
 from streambind.message import Message
 
@@ -35,6 +36,13 @@ class _SendFault:
         return self.destination in (None, destination) and self.key in (None, message.key)
 
 
+class Fence(NamedTuple):
+    """The right to send under a name, until somebody takes it again."""
+
+    name: str
+    number: int
+
+
 class MemoryBroker:
     """Destinations, their partitions' logs and the groups that read them. Thread-safe.
 
@@ -51,6 +59,7 @@ class MemoryBroker:
         self._watchers: dict[int, tuple[frozenset[str], Callable[[], None]]] = {}
         self._numbers = itertools.count()
         self._faults: list[_SendFault] = []
+        self._fences: dict[str, int] = {}
         self._up = True
 
     @classmethod
@@ -123,15 +132,27 @@ class MemoryBroker:
         with self._changed:
             return {number: log.offset_at(timestamp_ms) for number, log in enumerate(self._topics[destination])}
 
-    def append(self, destination: str, messages: Sequence[Message]) -> list[Sent | Failed | Unknown]:
+    def take_fence(self, name: str) -> Fence:
+        """Shut out whoever has taken it before."""
+        with self._changed:
+            self._check_up()
+            self._fences[name] = self._fences.get(name, 0) + 1
+            return Fence(name, self._fences[name])
+
+    def append(
+        self, destination: str, messages: Sequence[Message], fence: Fence | None = None
+    ) -> list[Sent | Failed | Unknown]:
         """Store the messages in their order.
 
         Raises:
             BrokerUnavailableError: the broker is down; nothing was stored.
+            FencedError: somebody has taken the fence since; nothing was stored.
         """
         now_ms = time.time_ns() // 1_000_000
         with self._changed:
             self._check_up()
+            if fence is not None and self._fences.get(fence.name) != fence.number:
+                raise FencedError(f"{destination}: another output has taken the fence {fence.name}")
             results = [self._append(destination, message, now_ms) for message in messages]
         self._wake(destination)
         return results

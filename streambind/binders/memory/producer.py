@@ -14,11 +14,13 @@ from streambind.message import Message
 
 
 class MemoryProducerBinding:
-    """A `ProducerBinding`. With the broker down a send waits for it, within the target's time."""
+    """A `ProducerBinding`. With the broker down a send waits for it, within the target's time; a fence is taken
+    when it is made."""
 
     def __init__(self, broker: MemoryBroker, target: ProducerTarget) -> None:
         self._broker = broker
         self._target = target
+        self._fence = None if target.fence is None else broker.take_fence(target.fence)
         self._condition = threading.Condition()
         self._sending = 0
         self._purged = self._closing = False
@@ -62,6 +64,6 @@ class MemoryProducerBinding:
                 reason = "purged" if self._purged else f"the memory broker is down since {timeout_ms} ms"
                 return [Unknown(reason) for _ in messages]
             try:
-                return self._broker.append(self._target.destination, messages)
+                return self._broker.append(self._target.destination, messages, self._fence)
             except BrokerUnavailableError:
                 continue  # it went down in between: wait again

@@ -28,6 +28,7 @@ pytest.register_assert_rewrite(
         for module in (
             "bench",
             "delivery",
+            "fencing",
             "groups",
             "in_thread",
             "inspection",
@@ -41,6 +42,7 @@ pytest.register_assert_rewrite(
 
 from streambind.testing.binder_suite.bench import Bench  # noqa: E402
 from streambind.testing.binder_suite.delivery import TestDelivery, TestPositionsOfBatches  # noqa: E402
+from streambind.testing.binder_suite.fencing import TestFencing  # noqa: E402
 from streambind.testing.binder_suite.groups import (  # noqa: E402
     TestAnonymous,
     TestGroups,
@@ -92,6 +94,7 @@ __all__ = [
     "TestConcurrency",
     "TestDelivery",
     "TestDescribe",
+    "TestFencing",
     "TestGroups",
     "TestIdentity",
     "TestOffsetsAt",

@@ -111,7 +111,12 @@ class Bench:
         )
 
     def output(
-        self, destination: str, *, timeout_ms: int | None = TIMEOUT_MS, binder: Binder | None = None
+        self,
+        destination: str,
+        *,
+        timeout_ms: int | None = TIMEOUT_MS,
+        fence: str | None = None,
+        binder: Binder | None = None,
     ) -> ProducerBinding:
         """Bind an output that waits no longer than `timeout_ms`."""
         target = ProducerTarget(
@@ -120,6 +125,7 @@ class Bench:
             properties=ProducerProperties(),
             extended=self.harness.producer_properties(),
             timeout_ms=timeout_ms,
+            fence=fence,
         )
         return (binder or self.main).bind_producer(target)
 

@@ -19,6 +19,7 @@ class BinderHarness:
     - `holes`: `leave_hole`;
     - `replacement`: `make_anew`;
     - `times`: nothing to implement: the broker finds messages by their time;
+    - `shut-out`: nothing to implement: the broker itself shuts a fenced output out, not only its client;
     - `java-partitions`: nothing to implement: a key's partition is the one that a Java Kafka producer picks.
     """
 

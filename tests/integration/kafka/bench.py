@@ -58,7 +58,7 @@ def input_target(
 def output(
     binder: KafkaBinder, topic: str, *, timeout_ms: int | None = 10_000, partitions: int = 1, **settings: Any
 ) -> KafkaProducerBinding:
-    return binder.bind_producer(
+    bound = binder.bind_producer(
         ProducerTarget(
             binding="out-x",
             destination=topic,
@@ -67,6 +67,8 @@ def output(
             timeout_ms=timeout_ms,
         )
     )
+    assert isinstance(bound, KafkaProducerBinding)
+    return bound
 
 
 @contextmanager
