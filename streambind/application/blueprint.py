@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 from pathlib import Path
@@ -51,6 +52,7 @@ class Blueprint:
         self.configuration: Configuration = load(
             location, binder_models=binder_types(), arguments=arguments, overrides=overrides
         )
+        self._location = location
         self._findings = list(self.configuration.findings)
         self.declarations: Declarations = collect(include)
         self.database = self._database(database, loop)
@@ -101,7 +103,9 @@ class Blueprint:
                 return Database(sessions, loop=loop, schema=datasource.table_schema, engine=engine)
             if datasource.url is not None:
                 url = datasource.url.get_secret_value()
-                return Database.from_url(url, loop=loop, schema=datasource.table_schema)
+                database = Database.from_url(url, loop=loop, schema=datasource.table_schema)
+                database.command_target = shlex.quote(str(self._location))
+                return database
         except ConfigurationError as error:
             origin = self.configuration.origin_of("datasource.url") if sessions is None else None
             self._error(str(error), origin_key=None if origin is None else "datasource.url")

@@ -26,7 +26,7 @@ from streambind.errors import (
 from streambind.event_loop import EventLoop
 from streambind.persistence.database import Database
 from streambind.persistence.failures import describe, is_database_trouble
-from streambind.persistence.schema import check_tables
+from streambind.persistence.schema import check_tables, remedy
 
 BROKER_TIMEOUT_MS = 5000
 CLOSE_TIMEOUT_MS = 1000
@@ -36,10 +36,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Target:
-    """A configuration and, where the target is code, the application built from it."""
+    """A configuration and, where the target is code, the application built from it; `text` as it was named."""
 
     configuration: Configuration
     application: StreamApplication | None = None
+    text: str | None = None
 
     @property
     def has_database(self) -> bool:
@@ -67,6 +68,7 @@ class Target:
         except ConfigurationError as error:
             place = self.configuration.origin_of("datasource.url")
             raise ConfigurationError(f"{place}: {error}") from error
+        database.command_target = self.text or ""
         command = click.get_current_context(silent=True)
         if command is not None:
             command.call_on_close(database.dispose)
@@ -152,10 +154,7 @@ def _require_file(database: Database) -> None:
     file = database.engine.url.database
     memory = not file or ":memory:" in file or file.startswith("file:")
     if database.dialect.name == "sqlite" and not memory and not Path(str(file)).exists():
-        raise SchemaError(
-            f"there is no database {file} in {Path.cwd()}: start the application once, "
-            "or run `streambind outbox create-tables`"
-        )
+        raise SchemaError(f"there is no database {file} in {Path.cwd()}: {remedy(database)}")
 
 
 def resolve(text: str | None) -> Target:
@@ -168,7 +167,7 @@ def resolve(text: str | None) -> Target:
     if text is not None and names_code(text):
         application = load_application(text)
         return Target(application.configuration, application)
-    return Target(load(location_of(text), binder_models=binder_types()))
+    return Target(load(location_of(text), binder_models=binder_types()), text=text)
 
 
 def names_code(text: str) -> bool:

@@ -47,6 +47,8 @@ def load_application(text: str) -> StreamApplication:
             f"{text} is no StreamApplication but {type(found).__name__}; name one, or a function "
             f"that makes one{_hint(module, name)}"
         )
+    if found.database is not None:
+        found.database.command_target = text
     return found
 
 

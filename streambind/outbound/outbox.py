@@ -8,11 +8,13 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, insert
+from sqlalchemy.exc import DBAPIError
 
 from streambind.outbound.keys import shard_of
 from streambind.outbound.outbox_postgres import writing_statement
 from streambind.outbound.outgoing import Headers, Outgoing
 from streambind.persistence.database import Database
+from streambind.persistence.schema import refused_for_tables
 from streambind.persistence.stored_headers import store_headers
 
 Counts = list[tuple[tuple[str, bytes], int]]
@@ -23,6 +25,7 @@ class Outbox:
     """The outbox of a database. Thread-safe: it holds no state but its statements."""
 
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._dialect = database.dialect
         self._key = database.tables.key
         self._insert = insert(database.tables.outbox).values(created_ms=database.dialect.now_ms)
@@ -35,16 +38,25 @@ class Outbox:
         that the order of a key's numbers is the order of its commits; they are taken in the order of the keys,
         so that two flushes cannot deadlock over them. On PostgreSQL the transaction will be durable before it
         is visible, whatever `synchronous_commit` says.
+
+        Raises:
+            SchemaError: streambind's tables are not there.
         """
         if not messages:
             return
         keys = Counter((m.destination, m.key) for m in messages if m.key is not None)
         counts = sorted(keys.items())
         rows = [_row(message) for message in messages]
-        if self._postgres is None:
-            self._write(connection, counts, rows)
-        else:
-            connection.execute(self._postgres, _arrays(counts, rows))
+        try:
+            if self._postgres is None:
+                self._write(connection, counts, rows)
+            else:
+                connection.execute(self._postgres, _arrays(counts, rows))
+        except DBAPIError as error:
+            refused = refused_for_tables(error, self._database)
+            if refused is None:
+                raise
+            raise refused from None  # The database's own error would show streambind's statement, and no remedy.
 
     def _write(self, connection: Connection, counts: Counts, rows: list[dict[str, Any]]) -> None:
         next_number: dict[tuple[str, bytes], int] = {}

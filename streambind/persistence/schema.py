@@ -5,14 +5,16 @@ from __future__ import annotations
 import uuid
 
 from sqlalchemy import Connection, insert, inspect, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from streambind.configuration.masking import shown_url
 from streambind.errors import SchemaError
 from streambind.persistence.database import Database
+from streambind.persistence.failures import sqlstate
 from streambind.persistence.tables import SCHEMA_VERSION, SHARDS
 
-_REMEDY = "run `streambind outbox create-tables`, or apply the revision that `streambind outbox migration` writes"
+_UNDEFINED_TABLE = "42P01"
 
 
 def prepare_tables(database: Database) -> None:
@@ -63,14 +65,35 @@ def check_tables(connection: Connection, database: Database) -> None:
         SchemaError: the tables are missing or of another version.
     """
     if not _exists(connection, database):
-        raise SchemaError(f"streambind's tables are not in {shown_url(database.engine.url)}: {_REMEDY}")
+        raise _missing(database)
     versions = list(connection.scalars(select(database.tables.schema_version.c.version)))
     if versions != [SCHEMA_VERSION]:
         found = ", ".join(map(str, versions)) or "none"
         raise SchemaError(
             f"streambind's tables in {shown_url(database.engine.url)} are of version {found}, "
-            f"this streambind needs {SCHEMA_VERSION}: {_REMEDY}"
+            f"this streambind needs {SCHEMA_VERSION}: {remedy(database)}"
         )
+
+
+def refused_for_tables(error: DBAPIError, database: Database) -> SchemaError | None:
+    """What to raise for a statement of streambind's own that failed because its tables are not there; None if it
+    failed for anything else."""
+    missing = sqlstate(error) == _UNDEFINED_TABLE or "no such table" in str(error.orig)
+    return _missing(database) if missing else None
+
+
+def remedy(database: Database) -> str:
+    """How people make the tables."""
+    target = f" {database.command_target}".rstrip()
+    start = "start the application once, or " if database.dialect.name == "sqlite" else ""
+    return (
+        f"{start}run `streambind outbox create-tables{target}`, or apply the revision that "
+        f"`streambind outbox migration{target}` writes"
+    )
+
+
+def _missing(database: Database) -> SchemaError:
+    return SchemaError(f"streambind's tables are not in {shown_url(database.engine.url)}: {remedy(database)}")
 
 
 def table_statements(database: Database) -> list[str]:

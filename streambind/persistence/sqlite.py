@@ -7,6 +7,8 @@ SQLAlchemy's "begin" sends BEGIN IMMEDIATE, so that a writer never finds the dat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
@@ -33,6 +35,19 @@ def prepare(engine: Engine) -> None:
     if not event.contains(engine, "begin", _begin_immediate):
         event.listen(engine, "connect", _wait_for_locks)
         event.listen(engine, "begin", _begin_immediate)
+        event.listen(engine, "do_connect", _require_folder)
+
+
+def _require_folder(_dialect: object, _record: object, arguments: Sequence[Any], _options: object) -> None:
+    """SQLite makes a missing file, but no folder, and then says no more than that it cannot open it.
+
+    Raises:
+        ConfigurationError: the folder of the database is not there.
+    """
+    file = str(arguments[0]) if arguments else ":memory:"
+    folder = Path(file).absolute().parent
+    if not file.startswith((":", "file:")) and not folder.is_dir():
+        raise ConfigurationError(f"the database {file} cannot be made: there is no folder {folder}; make it first")
 
 
 def _wait_for_locks(connection: Any, _record: object) -> None:

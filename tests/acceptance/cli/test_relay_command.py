@@ -153,5 +153,5 @@ def test_missing_tables_name_the_command(shell: Shell, postgres_url: str, broker
     shell.environment.update(KAFKA_BROKERS=broker.address, DATABASE_URL=postgres_url, TOPIC="t")
     result = shell.run("relay", "service")
     assert result.returncode == 1
-    assert "`streambind outbox create-tables`" in result.stderr
+    assert "`streambind outbox create-tables service`" in result.stderr
     assert "Traceback" not in result.stderr

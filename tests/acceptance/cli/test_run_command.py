@@ -143,5 +143,5 @@ def test_missing_tables_name_the_command(service: Shell, postgres_url: str) -> N
     setting = f"--streambind.datasource.url={postgres_url}"
     result = service.run("run", "service_app:make", setting)
     assert result.returncode == 1
-    assert "`streambind outbox create-tables`" in result.stderr
+    assert "`streambind outbox create-tables service_app:make`" in result.stderr
     assert "Traceback" not in result.stderr

@@ -102,7 +102,7 @@ def test_missing_tables_name_the_command_and_make_no_file(
     configured("streambind.datasource.url: sqlite:///new.db\n")
     result = streambind(*command)
     assert result.exit_code == 1
-    assert "streambind outbox create-tables" in result.stderr
+    assert "`streambind outbox create-tables .`" in result.stderr
     assert not (folder / "new.db").exists()
 
 

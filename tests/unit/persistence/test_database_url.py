@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.orm import sessionmaker
+from sqlalchemy.pool import StaticPool
 
 from streambind.errors import ConfigurationError
 from streambind.event_loop import EventLoop
 from streambind.persistence.database import Database
+from streambind.persistence.schema import prepare_tables
 
 
 @pytest.mark.parametrize(
@@ -40,3 +45,22 @@ def test_a_kind_of_database_that_is_not_supported_is_named_before_any_driver(url
     kind = url.partition(":")[0].partition("+")[0]
     with pytest.raises(ConfigurationError, match=f"postgresql and sqlite, not yet in {kind}"):
         Database.from_url(url, loop=EventLoop())
+
+
+@pytest.mark.parametrize("url", ["sqlite:///{}/a.db", "sqlite+aiosqlite:///{}/a.db"])
+def test_a_folder_that_is_missing_is_named_by_whoever_connects(url: str, tmp_path: Path) -> None:
+    loop = EventLoop()
+    database = Database.from_url(url.format(tmp_path / "missing"), loop=loop)
+    with pytest.raises(ConfigurationError, match=f"no folder {tmp_path}/missing; make it first"):
+        prepare_tables(database)
+    (tmp_path / "missing").mkdir()
+    prepare_tables(database)
+    database.dispose()
+    loop.close()
+
+
+def test_databases_in_memory_need_no_folder() -> None:
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    database = Database(sessionmaker(engine), loop=EventLoop())
+    prepare_tables(database)
+    engine.dispose()
