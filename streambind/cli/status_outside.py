@@ -14,6 +14,7 @@ from streambind.cli.outbox_view import ask_outbox, outbox_document, outbox_lines
 from streambind.cli.output import count, line, table
 from streambind.cli.plan import PlannedBinding, planned_bindings
 from streambind.cli.progress import Progress, measured
+from streambind.cli.standing import standing
 from streambind.cli.status_screen import verdict
 from streambind.cli.target import Target, resolve
 from streambind.configuration.properties import Publish
@@ -23,22 +24,25 @@ from streambind.outbound.outbox_status import OutboxStatus
 
 @dataclass(frozen=True)
 class Outside:
-    """One look. `outbox` is None where the service has none."""
+    """One look. `outbox` is None where the service has none, or where `tables` says why it cannot be read;
+    `standing` says which partitions do not go on."""
 
     title: str
     inputs: tuple[Progress, ...]
     outbox: OutboxStatus | None
+    tables: str | None = None
+    standing: tuple[str, ...] = ()
 
     @property
     def reasons(self) -> list[str]:
         """What is not as it should be."""
-        found = []
+        found = [] if self.tables is None else [self.tables]
         if self.outbox is not None and self.outbox.blocked:
             found.append(f"{count(len(self.outbox.blocked), 'key')} blocked")
         if self.outbox is not None and self.outbox.backlog and not owners(self.outbox):
             found.append("messages wait and nobody relays")
         found += [f"no destination {name}" for measure in self.inputs for name in measure.missing]
-        return found + self._lost
+        return [*found, *self._lost, *self.standing]
 
     @property
     def _lost(self) -> list[str]:
@@ -46,7 +50,7 @@ class Outside:
 
     @property
     def word(self) -> str:
-        if self._lost or (self.outbox is not None and self.outbox.blocked):
+        if self.tables or self._lost or (self.outbox is not None and self.outbox.blocked):
             return "down"
         return "degraded" if self.reasons else "up"
 
@@ -89,25 +93,22 @@ def outside(text: str) -> Callable[[], Outside]:
     inputs = [binding for binding in planned if binding.is_input]
 
     def look() -> Outside:
-        return Outside(text, tuple(measured(target, inputs)), _outbox(target, planned))
+        measures = tuple(measured(target, inputs))
+        outbox, tables = _outbox(target, planned)
+        return Outside(text, measures, outbox, tables, tuple(standing(target, measures)))
 
     return look
 
 
-def _outbox(target: Target, planned: list[PlannedBinding]) -> OutboxStatus | None:
-    """None where nothing goes through an outbox, or nobody can tell whether there are tables.
-
-    Raises:
-        SchemaError: the application needs tables that are missing.
-    """
+def _outbox(target: Target, planned: list[PlannedBinding]) -> tuple[OutboxStatus | None, str | None]:
+    """The outbox, None if nothing goes through it; and what is wrong with the tables, if they are needed: for it,
+    or for what the application's code asks for."""
     needed = target.application is not None and target.application.blueprint.needs_tables
     outputs = any(not binding.is_input and binding.mode == Publish.OUTBOX for binding in planned)
     if not target.has_database or not (needed or outputs):
-        return None
+        return None, None
     try:
         found = ask_outbox(target)
-    except SchemaError:
-        if needed:
-            raise
-        return None
-    return found if outputs else None
+    except SchemaError as error:
+        return None, str(error)
+    return (found if outputs else None), None

@@ -1,0 +1,104 @@
+"""`streambind status` of a service that is not asked: what its broker and its database tell."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from streambind import StreamApplication, publish, stream_listener
+from streambind.testing.eventually import eventually
+from tests.acceptance.cli.conftest import WITHIN_S, Inside
+
+CONFIGURATION = """\
+spring.cloud.stream:
+  default-binder: memory
+  memory.binder.name: NAME
+  bindings:
+    in-a: {destination: a, group: g}
+    out-a: {destination: a}
+    out-b: {destination: b, producer.publish: direct}
+streambind.datasource.url: sqlite:///FOLDER/service.db
+"""
+
+
+@stream_listener("in-a")
+def keep(event: dict[str, Any], session: Session) -> None:
+    if event["n"] == "bad":
+        raise ValueError("bad")
+
+
+@pytest.fixture
+def application(inside: Inside) -> Iterator[StreamApplication]:
+    """A service on a broker of its own, in this process."""
+    text = CONFIGURATION.replace("NAME", uuid.uuid4().hex).replace("FOLDER", str(inside.folder))
+    inside.write({"service/application.yaml": text})
+    made = StreamApplication(inside.folder / "service", include=[keep], arguments=())
+    yield made
+    made.stop()
+    made.engine.dispose()
+
+
+def _status(inside: Inside) -> tuple[int, str, str]:
+    """Exit code, word, and the reasons in one."""
+    result = inside.run("status", "service", "--json")
+    document = json.loads(result.stdout)
+    return result.returncode, document["status"], "; ".join(document["reasons"])
+
+
+def _publish(application: StreamApplication, n: object) -> None:
+    with application.sessions.begin() as session:
+        publish(session, "out-a", {"n": n}, key="k")
+
+
+def _is_up(inside: Inside) -> None:
+    eventually(lambda: _status(inside) == (0, "up", ""), WITHIN_S, lambda: str(_status(inside)))
+
+
+def test_missing_tables_are_down(inside: Inside, application: StreamApplication) -> None:
+    code, word, reasons = _status(inside)
+    assert (code, word) == (1, "down")
+    assert "there is no database" in reasons
+    assert "`streambind outbox create-tables service`" in reasons
+    with application.engine.connect():
+        pass  # SQLite makes the file.
+    assert "streambind's tables are not in" in _status(inside)[2]
+    assert inside.run("status", "service").stdout.startswith(
+        "down  service, seen from outside: streambind's tables"
+    )
+
+
+def test_rows_that_nobody_relays_are_degraded(inside: Inside, application: StreamApplication) -> None:
+    with application:
+        _is_up(inside)
+    _publish(application, 1)
+    assert _status(inside) == (1, "degraded", "messages wait and nobody relays")
+    assert inside.run("status", "service").returncode == 1
+
+
+def test_messages_that_nobody_takes_are_degraded(inside: Inside, application: StreamApplication) -> None:
+    with application:
+        _publish(application, 1)
+        _is_up(inside)
+        binding: Any = application.binding("in-a")
+        binding.stop(1000)
+        _publish(application, 2)
+        expected = "in-a: a[0] is at 1, 1 message before its end, and no instance of group g takes it"
+        eventually(lambda: expected in _status(inside)[2], WITHIN_S, lambda: str(_status(inside)))
+        assert _status(inside)[:2] == (1, "degraded")
+        binding.start()
+        _is_up(inside)
+
+
+def test_a_partition_that_has_stopped_is_degraded(inside: Inside, application: StreamApplication) -> None:
+    with application:
+        _publish(application, 1)
+        _is_up(inside)
+        _publish(application, "bad")
+        expected = "in-a: a[0] is at 1, 1 message before its end, and it does not go on"
+        eventually(lambda: expected in _status(inside)[2], WITHIN_S, lambda: str(_status(inside)))
+        assert _status(inside)[:2] == (1, "degraded")
