@@ -21,7 +21,8 @@ Catch `StreambindError` to catch them all::
     │       └── DestinationReplacedError  ... because the destination, or the broker, is another one now
     ├── DeliveryError                 a message cannot be handled; its partition stops
     │   ├── SequenceGapError          a predecessor is missing
-    │   └── SequenceForkError         the source's history has two versions
+    │   ├── SequenceForkError         the source's history has two versions
+    │   └── ParkingLimitError         as much is parked as the binding may park
     ├── CircleError                   listeners answer each other without an end
     ├── DatabaseUnavailableError      the database is away for now: worth another try
     ├── SchemaError                   streambind's tables are missing or of another version
@@ -141,6 +142,10 @@ class SequenceGapError(DeliveryError):
 
 class SequenceForkError(DeliveryError):
     """A sequence number came again with another event: the source's history has two versions."""
+
+
+class ParkingLimitError(DeliveryError):
+    """As many keys are parked, or messages behind one of them, as the binding may park."""
 
 
 class CircleError(StreambindError):

@@ -11,6 +11,7 @@ from streambind.application.links import Links
 from streambind.binding.factory import BinderFactory
 from streambind.binding.outcome import Failed, Unknown
 from streambind.configuration import BindingProperties, Configuration
+from streambind.configuration.destinations import destinations_of
 from streambind.errors import SendError, SendUnconfirmed
 from streambind.inbound.replies import Reply
 from streambind.message import Message
@@ -83,9 +84,3 @@ def dead_letters_of(
     return PlannedDeadLetters(
         name, found, lambda partition: binder_type.dead_letter_partition(partition, extended), links
     )
-
-
-def destinations_of(name: str, properties: BindingProperties) -> tuple[str, ...]:
-    """The destinations of an input: a list by commas, else the binding's name."""
-    listed = [part.strip() for part in (properties.destination or name).split(",")]
-    return tuple(part for part in listed if part) or (name,)

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator
 from datetime import UTC
 
 from streambind.application.channels import ChannelPlan
-from streambind.application.correspondence import destinations_of
 from streambind.application.declarations import Declarations
 from streambind.application.outputs import plan_outputs
 from streambind.binding.factory import BinderFactory
 from streambind.configuration import BindingProperties, Configuration, Finding, Severity
+from streambind.configuration.destinations import destinations_of
 from streambind.conversion import converter_for
 from streambind.errors import ConfigurationError
 from streambind.persistence.database import Database

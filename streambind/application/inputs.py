@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from streambind.application.blueprint import Blueprint
-from streambind.application.correspondence import destinations_of
 from streambind.binding.binder import ConsumerBinding, ConsumerTarget, ProducerBinding, ProducerTarget
 from streambind.binding.binding import DirectProducer, InputBinding, OutputBinding
 from streambind.binding.factory import BinderFactory
 from streambind.configuration import BindingProperties, ProducerProperties
+from streambind.configuration.destinations import destinations_of
 from streambind.inbound.input import InputPlan
 from streambind.inbound.statistics import Figures
 
@@ -64,7 +64,7 @@ class Inputs:
 
         def bind() -> ConsumerBinding:
             self._ready()
-            return self._binders.binder(binder_name).bind_consumer(target, plan.deliver)
+            return plan.accompany(self._binders.binder(binder_name).bind_consumer(target, plan.deliver))
 
         return InputBinding(
             name, bind, destination=",".join(target.destinations), binder=binder_name, group=properties.group

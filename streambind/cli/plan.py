@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from streambind.application.channels import ChannelPlan
-from streambind.application.correspondence import destinations_of
 from streambind.application.declarations import Declarations
 from streambind.binding.factory import BinderFactory
 from streambind.cli.target import Target
 from streambind.configuration import BindingProperties, Origin
+from streambind.configuration.destinations import destinations_of
 from streambind.configuration.properties import OnError
 from streambind.errors import ConfigurationError
 

@@ -7,16 +7,15 @@ setting it is a warning with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field, SecretStr
 
 from streambind.configuration.durations import Milliseconds, Seconds
+from streambind.configuration.parking_properties import ParkingProperties
+from streambind.configuration.property_model import NoEffect, Properties
 
 __all__ = [
     "BinderConfigurationProperties",
@@ -28,6 +27,7 @@ __all__ = [
     "NoEffect",
     "OnError",
     "OutboxProperties",
+    "ParkingProperties",
     "PollerProperties",
     "ProducerProperties",
     "Properties",
@@ -35,25 +35,6 @@ __all__ = [
     "Seconds",
     "StreamProperties",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class NoEffect:
-    """Field metadata: accepted because Spring files hold it, without effect here."""
-
-    reason: str
-
-
-class Properties(BaseModel):
-    """Base of every property model, of the core and of binders."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid", validate_default=False
-    )
-
-    def cautions(self) -> Mapping[str, str]:
-        """What works and should still be known: by the name of a property, a warning with the remedy."""
-        return {}
 
 
 _PAYLOADS = NoEffect("payloads are decoded and encoded by content type")
@@ -68,8 +49,10 @@ _REGISTRY = NoEffect("there is no schema registry")
 
 
 class OnError(StrEnum):
-    """What becomes of a message whose tries are used up."""
+    """What becomes of a message whose tries are used up. `park`: it waits in the database, and so do later ones of
+    its key, in order; other keys go on."""
 
+    PARK = "park"
     DLQ = "dlq"
     STOP = "stop"
     SKIP = "skip"
@@ -103,8 +86,11 @@ class ConsumerProperties(Properties):
     batch_mode: bool = Field(False, description="listeners take lists")
     instance_count: int = Field(-1, description="instances of the service; -1: as configured for all")
     on_error: OnError | None = Field(
-        None, description="when the tries are used up; unset: `dlq` if the binder's `enableDlq` is set"
+        None,
+        description="when the tries are used up; unset: `dlq` if the binder's `enableDlq` is set, else `park` "
+        "where a listener takes a session, else `stop`",
     )
+    parking: ParkingProperties = Field(default_factory=ParkingProperties)
     sequence: Literal["trust", "ignore"] = Field(
         "trust", description="whether the sequence numbers of a streambind producer are checked"
     )

@@ -1,4 +1,5 @@
-"""What becomes of a batch: the one place that decides between done, again, dead letter, passed over and stop.
+"""What becomes of a batch: the one place that decides between done, again, parked, dead letter, passed over and
+stop.
 
 How effects come about and are kept is behind `Effects`: with positions in a database (`delivery_positions`),
 or with the broker's own offsets (`delivery_broker`).
@@ -10,13 +11,13 @@ import logging
 import random
 import time
 from dataclasses import dataclass
-from typing import Protocol
 
 from streambind.binding.binder import Lane
 from streambind.binding.outcome import Continue, Outcome, RetryAfter, Seek, Stop
 from streambind.configuration.properties import OnError
 from streambind.errors import (
     DeliveryError,
+    ParkingLimitError,
     SendError,
     SequenceForkError,
     SequenceGapError,
@@ -24,6 +25,7 @@ from streambind.errors import (
 )
 from streambind.failpoints import failpoint
 from streambind.inbound.dead_letter import DeadLetters, dead_letter, is_refusal, lighter, logged_trace, original
+from streambind.inbound.effects import Effects, Parking
 from streambind.inbound.failure import Fenced, MessageFailed, Overtaken, Trouble, Unattributed
 from streambind.inbound.retry import TROUBLE_MAX_MS, Budget, trouble_delay_ms
 from streambind.inbound.statistics import DeliveryStatistics
@@ -34,59 +36,35 @@ _log = logging.getLogger(__name__)
 
 _NO_LETTER = "raise max.message.bytes of the dead-letter topic, or set consumer.on-error: skip; then start again"
 _NO_REMEDY = "It may not be passed over"
+_HELD = (
+    "so many keys fail that nothing more is parked (consumer.parking.mass-failure-*): mend the cause; until then "
+    "the message is tried again"
+)
 _REMEDIES: dict[type[Exception], str] = {
     SequenceGapError: (
-        "If the missing event stands in another partition, start the binding again when that is further; if it is "
-        "lost, consumer.sequence: ignore goes on without looking at numbers"
+        "If the missing event stands in another partition, start the binding again when that is further, or set "
+        "consumer.on-error: park, which waits for it; if it is lost, consumer.sequence: ignore goes on without "
+        "looking at numbers"
     ),
     SequenceForkError: (
         "If its source was restored: streambind outbox new-epoch TARGET there, then streambind positions reset "
         "TARGET BINDING --to the offset after this one here; streambind verify shows what is missing"
     ),
+    ParkingLimitError: (
+        "Mend what the parked keys fail for and let them drain, or raise consumer.parking.max-keys or "
+        "max-messages-per-key; then start the binding again"
+    ),
 }
-
-
-class Effects(Protocol):
-    """Makes the effects of messages, and keeps what says that they are made."""
-
-    def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
-        """Handle the first `count` messages. `singly`: one by one, each with a savepoint of its own where there
-        is a database, so that a failure shows its message.
-
-        Raises:
-            MessageFailed: at that index; `done` messages before it are done.
-            Unattributed: a message failed, which one is not known; only if not `singly`, or if the failure
-                showed at the commit.
-            Trouble, Overtaken, Fenced: no message is to blame.
-        """
-        ...
-
-    def pass_over(self, batch: Batch, index: int) -> None:
-        """Make the message at `index` count as done without effects; those before it are done.
-
-        Raises:
-            Trouble, Overtaken, Fenced: as with `apply`.
-            MessageFailed: its number is no longer the next one of its key.
-        """
-        ...
-
-    def stored(self, lane: Lane) -> int | None:
-        """Where the position stands, after Fenced; None if there is none.
-
-        Raises:
-            Trouble: the database is in the way.
-        """
-        ...
 
 
 @dataclass(slots=True)
 class _Failing:
-    """The message that holds up a lane. Once its tries are used up it waits for no more than to be passed over,
-    and before that, if there is a `letter`, for that one to be sent."""
+    """The message that holds up a lane. Once it is given up, for an error, it waits for no more than to be parked
+    or passed over, and before that, if there is a `letter`, for that one to be sent."""
 
     offset: int
     tries: int = 0
-    given_up: bool = False
+    given_up: Exception | None = None
     letter: Message | None = None
 
 
@@ -111,6 +89,7 @@ class Delivery:
         budget: Budget,
         on_error: OnError,
         dead_letters: DeadLetters | None,
+        parking: Parking | None,
         statistics: DeliveryStatistics,
     ) -> None:
         self._binding = binding
@@ -118,6 +97,7 @@ class Delivery:
         self._budget = budget
         self._on_error = on_error
         self._dead_letters = dead_letters
+        self._parking = parking if on_error is OnError.PARK else None
         self._statistics = statistics
         self._lanes: dict[Lane, _LaneState] = {}
 
@@ -150,8 +130,8 @@ class Delivery:
         failing = state.failing
         if failing is not None and failing.offset != batch.offset(0):
             failing = state.failing = None
-        if failing is not None and failing.given_up:
-            return self._pass_over(batch, 0, failing, state)
+        if failing is not None and failing.given_up is not None:
+            return self._pass_over(batch, 0, failing.given_up, state)
         # A message that has failed is tried alone: those behind it shall not run once per try.
         count = len(batch) if failing is None else 1
         done, failure = self._apply(batch, count, singly=failing is not None)
@@ -190,43 +170,62 @@ class Delivery:
         failing.tries += 1
         text = f"{self._place(batch, index)} failed: {_told(error)}"
         self._statistics.failed(text)
-        if isinstance(error, DeliveryError):
+        is_gap = self._parking is not None and isinstance(error, SequenceGapError)
+        if isinstance(error, DeliveryError) and not is_gap:
             return self._stop(index, error, f"{text}. {_REMEDIES.get(type(error), _NO_REMEDY)}", state)
-        if self._budget.allows_another(failing.tries, error):
-            state.failing = failing
+        state.failing = failing
+        if not is_gap and (again := self._another_try(batch, index, failing, error)) is not None:
+            delay, why = again
             self._statistics.count(retried=1)
-            delay = self._budget.delay_ms(failing.tries)
-            _log.warning("%s; try %s of %s in %s ms", text, failing.tries + 1, self._budget.max_attempts, delay)
-            return Outcome(index, RetryAfter(delay, text))
+            _log.warning("%s; %s in %s ms", text, why, delay)
+            return Outcome(index, RetryAfter(delay, f"{text}; {why}" if why is _HELD else text))
         tried = f"tried {failing.tries} times" if failing.tries > 1 else "tried once"
         if self._on_error is OnError.STOP:
             remedy = "mend the cause and start the binding again, or set consumer.on-error to dlq or skip"
             return self._stop(index, error, f"{text} ({tried}); {remedy}", state)
-        # Not exc_info: errors and their causes may quote row data.
-        _log.error("%s (%s); consumer.on-error: %s%s", text, tried, self._on_error, logged_trace(error))
-        failing.given_up = True
+        if is_gap:
+            _log.warning("%s; its key is parked until the missing one comes", text)
+        else:  # Not exc_info: errors and their causes may quote row data.
+            _log.error("%s (%s); consumer.on-error: %s%s", text, tried, self._on_error, logged_trace(error))
         if self._on_error is OnError.DLQ:
             failing.letter = dead_letter(original(batch, index), error)
-        state.failing = failing
-        return self._pass_over(batch, index, failing, state)
+        return self._pass_over(batch, index, error, state)
 
-    def _pass_over(self, batch: Batch, index: int, failing: _Failing, state: _LaneState) -> Outcome:
-        """Send the dead letter, if there is to be one and it was not sent yet; then move past the message."""
+    def _another_try(
+        self, batch: Batch, index: int, failing: _Failing, error: Exception
+    ) -> tuple[int, str] | None:
+        """After how many ms the message is tried again where it is, and why; None if it is not."""
+        delay = self._budget.delay_ms(failing.tries)
+        if self._budget.allows_another(failing.tries, error):
+            return delay, f"try {failing.tries + 1} of {self._budget.max_attempts}"
+        if self._parking is not None and self._parking.refuses(batch, index):
+            return delay, _HELD
+        return None
+
+    def _pass_over(self, batch: Batch, index: int, error: Exception, state: _LaneState) -> Outcome:
+        """Park the message; or send its dead letter, if there is to be one and it was not sent yet, and move past
+        it."""
+        failing = state.failing
+        assert failing is not None
+        failing.given_up = error
         if (refusal := self._send(batch, index, failing)) is not None:
             text = f"{self._place(batch, index)}: its dead letter can never be sent: {_told(refusal)}"
             self._statistics.failed(text)
             return self._stop(index, refusal, f"{text}; {_NO_LETTER}", state)
         try:
-            self._effects.pass_over(batch, index)
+            if self._parking is not None:
+                self._parking.park(batch, index, error)
+            else:
+                self._effects.pass_over(batch, index)
         except (Trouble, Overtaken) as ended:
             ended.done = index  # Those before it are done already.
             raise
         except MessageFailed as failed:
-            # Meanwhile another owner of its key has applied another event of that number.
+            # Too much is parked; or another owner of its key has applied another event of that number.
             return self._decide(batch, MessageFailed(index, failed.error), state)
         state.failing = None
-        lettered = self._on_error is OnError.DLQ
-        self._statistics.count(dead_lettered=int(lettered), skipped=int(not lettered))
+        outcomes = {OnError.PARK: "parked", OnError.DLQ: "dead_lettered", OnError.SKIP: "skipped"}
+        self._statistics.count(**{outcomes[self._on_error]: 1})
         return Outcome(index + 1, Continue())
 
     def _send(self, batch: Batch, index: int, failing: _Failing) -> SendError | None:

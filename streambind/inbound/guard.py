@@ -80,7 +80,7 @@ class SequenceGuard:
 
     def __init__(self, database: Database, group: str) -> None:
         self._table = database.tables.guard
-        self._row_locks = database.dialect.row_locks
+        self._dialect = database.dialect
         self._group = group
         columns = self._table.c
         values = {
@@ -196,9 +196,7 @@ class SequenceGuard:
                 )
                 .order_by(columns.key)
             )
-            if self._row_locks:
-                query = query.with_for_update()
-            for key, epoch, seq, event_id, updated_ms in connection.execute(query):
+            for key, epoch, seq, event_id, updated_ms in connection.execute(self._dialect.locked(query)):
                 known[Chain(source_id, key)] = Applied(epoch, seq, event_id), updated_ms
         return known
 

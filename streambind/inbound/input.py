@@ -9,23 +9,32 @@ from datetime import UTC, tzinfo
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from streambind.binding.binder import Deliver, Positions
+from streambind.binding.binder import ConsumerBinding, Deliver, Positions
 from streambind.binding.outcome import Outcome
+from streambind.configuration.destinations import destinations_of
 from streambind.configuration.finding import Finding, Origin, Severity
 from streambind.configuration.properties import BindingProperties, OnError
 from streambind.errors import ConfigurationError
 from streambind.event_loop import EventLoop
+from streambind.inbound.accompanied import AccompaniedConsumer
+from streambind.inbound.back_off import BackOff
 from streambind.inbound.dead_letter import DeadLetters
-from streambind.inbound.delivery import Delivery, Effects
+from streambind.inbound.delivery import Delivery
 from streambind.inbound.delivery_broker import BrokerEffects
 from streambind.inbound.delivery_positions import DatabaseEffects
 from streambind.inbound.dispatcher import Dispatcher
 from streambind.inbound.guard import SequenceGuard
+from streambind.inbound.handling import Handling
 from streambind.inbound.listener import ListenerMark
+from streambind.inbound.mass_failure import MassFailure
+from streambind.inbound.parked_keys import ParkedKeys
+from streambind.inbound.parked_queues import ParkedQueues
+from streambind.inbound.parked_retry import ParkedRetry
 from streambind.inbound.plan import ListenerPlan, Planner
 from streambind.inbound.positions import DatabasePositions
 from streambind.inbound.replies import Replies
 from streambind.inbound.retry import Budget, names_exception
+from streambind.inbound.retry_worker import RetryWorker
 from streambind.inbound.signature import place_of
 from streambind.inbound.statistics import DeliveryStatistics
 from streambind.message import Batch
@@ -59,11 +68,12 @@ class InputPlan:
     """What a binder needs to know to bind an input, and what health wants to know of it.
 
     `positions` is there if the database is the authority for what is done: then the broker's own offsets are
-    a report only.
+    a report only; so is `worker`, which tries parked keys again, whatever `consumer.on-error` says by now.
     """
 
     deliver: Deliver
     positions: Positions | None
+    worker: RetryWorker | None
     statistics: DeliveryStatistics
     findings: list[Finding] = field(default_factory=list)
 
@@ -88,46 +98,83 @@ class InputPlan:
             raise ConfigurationError(f"binding {binding} cannot be planned: {findings[0].text}", findings)
         statistics = DeliveryStatistics()
         dispatcher = Dispatcher(binding, ready, statistics)
-        effects, positions = _effects(dispatcher, properties, surroundings, statistics)
+        kept = _kept(dispatcher, binding, properties, surroundings, statistics)
         delivery = Delivery(
             binding,
-            effects,
+            BrokerEffects(dispatcher, replies=surroundings.replies) if kept is None else kept.effects,
             budget=Budget.of(properties.consumer),
-            on_error=_on_error(properties, surroundings),
+            on_error=_on_error(properties, surroundings, may_park=kept is not None),
             dead_letters=surroundings.dead_letters,
+            parking=None if kept is None else kept.effects,
             statistics=statistics,
         )
         deliver = _on_loop(surroundings.loop, delivery.deliver) if dispatcher.is_async else delivery.deliver
-        return InputPlan(deliver, positions, statistics, findings)
+        if kept is None:
+            return InputPlan(deliver, None, None, statistics, findings)
+        return InputPlan(deliver, kept.positions, kept.worker, statistics, findings)
+
+    def accompany(self, consumer: ConsumerBinding) -> ConsumerBinding:
+        """The binder's handle, with the worker at its side if there is one, which starts now."""
+        return consumer if self.worker is None else AccompaniedConsumer(consumer, self.worker)
 
 
-def _effects(
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The parts of an input whose positions are in the database."""
+
+    effects: DatabaseEffects
+    positions: DatabasePositions
+    worker: RetryWorker
+
+
+def _kept(
     dispatcher: Dispatcher,
+    binding: str,
     properties: BindingProperties,
     surroundings: Surroundings,
     statistics: DeliveryStatistics,
-) -> tuple[Effects, Positions | None]:
+) -> _Kept | None:
     """One listener with a session makes the mode the database's, for all listeners of the binding."""
     database, group = surroundings.database, properties.group
     if not dispatcher.wants_session or database is None or group is None:
-        return BrokerEffects(dispatcher, replies=surroundings.replies), None
+        return None
+    trusts, parking = properties.consumer.sequence == "trust", properties.consumer.parking
     positions = DatabasePositions(database, group)
-    effects = DatabaseEffects(
-        dispatcher,
+    guard = SequenceGuard(database, group) if trusts else None
+    handling = Handling(dispatcher, database, surroundings.replies)
+    mass_failure = MassFailure(parking)
+    retry = ParkedRetry(
+        binding,
+        handling,
         database,
+        queues=ParkedQueues(database, group, destinations_of(binding, properties)),
         positions=positions,
-        guard=SequenceGuard(database, group) if properties.consumer.sequence == "trust" else None,
-        replies=surroundings.replies,
+        guard=guard,
+        back_off=BackOff(parking),
         statistics=statistics,
         on_commit=surroundings.on_commit,
     )
-    return effects, positions
+    worker = RetryWorker(binding, retry, poll_interval_ms=parking.poll_interval_ms, mass_failure=mass_failure)
+    effects = DatabaseEffects(
+        handling,
+        database,
+        positions=positions,
+        parked=ParkedKeys(database, group, parking, numbered=trusts),
+        mass_failure=mass_failure,
+        guard=guard,
+        statistics=statistics,
+        on_commit=surroundings.on_commit,
+        on_parked=worker.wake,
+    )
+    return _Kept(effects, positions, worker)
 
 
-def _on_error(properties: BindingProperties, surroundings: Surroundings) -> OnError:
+def _on_error(properties: BindingProperties, surroundings: Surroundings, *, may_park: bool) -> OnError:
     if properties.consumer.on_error is not None:
         return properties.consumer.on_error
-    return OnError.DLQ if surroundings.dead_letters is not None else OnError.STOP
+    if surroundings.dead_letters is not None:
+        return OnError.DLQ
+    return OnError.PARK if may_park else OnError.STOP
 
 
 def _on_loop(loop: EventLoop, deliver: Deliver) -> Deliver:
@@ -176,6 +223,12 @@ def _mistakes(
         text = (
             f"binding {binding}: consumer.on-error is dlq, but there is no dead-letter destination; "
             "set enableDlq: true in the consumer properties of its binder"
+        )
+        found.append(Finding(Severity.ERROR, text, Origin("code")))
+    if properties.consumer.on_error is OnError.PARK and not any(plan.signature.session for plan in plans):
+        text = (
+            f"binding {binding}: consumer.on-error is park, but keys are parked in the database that keeps the "
+            "positions, and no listener takes a Session; take one, or set on-error to dlq, stop or skip"
         )
         found.append(Finding(Severity.ERROR, text, Origin("code")))
     return found

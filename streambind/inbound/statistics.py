@@ -14,7 +14,8 @@ class Figures:
 
     handled: messages that are done, whatever became of them; duplicates: not applied, for the guard had them;
     stale: not applied, for they are of an older epoch of their source;
-    retried: tries that failed and were put off; dead_lettered, skipped: messages passed over; unmatched: no
+    retried: tries that failed and were put off; dead_lettered, skipped: messages passed over; parked: put
+    aside with their keys; drained: of those, handled since; dead: keys given up; unmatched: no
     listener's condition held; fenced: batches dropped because another owner had moved the position.
     `degraded_since`: seconds since the epoch when database or broker began to be in the way, None if not.
     """
@@ -25,6 +26,9 @@ class Figures:
     retried: int = 0
     dead_lettered: int = 0
     skipped: int = 0
+    parked: int = 0
+    drained: int = 0
+    dead: int = 0
     unmatched: int = 0
     fenced: int = 0
     last_error: str | None = None

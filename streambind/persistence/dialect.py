@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, literal_column
+from sqlalchemy import Connection, Select, Table, literal_column
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -50,6 +50,10 @@ class Dialect:
     def row_locks(self) -> bool:
         """Whether `FOR UPDATE` exists. SQLite locks the whole database with BEGIN IMMEDIATE instead."""
         return self.name != "sqlite"
+
+    def locked(self, query: Select[Any], *, skip_locked: bool = False) -> Select[Any]:
+        """The query, its rows locked until the transaction ends, or left out where others hold them."""
+        return query.with_for_update(skip_locked=skip_locked) if self.row_locks else query
 
     def set_local(self, connection: Connection, settings: Mapping[str, object]) -> None:
         """On PostgreSQL, set these for the rest of the transaction, in one statement; else nothing."""

@@ -13,11 +13,15 @@ from streambind.binding.binder import DestinationInfo, Lane, PartitionState
 from streambind.binding.binding import BindingState, BindingStatus
 from streambind.configuration.masking import shown_url
 from streambind.errors import BrokerError, StreambindError
+from streambind.inbound.parked_keys import ParkedState
+from streambind.inbound.parked_status import parked_reasons
 from streambind.outbound.outbox_status import OutboxStatus, outbox_status
 from streambind.persistence.database import Database
 from streambind.persistence.failures import describe
 from streambind.testing.bookkeeping import has_tables
 from streambind.testing.stand_in import StandIn
+
+_SHOWN_KEYS = 10
 
 
 @dataclass
@@ -45,6 +49,7 @@ def look(applications: Sequence[StreamApplication], broker: StandIn) -> Look:
         seen.lags += [f"{name}: {count} messages wait to be sent" for name, count in _unsent(application)]
     for database, running in _databases(applications):
         seen.lags += _outbox(database, running)
+        _look_at_parked(database, seen)
     for inputs in _groups(applications).values():
         _look_at_inputs(inputs, broker, seen)
     return seen
@@ -80,6 +85,21 @@ def _outbox(database: Database, applications: Sequence[StreamApplication]) -> li
     reasons = [*errors, *blocked] or ([] if any(relays) else ["none of the applications has a relay"])
     count = "1 message waits" if status.backlog == 1 else f"{status.backlog} messages wait"
     return [f"{where}: {count}" + (f" ({'; '.join(reasons)})" if reasons else "")]
+
+
+def _look_at_parked(database: Database, seen: Look) -> None:
+    """Messages that wait behind parked keys are not handled, although the positions are past them."""
+    try:
+        if not database.run(lambda connection: has_tables(connection, database.tables)):
+            return
+        parked = parked_reasons(database, limit=_SHOWN_KEYS)
+    except (SQLAlchemyError, StreambindError) as error:
+        seen.lags.append(f"parked keys of {shown_url(database.engine.url)} cannot be read: {describe(error)}")
+        return
+    for each in parked:
+        count = "1 message waits" if each.messages == 1 else f"{each.messages} messages wait"
+        text = f"group {each.group}: key {each.key!r} of {each.destination} is parked ({each.state}), {count}"
+        (seen.hopeless if each.state == ParkedState.DEAD else seen.lags).append(f"{text}: {each.error}")
 
 
 def _status(database: Database) -> OutboxStatus | None:

@@ -36,7 +36,7 @@ class PositionFirst(DatabaseEffects):
         start, end = boundary(batch, 0), boundary(batch, count)
         self._transaction(lambda connection: self._positions.move(connection, lane, start, end))
         failpoint("delivery.after_position")
-        self._transaction(lambda connection: self._handle(connection, batch, count, range(count), singly=singly))
+        self._transaction(lambda connection: self._handling.run(connection, batch, range(count), singly=singly))
 
 
 def listener(name: str) -> object:

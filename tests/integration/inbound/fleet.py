@@ -20,7 +20,16 @@ from streambind.binding.outcome import Seek, Stop
 from streambind.configuration.properties import BindingProperties, ConsumerProperties
 from streambind.event_loop import EventLoop
 from streambind.failpoints import FailpointError
-from streambind.inbound import delivery, delivery_broker, delivery_positions, dispatcher
+from streambind.inbound import (
+    delivery,
+    delivery_broker,
+    delivery_positions,
+    dispatcher,
+    handling,
+    parked_keys,
+    parked_queues,
+    parked_retry,
+)
 from streambind.inbound.input import InputPlan, Surroundings
 from streambind.inbound.listener import ListenerMark
 from streambind.message import boundary
@@ -234,7 +243,8 @@ class Fleet:
 @contextmanager
 def crashing_at(point: str) -> Iterator[None]:
     """Let the process "die" where the point is passed next."""
-    modules: list[Any] = [delivery, delivery_broker, delivery_positions, dispatcher]
+    modules: list[Any] = [delivery, delivery_broker, delivery_positions, dispatcher, handling]
+    modules += [parked_keys, parked_queues, parked_retry]
     before: list[Callable[[str], None]] = [module.failpoint for module in modules]
 
     def failpoint(name: str) -> None:

@@ -123,8 +123,10 @@ class Service:
         adopt: tuple[int, str] | None = (0, "earliest"),
         **consumer: Any,
     ) -> InputPlan:
-        """The input binding of marked or plain listeners, with positions for two partitions."""
+        """The input binding of marked or plain listeners, with positions for two partitions. It stops at what
+        fails, unless it is told otherwise or there are `letters`."""
         consumer.setdefault("back_off_initial_interval_ms", 1000)
+        consumer.setdefault("on_error", "stop" if letters is None else "dlq")
         properties = BindingProperties(
             destination=DESTINATION, group=GROUP, consumer=ConsumerProperties(**consumer)
         )

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from streambind.binding.outcome import Continue, Outcome, RetryAfter, Seek, Stop
 from streambind.failpoints import FailpointError
-from streambind.inbound import delivery, delivery_positions
+from streambind.inbound import delivery, delivery_positions, handling
+from streambind.inbound.input import InputPlan
 from tests.integration.inbound.service import DESTINATION, Event, Service, event, keep
 from tests.unit.inbound.batches import ListBatch, numbered, record
 
@@ -109,6 +110,7 @@ def _arm(patched: pytest.MonkeyPatch, point: str) -> None:
 
     patched.setattr(delivery, "failpoint", failpoint)
     patched.setattr(delivery_positions, "failpoint", failpoint)
+    patched.setattr(handling, "failpoint", failpoint)
 
 
 def test_a_commit_whose_answer_is_lost_is_recognised_by_the_position(
@@ -142,11 +144,15 @@ def test_two_owners_at_once_apply_a_batch_once(sync_service: Service) -> None:
         assert go_on.wait(30)
 
     first, second = service.plan(slow), service.plan(keep)
-    outcomes: list[Outcome] = []
-    owner = threading.Thread(target=lambda: outcomes.append(first.deliver(things(1))))
+    outcomes: dict[str, Outcome] = {}
+
+    def deliver(name: str, plan: InputPlan) -> None:
+        outcomes[name] = plan.deliver(things(1))
+
+    owner = threading.Thread(target=deliver, args=("first", first))
     owner.start()
     assert in_handler.wait(30)
-    zombie = threading.Thread(target=lambda: outcomes.append(second.deliver(things(1))))
+    zombie = threading.Thread(target=deliver, args=("second", second))
     zombie.start()
     zombie.join(0.2)
     assert zombie.is_alive()
@@ -154,7 +160,7 @@ def test_two_owners_at_once_apply_a_batch_once(sync_service: Service) -> None:
     owner.join()
     zombie.join()
 
-    assert outcomes == [Outcome(1, Continue()), Outcome(0, Seek(1))]
+    assert outcomes == {"first": Outcome(1, Continue()), "second": Outcome(0, Seek(1))}
     assert service.effects() == [("k", 1)]
 
 

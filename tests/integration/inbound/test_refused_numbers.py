@@ -70,7 +70,8 @@ def test_what_the_database_refuses_of_a_number_stops_the_partition_with_a_name(
     last = outcomes[-1].then
     assert isinstance(last, Stop)
     assert type(last.error) is DeliveryError
-    assert "things[0]@2 failed: DeliveryError: its position or number cannot be kept" in str(last.error)
+    text = "things[0]@2 failed: DeliveryError: its position, its number or itself cannot be kept"
+    assert text in str(last.error)
     assert "SQLSTATE 54000" in str(last.error)
     assert any_service.effects() == [("k", 1), ("k", 2)]
     assert any_service.position() == 2

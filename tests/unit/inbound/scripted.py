@@ -26,6 +26,8 @@ class ScriptedEffects:
     raising: list[Exception] = field(default_factory=list)
     applied: list[bytes | None] = field(default_factory=list)
     passed_over: list[bytes | None] = field(default_factory=list)
+    parked: list[tuple[bytes | None, Exception]] = field(default_factory=list)
+    holding: bool = False
     calls: list[tuple[int, bool]] = field(default_factory=list)
     position: int | None = None
     unattributed: bool = False
@@ -45,6 +47,14 @@ class ScriptedEffects:
         if self.raising:
             raise self.raising.pop(0)
         self.passed_over.append(batch.payload(index))
+
+    def park(self, batch: Batch, index: int, error: Exception) -> None:
+        if self.raising:
+            raise self.raising.pop(0)
+        self.parked.append((batch.payload(index), error))
+
+    def refuses(self, batch: Batch, index: int) -> bool:
+        return self.holding
 
     def stored(self, lane: Lane) -> int | None:
         if self.raising:
@@ -82,6 +92,7 @@ def given_delivery(on_error: OnError = OnError.STOP, **consumer: Any) -> Given:
         budget=Budget.of(ConsumerProperties(**consumer)),
         on_error=on_error,
         dead_letters=letters,
+        parking=effects,
         statistics=statistics,
     )
     return Given(effects, letters, delivery, statistics)

@@ -1,0 +1,94 @@
+"""Handlers at work in a transaction that is not theirs to end, and who is to blame when one raises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
+
+from streambind.errors import DeliveryError
+from streambind.failpoints import FailpointError, failpoint
+from streambind.inbound.cause import MessageCause
+from streambind.inbound.dispatcher import Dispatcher
+from streambind.inbound.failure import AttemptEnded, MessageFailed, Trouble, Unattributed
+from streambind.inbound.handler_session import HandlerSession, SessionEnded
+from streambind.inbound.replies import Replies
+from streambind.message import Batch
+from streambind.persistence.database import Database
+from streambind.persistence.failures import describe, is_database_trouble, is_refusal
+from streambind.route import CAUSE
+
+
+class Handling:
+    """The handlers of one binding whose effects go to the database, and their replies. Called from any thread."""
+
+    def __init__(self, dispatcher: Dispatcher, database: Database, replies: Replies | None) -> None:
+        self._dispatcher = dispatcher
+        self._database = database
+        self._replies = replies
+        self._savepoints = False
+
+    def run(
+        self,
+        connection: Connection,
+        batch: Batch,
+        indexes: Sequence[int],
+        *,
+        singly: bool,
+        verify: Callable[[], None] | None = None,
+    ) -> None:
+        """Handle these messages. `verify` raises if the transaction is no longer the one that it was.
+
+        Raises:
+            MessageFailed, Unattributed: a message is to blame.
+            Trouble: none is.
+        """
+        sessions = HandlerSession(self._database, connection, savepoints=singly or self._savepoints)
+        sessions.session.info[CAUSE] = cause = MessageCause(batch)
+        unit: Sequence[int] = ()
+        first = True
+        try:
+            for unit in self._dispatcher.units(indexes, singly=singly):
+                cause.unit = unit
+                for reply in self._dispatcher.handle(batch, unit, sessions.given):
+                    if self._replies is not None:
+                        self._replies.publish(sessions.session, reply)
+                if first:
+                    first = False
+                    failpoint("delivery.in_handler")
+                sessions.end_of_handler()
+            unit = ()
+            sessions.end_of_batch()
+            if verify is not None:
+                verify()
+        except (AttemptEnded, FailpointError):
+            raise
+        except Exception as error:
+            raise self._blamed(error, sessions, unit) from error
+        finally:
+            sessions.close()
+
+    def _blamed(self, error: Exception, sessions: HandlerSession, unit: Sequence[int]) -> AttemptEnded:
+        if sessions.is_lost or is_database_trouble(error):
+            return Trouble(error)
+        if sessions.is_ended:
+            # From now on each handler gets a savepoint, in which it may roll back and close as it likes.
+            self._savepoints = True
+            if isinstance(error, InvalidRequestError | SessionEnded):
+                return Unattributed(error)
+        return MessageFailed(unit[0], error) if len(unit) == 1 else Unattributed(error)
+
+
+@contextmanager
+def own_statements() -> Iterator[None]:
+    """What the database refuses of positions, numbers and parked messages it refuses for a message, which may not
+    be passed over."""
+    try:
+        yield
+    except DBAPIError as error:
+        if not is_refusal(error):
+            raise
+        text = f"its position, its number or itself cannot be kept: {describe(error)}"
+        raise Unattributed(DeliveryError(text)) from error

@@ -1,0 +1,177 @@
+"""Parked keys as the worker sees them: which one is due, what its next message is, and what became of that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Select, and_, delete, exists, func, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from streambind.failpoints import failpoint
+from streambind.inbound.parked_keys import ParkedState
+from streambind.inbound.reasons import reason_of
+from streambind.persistence.database import Database
+
+
+class ParkedKey(NamedTuple):
+    """A row of `sb_parked_key`, locked; times on the database's clock."""
+
+    destination: str
+    key: bytes
+    attempts: int
+    gap_ms: int | None
+    messages: int
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedMessage:
+    """A row of `sb_parked`."""
+
+    id: int
+    destination: str
+    partition: int
+    offset: int
+    record_key: bytes | None
+    payload: bytes | None
+    headers: str | None
+    timestamp_ms: int
+
+
+class ParkedQueues:
+    """The parked keys of a group's destinations. All methods but `claim` ask for a key that is locked in the
+    transaction."""
+
+    def __init__(self, database: Database, group: str, destinations: Sequence[str]) -> None:
+        tables, self._dialect = database.tables, database.dialect
+        self._key, self._message = tables.parked_key, tables.parked
+        self._group = group
+        columns = self._key.c
+        self._living = and_(
+            columns.group_name == group,
+            columns.state.in_([ParkedState.RETRY, ParkedState.GAP]),
+            columns.destination.in_(destinations),
+        )
+        self._columns = (
+            columns.destination,
+            columns.key,
+            columns.attempts,
+            columns.gap_ms,
+            columns.messages,
+            database.dialect.now_ms.label("now_ms"),
+        )
+
+    def claim(self, connection: Connection) -> ParkedKey | None:
+        """Lock the key that has been due for the longest time, and that nobody else holds."""
+        due = self._living, self._key.c.next_ms <= self._dialect.now_ms
+        query = select(*self._columns).where(*due).order_by(self._key.c.next_ms).limit(1)
+        row = connection.execute(self._dialect.locked(query, skip_locked=True)).first()
+        return None if row is None else ParkedKey(*row)
+
+    def claim_again(self, connection: Connection, parked: ParkedKey) -> ParkedKey | None:
+        """Lock a key that was let go; None if it is parked no longer."""
+        query = select(*self._columns).where(self._is(parked))
+        row = connection.execute(self._dialect.locked(query)).first()
+        return None if row is None else ParkedKey(*row)
+
+    def due_in_ms(self, connection: Connection) -> int | None:
+        """When the next key is due: negative if it is already, and others hold it; None if none will be."""
+        query = select(func.min(self._key.c.next_ms), self._dialect.now_ms).where(self._living)
+        next_ms, now_ms = connection.execute(query).one()
+        return None if next_ms is None else int(next_ms - now_ms)
+
+    def first(self, connection: Connection, parked: ParkedKey) -> ParkedMessage | None:
+        """The next message of a queue: the one that came first; but of its source's, the one with the lowest
+        number, for what came first may have overtaken it in another partition."""
+        found = connection.execute(self._in(parked).order_by(self._message.c.id).limit(1)).first()
+        if found is not None and found.source_id is not None:
+            columns = self._message.c
+            of_source = self._in(parked).where(columns.source_id == found.source_id)
+            found = connection.execute(of_source.order_by(columns.epoch, columns.seq, columns.id).limit(1)).first()
+        if found is None:
+            return None
+        return ParkedMessage(
+            id=found.id,
+            destination=parked.destination,
+            partition=found.partition,
+            offset=found.offset,
+            record_key=found.record_key,
+            payload=found.payload,
+            headers=found.headers,
+            timestamp_ms=found.timestamp_ms,
+        )
+
+    def done(self, connection: Connection, parked: ParkedKey, message: ParkedMessage) -> bool:
+        """Take the message out; the key too if it was the last one. The next one is due at once. False, if the
+        message was there no longer: the transaction must not commit."""
+        if connection.execute(delete(self._message).where(self._message.c.id == message.id)).rowcount != 1:
+            return False
+        failpoint("parking.after_delete")
+        if parked.messages <= 1 and self.forget(connection, parked):
+            return True
+        columns, now_ms = self._key.c, self._dialect.now_ms
+        self._update(
+            connection,
+            parked,
+            messages=columns.messages - 1,
+            state=ParkedState.RETRY,
+            attempts=0,
+            gap_ms=None,
+            next_ms=now_ms,
+        )
+        return True
+
+    def forget(self, connection: Connection, parked: ParkedKey) -> bool:
+        """Let the key be parked no longer, if nothing waits behind it; whether that is so."""
+        waits = exists().where(*self._belongs(parked))
+        return connection.execute(delete(self._key).where(self._is(parked), ~waits)).rowcount == 1
+
+    def failed(self, connection: Connection, parked: ParkedKey, error: Exception, *, delay_ms: int | None) -> None:
+        """The message failed once more; None: for the last time."""
+        self._update(
+            connection,
+            parked,
+            **self._outcome(ParkedState.RETRY, error, delay_ms),
+            attempts=parked.attempts + 1,
+            gap_ms=None,
+        )
+
+    def missing(
+        self, connection: Connection, parked: ParkedKey, error: Exception, *, since_ms: int, delay_ms: int | None
+    ) -> None:
+        """The message's predecessor is not there yet; None: it is waited for no longer."""
+        self._update(connection, parked, **self._outcome(ParkedState.GAP, error, delay_ms), gap_ms=since_ms)
+
+    def _outcome(self, state: ParkedState, error: Exception, delay_ms: int | None) -> dict[str, Any]:
+        error_class, error_text = reason_of(error)
+        return {
+            "state": ParkedState.DEAD if delay_ms is None else state,
+            "next_ms": self._dialect.now_ms + (delay_ms or 0),
+            "error_class": error_class,
+            "error_text": error_text,
+        }
+
+    def _update(self, connection: Connection, parked: ParkedKey, **values: Any) -> None:
+        values["updated_ms"] = self._dialect.now_ms
+        connection.execute(update(self._key).where(self._is(parked)).values(**values))
+
+    def _in(self, parked: ParkedKey) -> Select[Any]:
+        return select(self._message).where(*self._belongs(parked))
+
+    def _belongs(self, parked: ParkedKey) -> tuple[ColumnElement[bool], ...]:
+        columns = self._message.c
+        return (
+            columns.group_name == self._group,
+            columns.destination == parked.destination,
+            columns.key == parked.key,
+        )
+
+    def _is(self, parked: ParkedKey) -> ColumnElement[bool]:
+        columns = self._key.c
+        return and_(
+            columns.group_name == self._group,
+            columns.destination == parked.destination,
+            columns.key == parked.key,
+        )

@@ -1,0 +1,184 @@
+"""Handles parked messages again, one per transaction, in the order of their key."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from streambind.binding.binder import Lane
+from streambind.errors import DeliveryError, SequenceGapError
+from streambind.failpoints import failpoint
+from streambind.inbound.back_off import BackOff
+from streambind.inbound.dead_letter import logged_trace
+from streambind.inbound.failure import MessageFailed, Overtaken, Unattributed
+from streambind.inbound.guard import Examination, SequenceGuard
+from streambind.inbound.handling import Handling, own_statements
+from streambind.inbound.parked_batch import ParkedBatch
+from streambind.inbound.parked_queues import ParkedKey, ParkedMessage, ParkedQueues
+from streambind.inbound.positions import DatabasePositions
+from streambind.inbound.reasons import reason_of
+from streambind.inbound.statistics import DeliveryStatistics
+from streambind.persistence.database import Database
+from streambind.persistence.failures import is_database_trouble
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What a transaction was about. `is_over`: only its commit was left to be done. `counts` hold once it is."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    parked: ParkedKey | None = None
+    message: ParkedMessage | None = None
+    is_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """`claimed`: a key was due. Else `due_in_ms` tells when the next one is: negative if other workers hold it,
+    None if there is none."""
+
+    claimed: bool
+    due_in_ms: int | None = None
+
+
+class ParkedRetry:
+    """The next message of one due key at a time, by the same guard, handlers, session and replies as in delivery.
+
+    The key's row stays locked meanwhile, so that of any number of workers one handles it, and whoever lets more
+    messages wait behind it waits for one handler at most. Effects, the end of the message's wait and, after the
+    last one, of its key's come about together or not at all; so does a failure's count, without the effects.
+    """
+
+    def __init__(
+        self,
+        binding: str,
+        handling: Handling,
+        database: Database,
+        *,
+        queues: ParkedQueues,
+        positions: DatabasePositions,
+        guard: SequenceGuard | None,
+        back_off: BackOff,
+        statistics: DeliveryStatistics,
+        on_commit: Callable[[], None],
+    ) -> None:
+        self._binding = binding
+        self._handling = handling
+        self._database = database
+        self._queues = queues
+        self._positions = positions
+        self._guard = guard
+        self._back_off = back_off
+        self._statistics = statistics
+        self._on_commit = on_commit
+
+    def turn(self) -> Turn:
+        """Try one message of one key, if one is due.
+
+        Raises:
+            Exception: the database is in the way; nothing has changed.
+        """
+        attempt = _Attempt()
+        try:
+            due_in_ms = self._database.run(lambda connection: self._next(connection, attempt))
+        except Overtaken:
+            return Turn(claimed=True)  # Another owner wrote the first guard row of this key: it can be read now.
+        except DBAPIError as refusal:
+            if not attempt.is_over or is_database_trouble(refusal):
+                raise
+            # Refused at the commit: a deferred constraint, of this message.
+            error, due_in_ms = refusal, None
+            attempt.counts.clear()
+            self._database.run(lambda connection: self._refused(connection, attempt, error))
+        if attempt.parked is None:
+            return Turn(claimed=False, due_in_ms=due_in_ms)
+        failpoint("parking.after_retry")
+        self._statistics.count(**attempt.counts)
+        self._on_commit()
+        return Turn(claimed=True)
+
+    def _next(self, connection: Connection, attempt: _Attempt) -> int | None:
+        self._database.dialect.limit_waits(connection, self._database.transaction_timeout_ms)
+        parked = attempt.parked = self._queues.claim(connection)
+        if parked is None:
+            return self._queues.due_in_ms(connection)
+        failpoint("parking.after_claim")
+        message = attempt.message = self._queues.first(connection, parked)
+        if message is None:
+            self._queues.forget(connection, parked)
+            return None
+        error = self._try(connection, ParkedBatch(message), attempt)
+        failpoint("parking.after_handler")
+        if error is None:
+            if not self._queues.done(connection, parked, message):
+                raise Overtaken(message.id)
+            attempt.counts["drained"] += 1
+        else:
+            self._decide(connection, attempt, parked, error)
+        failpoint("parking.before_commit")
+        attempt.is_over = error is None
+        return None
+
+    def _try(self, connection: Connection, batch: ParkedBatch, attempt: _Attempt) -> Exception | None:
+        """Make the message's effects, or leave none and tell why."""
+        try:
+            with connection.begin_nested():
+                found = self._examine(connection, batch)
+                if found.duplicates:
+                    attempt.counts["duplicates"] += 1
+                else:
+                    self._handling.run(connection, batch, (0,), singly=True)
+                if self._guard is not None:
+                    with own_statements():
+                        self._guard.record(connection, batch.destination, found)
+        except (MessageFailed, Unattributed) as failed:
+            return failed.error
+        return None
+
+    def _examine(self, connection: Connection, batch: ParkedBatch) -> Examination:
+        if self._guard is None:
+            return Examination()
+        lane = Lane(batch.destination, batch.partition)
+        with own_statements():
+            return self._guard.examine(
+                connection,
+                batch,
+                (0,),
+                past=lambda: self._positions.past(connection, lane),
+            )
+
+    def _refused(self, connection: Connection, attempt: _Attempt, error: DBAPIError) -> None:
+        assert attempt.parked is not None
+        parked = self._queues.claim_again(connection, attempt.parked)
+        if parked is not None and self._queues.first(connection, parked) == attempt.message:
+            self._decide(connection, attempt, parked, error)
+
+    def _decide(self, connection: Connection, attempt: _Attempt, parked: ParkedKey, error: Exception) -> None:
+        """Whether and when the message is tried again."""
+        message = attempt.message
+        assert message is not None
+        place = f"{self._binding}: {message.destination}[{message.partition}]@{message.offset}"
+        text = "{}: {}".format(*reason_of(error))
+        if isinstance(error, SequenceGapError):
+            since_ms = parked.now_ms if parked.gap_ms is None else parked.gap_ms
+            delay_ms = self._back_off.gap_ms(parked.now_ms - since_ms)
+            self._queues.missing(connection, parked, error, since_ms=since_ms, delay_ms=delay_ms)
+        else:
+            # A fork is not mended by waiting.
+            final = isinstance(error, DeliveryError)
+            delay_ms = None if final else self._back_off.retry_ms(parked.attempts + 1)
+            self._queues.failed(connection, parked, error, delay_ms=delay_ms)
+        self._statistics.failed(f"{place} (parked) failed: {text}")
+        if delay_ms is None:
+            attempt.counts["dead"] += 1
+            _log.error("%s: its key is dead, later messages of it wait: %s%s", place, text, logged_trace(error))
+        else:
+            attempt.counts["retried"] += 1
+            _log.warning("%s: still parked: %s; again in %s ms", place, text, delay_ms)

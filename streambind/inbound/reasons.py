@@ -1,0 +1,23 @@
+"""Why a message failed, for a row of a table: without row data, bounded, and in characters that databases take."""
+
+from __future__ import annotations
+
+from streambind.inbound.retry import qualified_name
+from streambind.persistence.failures import message_of
+
+MAX_CLASS = 255
+MAX_TEXT = 1024
+
+
+def reason_of(error: BaseException) -> tuple[str, str]:
+    """The class and the text of an error."""
+    try:
+        text = message_of(error)
+    except Exception:  # noqa: BLE001 -- the exception is a listener's, its __str__ too.
+        text = ""
+    return _kept(qualified_name(type(error)), MAX_CLASS), _kept(text, MAX_TEXT)
+
+
+def _kept(text: str, limit: int) -> str:
+    kept = text.encode(errors="replace").decode().replace("\x00", "?")
+    return kept if len(kept) <= limit else f"{kept[: limit - 3]}..."

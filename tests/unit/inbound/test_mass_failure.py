@@ -1,0 +1,79 @@
+"""When failing keys are an outage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streambind.configuration.properties import ParkingProperties
+from streambind.inbound.mass_failure import MassFailure
+
+
+@dataclass
+class Clock:
+    now: float = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def of(clock: Clock, *, keys: int = 3, share: float = 0.5) -> MassFailure:
+    settings = ParkingProperties(mass_failure_keys=keys, mass_failure_share=share, mass_failure_window_ms=60_000)
+    return MassFailure(settings, clock=clock)
+
+
+def fail(mass_failure: MassFailure, *keys: str) -> list[bool]:
+    return [mass_failure.refuses(key.encode()) for key in keys]
+
+
+def test_it_opens_with_enough_keys_and_a_large_enough_share() -> None:
+    mass_failure = of(Clock())
+    assert fail(mass_failure, "a", "b", "c", "d") == [False, False, True, True]
+    assert mass_failure.is_open
+
+
+def test_one_key_that_fails_often_is_no_mass() -> None:
+    assert not any(fail(of(Clock()), *"aaaaaaaaab"))
+
+
+def test_few_failures_among_many_messages_are_no_mass() -> None:
+    mass_failure = of(Clock(), keys=3, share=0.2)
+    mass_failure.handled(16)
+    assert fail(mass_failure, "a", "b", "c") == [False, False, False]
+    assert fail(mass_failure, "d") == [True]
+
+
+def test_what_lies_before_the_window_is_forgotten() -> None:
+    clock = Clock()
+    mass_failure = of(clock)
+    fail(mass_failure, "a", "b")
+    clock.now += 60
+    assert fail(mass_failure, "c", "d") == [False, False]
+    mass_failure.handled(1_000)
+    clock.now += 60
+    mass_failure.handled(1)
+    assert fail(mass_failure, "e", "f", "g") == [False, False, True]
+
+
+def test_after_a_window_one_message_is_the_probe_and_the_next_failing_key_opens_it_again() -> None:
+    clock = Clock()
+    mass_failure = of(clock)
+    fail(mass_failure, "a", "b", "c")
+    clock.now += 59
+    assert fail(mass_failure, "c") == [True]
+    clock.now += 1
+    assert not mass_failure.is_open
+    assert fail(mass_failure, "c") == [False]
+    assert fail(mass_failure, "d") == [True]
+    assert mass_failure.is_open
+
+
+def test_it_stays_closed_after_a_probe_when_messages_are_handled_again() -> None:
+    clock = Clock()
+    mass_failure = of(clock, share=0.2)
+    fail(mass_failure, "a", "b", "c")
+    clock.now += 60
+    assert fail(mass_failure, "c") == [False]
+    mass_failure.handled(20)
+    assert fail(mass_failure, "d", "e", "f") == [False, False, False]
+    clock.now += 60
+    assert fail(mass_failure, "g", "h") == [False, False]
