@@ -115,9 +115,11 @@ class Binding(Generic[Handle]):
                 self.start()
 
     def wait_for(self, reason: str) -> None:
-        """Wait without trying: the broker is known to be away."""
+        """Wait without trying: the broker is known to be away. Says so once."""
         with self._lock:
             if self.is_wanted and self._handle is None:
+                if self.error is None:
+                    log.warning("binding %s: %s: %s", self.name, BindingState.WAITING, reason)
                 self._state, self.error = BindingState.WAITING, BrokerUnavailableError(reason)
 
     def stop(self, timeout_ms: int) -> None:

@@ -84,6 +84,7 @@ class BindingService:
         return [binding.status() for binding in self._all]
 
     def _try_wanted(self) -> None:
+        """Try those that do not run; what the log tells of each says why it waits."""
         away: set[str] = set()
         for binding in self._unbound():
             # One time-out per broker and round is enough.
@@ -107,8 +108,18 @@ class BindingService:
 
     def _keep_trying(self) -> None:
         delay = _FIRST_RETRY_S
-        while not self._stopping.wait(min(delay, self._retry_interval_s)):
-            delay = delay * 2 if self._unbound() else _FIRST_RETRY_S
+        told: list[str] = []
+        while True:
+            waiting = [binding.name for binding in self._unbound()]
+            if waiting and waiting != told:
+                log.warning(
+                    "waiting: %s; tried again in %g s, later every %g s at least",
+                    *(", ".join(waiting), min(delay, self._retry_interval_s), self._retry_interval_s),
+                )
+            told = waiting
+            if self._stopping.wait(min(delay, self._retry_interval_s)):
+                return
+            delay = delay * 2 if waiting else _FIRST_RETRY_S
             self._try_wanted()
 
 

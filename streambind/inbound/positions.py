@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from streambind.binding.binder import Identity, Lane
 from streambind.persistence.database import Database
+
+_log = logging.getLogger(__name__)
 
 
 class Past(NamedTuple):
@@ -42,7 +45,7 @@ class DatabasePositions:
     def adopt(
         self, starts: Mapping[Lane, tuple[int, str]], identities: Mapping[str, Identity]
     ) -> Mapping[Lane, int]:
-        def work(connection: Connection) -> Mapping[Lane, int]:
+        def work(connection: Connection) -> tuple[Sequence[Any], Mapping[Lane, int]]:
             rows = [
                 {
                     "group_name": self._group,
@@ -57,10 +60,24 @@ class DatabasePositions:
                 }
                 for lane, (offset, start) in sorted(starts.items(), key=lambda item: _lane_order(item[0]))
             ]
-            self._database.dialect.insert_missing(connection, self._table, rows)
-            return self._read(connection, list(starts))
+            inserted = self._database.dialect.insert_missing(connection, self._table, rows)
+            return inserted, self._read(connection, list(starts))
 
-        return self._database.run(work) if starts else {}
+        if not starts:
+            return {}
+        inserted, stored = self._database.run(work)
+        self._tell([row for row in inserted if row.start == "committed" and row.next_offset > 0])
+        return stored
+
+    def _tell(self, adopted: Sequence[Any]) -> None:
+        """A read model that begins in the middle must not go unnoticed: its database may be a new one."""
+        for row in adopted:
+            _log.warning(
+                "%s[%s]: the database has no position of group %s, so it goes on at %s, which the group has "
+                "reported to the broker: earlier messages will not be read. If what they brought is not in the "
+                "database, rebuild it: `streambind positions reset %s BINDING --to earliest`",
+                *(row.destination, row.partition, self._group, row.next_offset, self._database.command_target),
+            )
 
     def identify(self, lanes: Sequence[Lane], identities: Mapping[str, Identity]) -> Mapping[Lane, Identity]:
         def work(connection: Connection) -> Mapping[Lane, Identity]:

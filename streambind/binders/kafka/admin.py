@@ -87,11 +87,17 @@ class KafkaAdmin:
         )
         return described.cluster_id or None
 
+    def require_listener(self, timeout_s: float) -> None:
+        """Raises:
+        BrokerUnavailableError: nobody listens where the brokers should be.
+        """
+        require_listener(self._settings["bootstrap.servers"], timeout_s)
+
     def reachable(self, timeout_s: float) -> None:
         """Raises:
         BrokerUnavailableError: nobody listens, or nobody answered in time.
         """
-        require_listener(self._settings["bootstrap.servers"], timeout_s)
+        self.require_listener(timeout_s)
         self._ask("reaching the broker", lambda c: c.describe_cluster(request_timeout=timeout_s), timeout_s)
 
     def create_topic(self, topic: NewTopic, timeout_s: float) -> bool:

@@ -61,6 +61,7 @@ class KafkaBinder:
         self._inputs: list[KafkaConsumerBinding] = []
         self._outputs: list[KafkaProducerBinding | KafkaFencedProducer] = []
         self._closed = False
+        self._answers = False
 
     @property
     def capabilities(self) -> Capabilities:
@@ -111,7 +112,7 @@ class KafkaBinder:
 
     def describe(self, destination: str, timeout_ms: int) -> DestinationInfo | None:
         left = _Left(timeout_ms)
-        topic = self._admin.topic(destination, left())
+        topic = self._asked(destination, left)
         if topic is None:
             return None
         starts = self._admin.starts(_lanes(topic), left())
@@ -126,7 +127,7 @@ class KafkaBinder:
 
     def committed(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, int]:
         left = _Left(timeout_ms)
-        topic = self._admin.topic(destination, left())
+        topic = self._asked(destination, left)
         if topic is None:
             return {}
         committed = self._admin.committed(group, _lanes(topic), left())
@@ -140,7 +141,7 @@ class KafkaBinder:
 
     def offsets_at(self, destination: str, timestamp_ms: int, timeout_ms: int) -> Mapping[int, int]:
         left = _Left(timeout_ms)
-        topic = self._admin.topic(destination, left())
+        topic = self._asked(destination, left)
         if topic is None:
             raise DestinationError(f"topic {destination} does not exist")
         offsets = self._admin.offsets_at(_lanes(topic), timestamp_ms, left())
@@ -162,6 +163,16 @@ class KafkaBinder:
         for binding in bindings:
             binding.unbind(max(0, round((deadline - time.monotonic()) * 1000)))
         self._admin.close()
+
+    def _asked(self, destination: str, left: _Left) -> Topic | None:
+        """Before the first question, and after one without an answer, look whether anybody listens: that is told
+        at once and in words, where the client would only time out."""
+        if not self._answers:
+            self._admin.require_listener(left())
+        self._answers = False
+        topic = self._admin.topic(destination, left())
+        self._answers = True
+        return topic
 
     def _require_protocol(self, binding: str) -> None:
         if not offers(admin_settings(self._properties), CONSUMER_GROUP_HEARTBEAT, REQUEST_TIMEOUT_S):

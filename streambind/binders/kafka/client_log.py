@@ -11,6 +11,8 @@ LOG = logging.getLogger("streambind.binders.kafka")
 
 QUIET_S = 30.0
 _MOST_KEPT = 500
+_PASSING = re.compile(r"Failed to acquire (idempotence|transactional) PID .*retrying")
+"""What every new producer may say while its coordinator is elected: it tries again by itself."""
 _VARYING = re.compile(r"\(after \d+ms.*|\d+ms|\b\d{5,}\b")
 
 
@@ -23,9 +25,12 @@ class ClientLog:
         self._seen: dict[str, tuple[float, int]] = {}
 
     def log(self, level: int, message: str, *args: object) -> None:
+        text = message % args if args else message
+        if _PASSING.search(text):
+            level = logging.DEBUG
+        key = _VARYING.sub("", text)
         if not LOG.isEnabledFor(level):
             return
-        key = _VARYING.sub("", message % args if args else message)
         now = time.monotonic()
         with self._lock:
             quiet_until, held_back = self._seen.get(key, (0.0, 0))

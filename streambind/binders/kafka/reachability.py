@@ -31,7 +31,7 @@ def require_listener(bootstrap_servers: str, timeout_s: float) -> None:
             return
     raise BrokerUnavailableError(
         f"no Kafka broker answers at {', '.join(answers) or bootstrap_servers}; start it, or correct "
-        f"kafka.binder.brokers"
+        f"the address (kafka.binder.brokers)"
     )
 
 

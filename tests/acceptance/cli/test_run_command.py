@@ -113,7 +113,16 @@ def test_what_is_told_from_outside(service: Shell, send: Send, topic: str) -> No
     [after, output] = json.loads(service.run("bindings", "service", "--live", "--json").stdout)
     assert (after["lag"], after["positions_in"]) == (1, "database")
     assert after["partitions"] == [
-        {"destination": topic, "partition": 0, "start": 0, "end": 2, "committed": 1, "stored": 1, "lag": 1}
+        {
+            "destination": topic,
+            "partition": 0,
+            "start": 0,
+            "end": 2,
+            "committed": 1,
+            "stored": 1,
+            "lost": None,
+            "lag": 1,
+        }
     ]
     assert output["lag"] is None
     shown = service.run("bindings", "service_app:make", "--live").stdout

@@ -173,6 +173,22 @@ def test_positions_are_read_and_adopted_once(service: Service) -> None:
     assert plan.positions.read([first, second, third, Lane("other", 0)]) == {first: 0, second: 7, third: 9}
 
 
+def test_an_offset_of_the_broker_that_leaves_messages_out_is_a_warning_with_the_remedy(
+    sync_service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    positions = sync_service.keeping(adopt=None).positions
+    assert positions is not None
+    starts = {partition: Lane(DESTINATION, partition) for partition in range(4)}
+    positions.adopt({starts[0]: (7, "committed"), starts[1]: (0, "committed"), starts[2]: (5, "latest")}, {})
+    positions.adopt({starts[0]: (7, "committed"), starts[3]: (9, "earliest")}, {})
+
+    [told] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert f"{DESTINATION}[0]: the database has no position of group" in told
+    assert "goes on at 7" in told
+    assert "earlier messages will not be read" in told
+    assert "`streambind positions reset TARGET BINDING --to earliest`" in told
+
+
 def test_which_destination_a_position_belongs_to_is_noted_once(any_service: Service) -> None:
     positions = any_service.keeping(adopt=None).positions
     assert positions is not None

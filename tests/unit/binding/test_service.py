@@ -13,6 +13,7 @@ from streambind.binding.outcome import Failed, Sent, Unknown
 from streambind.binding.service import BindingService
 from streambind.errors import BrokerUnavailableError, ConfigurationError, DestinationError, LifecycleError
 from streambind.message import Message
+from streambind.testing.eventually import eventually
 
 events: list[str] = []
 
@@ -277,3 +278,33 @@ def test_a_defect_at_a_start_does_not_end_the_tries() -> None:
 
     assert bound.wait(10)
     service.stop_inputs(1000)
+
+
+def test_each_binding_that_waits_is_named_and_when_it_is_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tries = 0
+    back = threading.Event()
+
+    def away() -> Producer:
+        nonlocal tries
+        tries += 1
+        if back.is_set():
+            return Producer("out-a")
+        raise BrokerUnavailableError("no broker answers at h:1")
+
+    service = _service([_output("out-a", away), _output("out-b")], [_input("in-c")])
+    service.start(["out-a", "out-b", "in-c"])
+    eventually(lambda: tries > 3, 5, "it is not tried again")
+    back.set()
+    eventually(lambda: {status.state for status in service.status()} == {BindingState.RUNNING}, 5, "not all run")
+    service.stop_inputs(1000)
+    service.stop_outputs(1000)
+
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == [
+        "binding out-a: waiting: no broker answers at h:1",
+        "binding out-b: waiting: broker of binder memory is away",
+        "binding in-c: waiting: broker of binder memory is away",
+        "waiting: out-a, out-b, in-c; tried again in 0.01 s, later every 0.01 s at least",
+    ]

@@ -53,3 +53,14 @@ def test_what_nobody_listens_to_is_not_remembered(caplog: pytest.LogCaptureFixtu
     log = ClientLog()
     log.log(logging.DEBUG, "quiet")
     assert caplog.records == []
+
+
+def test_what_every_new_producer_says_is_no_warning(lines: pytest.LogCaptureFixture) -> None:
+    said = (
+        "GETPID [rdkafka#producer-1] [thrd:main]: Failed to acquire idempotence PID from broker a/1: x: retrying"
+    )
+    ClientLog().log(logging.WARNING, "%s", said)
+    assert lines.records == []
+    lines.set_level(logging.DEBUG, "streambind.binders.kafka")
+    ClientLog().log(logging.WARNING, "%s", said)
+    assert [(record.levelname, record.getMessage()) for record in lines.records] == [("DEBUG", said)]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 import pytest
 
-from streambind.binders.kafka import KAFKA
-from streambind.binders.kafka.properties import KafkaConsumerProperties
+from streambind.binders.kafka import KAFKA, KafkaBinder
+from streambind.binders.kafka.properties import KafkaBinderProperties, KafkaConsumerProperties
 from streambind.binders.kafka.provisioning import checked_topic_name
 from streambind.binders.kafka.reachability import require_listener
 from streambind.errors import BrokerUnavailableError, ConfigurationError
@@ -67,3 +68,16 @@ def test_every_address_is_named_when_nobody_listens() -> None:
     for port in ports:
         assert f"127.0.0.1:{port} (" in str(raised.value)
     assert "kafka.binder.brokers" in str(raised.value)
+
+
+def test_every_question_to_nobody_is_answered_at_once_and_in_words() -> None:
+    binder = KafkaBinder(KafkaBinderProperties.model_validate({"brokers": "127.0.0.1:1"}))
+    questions: list[Callable[[], object]] = [
+        lambda: binder.describe("t", 60_000),
+        lambda: binder.committed("g", "t", 60_000),
+        lambda: binder.offsets_at("t", 0, 60_000),
+    ]
+    for ask in [*questions, *questions]:
+        with pytest.raises(BrokerUnavailableError, match=r"no Kafka broker answers at 127\.0\.0\.1:1 \(Conn"):
+            ask()
+    binder.close(1000)
