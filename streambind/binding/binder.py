@@ -160,6 +160,11 @@ class ProducerBinding(Protocol):
     def send(self, messages: Sequence[Message]) -> list[Sent | Failed | Unknown]:
         """One result per message, when all are known, or the target's time is over (`Unknown` for the rest).
 
+        Once a message with a key is refused before the broker has seen it, or it is not known whether the broker
+        will, later messages of that key must not reach the broker: their result is `HELD_BACK`, see
+        `streambind.binding.key_order`. Readers would take them for the next ones, and the refused one, when it is
+        sent at last, for something new.
+
         Raises:
             LifecycleError: after `purge` or `unbind`.
             FencedError: with a fence: it is lost; which of the messages have arrived is unknown.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -61,3 +62,9 @@ class Unknown:
     """Nobody knows: the message may have arrived, or may still arrive."""
 
     reason: str
+
+
+def one_each(results: Sequence[Sent | Failed | Unknown], count: int) -> list[Sent | Failed | Unknown]:
+    """Exactly `count` results, whatever a binder has returned."""
+    missing = Unknown("a defect of the binder: it gave no result for this message")
+    return [*results[:count], *[missing] * (count - len(results))]

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from streambind.binding.binder import ProducerBinding
-from streambind.binding.outcome import Failed, Sent, Unknown
+from streambind.binding.key_order import HELD_BACK, KeyOrder
+from streambind.binding.outcome import Failed, Sent, Unknown, one_each
 from streambind.errors import SendError
 from streambind.message import Message
 from streambind.outbound.back_off import BackOff
@@ -120,9 +121,8 @@ class Lane:
             if self._purged or self._clock() >= job.valid_until:
                 return Report(self.destination, job.rows, late=True)
             sent = producer.send([*messages.values()]) if messages else ()
-            results.update(zip(messages, sent, strict=False))
-            missing = Unknown("the binder gave no result for it")
-            return Report(self.destination, job.rows, [results.get(i, missing) for i in range(len(job.rows))])
+            results.update(zip(messages, one_each(sent, len(messages)), strict=True))
+            return Report(self.destination, job.rows, [results[i] for i in range(len(job.rows))])
         except Exception as error:  # noqa: BLE001 - whatever happens here is the relay's to report
             return Report(self.destination, job.rows, error=error)
         finally:
@@ -134,16 +134,15 @@ def _messages(job: Job) -> tuple[dict[int, Result], dict[int, Message]]:
     by itself, and those behind it in its key wait."""
     results: dict[int, Result] = {}
     messages: dict[int, Message] = {}
-    unreadable_keys: set[bytes] = set()
+    order = KeyOrder()
     for i, row in enumerate(job.rows):
-        if row.key is not None and row.key in unreadable_keys:
-            results[i] = Unknown("an earlier row of its key cannot be read")
+        if order.holds_back(row.key):
+            results[i] = HELD_BACK
             continue
         try:
             messages[i] = row_message(row, job.source)
         except (AttributeError, TypeError, ValueError, RecursionError) as error:
             text = f"the headers of row {row.id} cannot be read: {type(error).__name__}: {error}"
             results[i] = Failed(SendError(text, permanent=True), permanent=True)
-            if row.key is not None:
-                unreadable_keys.add(row.key)
+            order.stop(row.key)
     return results, messages

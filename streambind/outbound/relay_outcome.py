@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from streambind.binding.key_order import KeyOrder
 from streambind.binding.outcome import Failed, Sent, Unknown
 from streambind.errors import DestinationError
 from streambind.outbound.wire_message import OutboxRow
@@ -39,17 +40,15 @@ def decide(rows: Sequence[OutboxRow], results: Sequence[Sent | Failed | Unknown]
     is sent again. Rows without a key have no order."""
     delivered: list[OutboxRow] = []
     blocked: list[Blocked] = []
-    failed_keys: set[bytes] = set()
+    order = KeyOrder()
     trouble: str | None = None
-    for i, row in enumerate(rows):
-        result = results[i] if i < len(results) else Unknown("the binder gave no result for it")
-        if row.key is not None and row.key in failed_keys:
+    for row, result in zip(rows, results, strict=True):
+        if order.holds_back(row.key):
             continue
         if isinstance(result, Sent):
             delivered.append(row)
             continue
-        if row.key is not None:
-            failed_keys.add(row.key)
+        order.stop(row.key)
         if isinstance(result, Failed) and result.permanent and not isinstance(result.error, DestinationError):
             blocked.append(Blocked(row, describe(result.error)))
         elif trouble is None:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from streambind.binding.binder import ProducerBinding
-from streambind.binding.outcome import Failed, Sent, Unknown
+from streambind.binding.key_order import HELD_BACK
+from streambind.binding.outcome import Failed, Sent, Unknown, one_each
 from streambind.errors import LifecycleError, SendError, SendUnconfirmed, StreambindError
 from streambind.message import Message
 from streambind.outbound.receipt import Receipt
@@ -139,28 +140,42 @@ class QueuedSender:
             return batch
 
     def _send(self, batch: list[_Queued]) -> None:
+        """Send and settle; what is held back behind a message that was refused is sent after it: each message
+        stands for itself."""
+        while batch:
+            batch = self._attempt(batch)
+
+    def _attempt(self, batch: list[_Queued]) -> list[_Queued]:
+        """Returns what was held back, never all of it."""
         now = time.monotonic()
         late = [queued for queued in batch if queued.deadline <= now]
         if late:
             self._give_up(late, self._error("was not sent within the send-timeout: earlier messages took it up"))
         batch = [queued for queued in batch if queued.deadline > now]
         if not batch:
-            return
+            return []
         try:
-            results = self._producer.send([queued.message for queued in batch])
+            results = one_each(self._producer.send([queued.message for queued in batch]), len(batch))
         except StreambindError as error:
             self._give_up(batch, self._error(f"was not sent: {error}", error))
         except Exception as error:
             log.exception("binding %s: the binder failed; whether messages were sent is not known", self._binding)
             self._give_up(batch, self._unconfirmed(f"the binder failed: {error}"))
         else:
-            self._settle(batch, results)
+            known = [
+                (queued, result) for queued, result in zip(batch, results, strict=True) if result != HELD_BACK
+            ]
+            self._settle(known)
+            if known:
+                return [queued for queued, result in zip(batch, results, strict=True) if result == HELD_BACK]
+            self._give_up(batch, self._unconfirmed("a defect of the binder: it held everything back"))
+        return []
 
-    def _settle(self, batch: Sequence[_Queued], results: Sequence[Sent | Failed | Unknown]) -> None:
+    def _settle(self, results: Sequence[tuple[_Queued, Sent | Failed | Unknown]]) -> None:
         failures: dict[str, tuple[SendError, list[_Queued]]] = {}
-        for i, queued in enumerate(batch):
+        for queued, result in results:
             error: SendError
-            match results[i] if i < len(results) else Unknown("the binder gave no result"):
+            match result:
                 case Sent(partition, offset):
                     if queued.receipt is not None:
                         queued.receipt.confirm(partition, offset)

@@ -13,6 +13,7 @@ from streambind.binders.kafka.client_settings import SIZE_MARGIN_BYTES, WARM_UP_
 from streambind.binders.kafka.error_mapping import broker_error, describe, is_outage
 from streambind.binders.kafka.sending import Result, Sending
 from streambind.binding.binder import ProducerTarget
+from streambind.binding.key_order import HELD_BACK, KeyOrder
 from streambind.binding.outcome import Failed, Sent, Unknown
 from streambind.errors import FencedError, LifecycleError
 from streambind.message import Message
@@ -90,10 +91,16 @@ class KafkaFencedProducer:
 
     def _one_by_one(self, messages: Sequence[Message], deadline: float | None) -> list[Result]:
         results: list[Result] = []
+        order = KeyOrder()
         for message in messages:
+            if order.holds_back(message.key):
+                results.append(HELD_BACK)
+                continue
             results += self._transact([message], deadline)[1]
             if isinstance(results[-1], Unknown):
                 break
+            if not isinstance(results[-1], Sent):
+                order.stop(message.key)
         return results + [Unknown("an earlier message is in doubt")] * (len(messages) - len(results))
 
     def _transact(self, messages: Sequence[Message], deadline: float | None) -> tuple[str | None, list[Result]]:

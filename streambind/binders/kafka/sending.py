@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streambind.binders.kafka.batch import KafkaMessage
 from streambind.binders.kafka.error_mapping import too_large, unsent
+from streambind.binding.key_order import HELD_BACK, KeyOrder
 from streambind.binding.outcome import Failed, Sent, Unknown
 from streambind.errors import SendError
 from streambind.headers import name_fault
@@ -28,6 +29,7 @@ class Sending:
         self.results: list[Result | None] = [None] * size
         self.oversized: list[int] = []
         self.done = threading.Event()
+        self._order = KeyOrder()
         self._reported = 0
         self._accepted: int | None = None
 
@@ -44,12 +46,28 @@ class Sending:
         max_payload_bytes: int | None,
         wait_for_room: Callable[[], bool],
     ) -> bool:
-        """Give message `index` to the client; whether it was taken. `wait_for_room` is called while the client's
-        queue is full; it says whether to try again.
+        """Give message `index` to the client; whether it was taken. One that is not taken holds back later ones
+        of its key. `wait_for_room` is called while the client's queue is full; it says whether to try again.
 
         Raises:
             KafkaException: the client is beyond repair.
         """
+        if self._order.holds_back(message.key):
+            self.results[index] = HELD_BACK
+            return False
+        taken = self._offer(client, index, message, max_payload_bytes, wait_for_room)
+        if not taken:
+            self._order.stop(message.key)
+        return taken
+
+    def _offer(
+        self,
+        client: Producer,
+        index: int,
+        message: Message,
+        max_payload_bytes: int | None,
+        wait_for_room: Callable[[], bool],
+    ) -> bool:
         for name, _ in message.raw_headers:
             if (fault := name_fault(name)) is not None:  # The client would crash the process.
                 self.unfit(index, f"{name!r} cannot be a header's name: {fault}")

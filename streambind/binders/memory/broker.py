@@ -15,6 +15,7 @@ from streambind.binders.memory.coordinator import Coordinator
 from streambind.binders.memory.log import PartitionLog, Record
 from streambind.binders.memory.partitioner import partition_of
 from streambind.binding.binder import DestinationInfo, Identity, Lane
+from streambind.binding.key_order import HELD_BACK, KeyOrder
 from streambind.binding.outcome import Failed, Sent, Unknown
 from streambind.errors import BrokerUnavailableError, DestinationError, FencedError, SendError
 from streambind.headers import name_fault
@@ -153,7 +154,8 @@ class MemoryBroker:
             self._check_up()
             if fence is not None and self._fences.get(fence.name) != fence.number:
                 raise FencedError(f"{destination}: another output has taken the fence {fence.name}")
-            results = [self._append(destination, message, now_ms) for message in messages]
+            order = KeyOrder()
+            results = [self._append(destination, message, now_ms, order) for message in messages]
         self._wake(destination)
         return results
 
@@ -241,7 +243,15 @@ class MemoryBroker:
         with self._changed:
             return len(self._topics.get(destination, ()))
 
-    def _append(self, destination: str, message: Message, now_ms: int) -> Sent | Failed | Unknown:
+    def _append(self, destination: str, message: Message, now_ms: int, order: KeyOrder) -> Sent | Failed | Unknown:
+        if order.holds_back(message.key):
+            return HELD_BACK
+        result = self._stored(destination, message, now_ms)
+        if not isinstance(result, Sent):
+            order.stop(message.key)
+        return result
+
+    def _stored(self, destination: str, message: Message, now_ms: int) -> Sent | Failed | Unknown:
         logs = self._topics.get(destination)
         if logs is None:
             return Failed(DestinationError(f"destination {destination} does not exist"), permanent=True)

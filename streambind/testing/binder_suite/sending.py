@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from streambind.binding.key_order import HELD_BACK
 from streambind.binding.outcome import Failed, Sent, Unknown
 from streambind.errors import LifecycleError
 from streambind.message import Message
@@ -76,6 +77,28 @@ class TestResults:
         assert isinstance(small, Sent)
         assert isinstance(last, Sent)
 
+    def test_what_is_refused_holds_back_what_follows_in_its_key(self, bench: Bench) -> None:
+        destination = bench.destination()
+        it = bench.input(destination)
+        output = bench.output(destination)
+        for wrong in _unsendable(bench, output.max_payload_bytes(), b"k"):
+            end = len(it.done)
+            batch = [
+                Message(b"1", b"k"),
+                wrong,
+                Message(b"3", b"k"),
+                Message(b"o", b"other"),
+                Message(b"n"),
+                wrong,
+            ]
+            first, failed, held, other, keyless, last = output.send(batch)
+            assert isinstance(failed, Failed)
+            assert failed.permanent
+            assert (first, other, keyless) == (Sent(0, end), Sent(0, end + 1), Sent(0, end + 2))
+            assert held == last == HELD_BACK
+            assert output.send([Message(b"3", b"k")]) == [Sent(0, end + 3)]
+            bench.handled(it, [*it.payloads()[:end], b"1", b"o", b"n", b"3"])
+
     def test_a_payload_of_the_largest_size_passes(self, bench: Bench) -> None:
         destination = bench.destination()
         output = bench.output(destination)
@@ -83,6 +106,16 @@ class TestResults:
         if limit is None:
             pytest.skip("the destination accepts payloads of any size")
         assert output.send([Message(bytes(limit))]) == [Sent(0, 0)]
+
+
+def _unsendable(bench: Bench, limit: int | None, key: bytes) -> list[Message]:
+    """Messages of the key that no binder gives to its broker."""
+    messages = [Message(b"2", key, raw_headers=[("a\0b", b"x")])]
+    if bench.main.capabilities.partitions:
+        messages.append(Message(b"2", key, partition=99))
+    if limit is not None:
+        messages.append(Message(bytes(limit + 1), key))
+    return messages
 
 
 class TestOutage:

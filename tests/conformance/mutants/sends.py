@@ -14,6 +14,7 @@ from streambind.binders.memory.broker import MemoryBroker
 from streambind.binders.memory.log import PartitionLog
 from streambind.binders.memory.producer import MemoryProducerBinding
 from streambind.binding.binder import DestinationInfo
+from streambind.binding.key_order import HELD_BACK, KeyOrder
 from streambind.binding.outcome import Failed, Sent, Unknown
 from streambind.errors import BrokerUnavailableError
 from streambind.message import Message
@@ -128,6 +129,35 @@ def lets_one_failure_fail_all(patch: pytest.MonkeyPatch) -> None:
 @mutant("TestResults.test_a_partition_that_does_not_exist_fails_for_good")
 def hides_failures(patch: pytest.MonkeyPatch) -> None:
     _results(patch, lambda results: [Sent(0, 0) if isinstance(r, Failed) else r for r in results])
+
+
+@mutant("TestResults.test_what_is_refused_holds_back_what_follows_in_its_key")
+def sends_what_follows_a_refused_message(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(KeyOrder, "holds_back", lambda order, key: False)
+
+
+@mutant("TestResults.test_what_is_refused_holds_back_what_follows_in_its_key")
+def says_held_back_of_what_it_sends(patch: pytest.MonkeyPatch) -> None:
+    order = KeyOrder()
+
+    def append(original: Any, it: MemoryBroker, destination: str, message: Message, *rest: Any) -> Any:
+        result = it._stored(destination, message, 0)
+        held_back = order.holds_back(message.key)
+        if not isinstance(result, Sent):
+            order.stop(message.key)
+        return HELD_BACK if held_back else result
+
+    around(patch, MemoryBroker, "_append", append)
+
+
+@mutant("TestResults.test_what_is_refused_holds_back_what_follows_in_its_key")
+def holds_back_every_key(patch: pytest.MonkeyPatch) -> None:
+    around(patch, KeyOrder, "holds_back", lambda original, order, key: bool(order._stopped))
+
+
+@mutant("TestResults.test_a_partition_that_does_not_exist_fails_for_good")
+def holds_back_messages_without_a_key(patch: pytest.MonkeyPatch) -> None:
+    around(patch, KeyOrder, "stop", lambda original, order, key: order._stopped.add(key))
 
 
 @mutant("TestResults.test_a_payload_of_the_largest_size_passes")

@@ -79,7 +79,7 @@ def test_many_small_messages_whose_batch_would_be_too_large_are_sent(
 def test_a_message_that_cannot_travel_fails_alone(kafka: str, binder: KafkaBinder, topic: str) -> None:
     create_topic(kafka, topic)
     unfit: list[Any] = [[("\ud800", b"x")], [("a\0b", b"x")], [(1, b"x")], [("a", 1)]]
-    messages = [Message(b"x", b"k", raw_headers=headers) for headers in unfit]
+    messages = [Message(b"x", b"%d" % n, raw_headers=headers) for n, headers in enumerate(unfit)]
     first, *refused, last = output(binder, topic).send([Message(b"1"), *messages, Message(b"2")])
     assert isinstance(first, Sent)
     assert isinstance(last, Sent)

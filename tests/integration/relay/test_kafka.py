@@ -9,12 +9,14 @@ import pytest
 
 from streambind.binders.kafka import KAFKA, KafkaBinder
 from streambind.binding.binder import ProducerBinding, ProducerTarget
+from streambind.binding.key_order import KeyOrder
 from streambind.configuration.properties import ProducerProperties
 from streambind.message import ORIGIN
 from streambind.origin import Origin
+from streambind.outbound.outbox_status import outbox_status
 from streambind.outbound.relay_state import RelayStatus
 from streambind.persistence.database import Database
-from tests.integration.relay.commits import backlog, commit_keys, committed
+from tests.integration.relay.commits import backlog, commit, commit_keys, committed, event
 from tests.integration.relay.conftest import StartRelay
 from tests.integration.relay.wire import gaps, missing, overtaken
 from tests.services import KafkaBroker
@@ -75,6 +77,30 @@ def test_everything_arrives_once_and_in_order(database: Database, start_relay: S
     assert missing(travelled, committed(database, output.destination)) == []
     assert gaps(travelled) == overtaken(travelled) == []
     assert sum(map(len, travelled.values())) == 450
+
+
+@pytest.fixture(params=["kept", "not kept"])
+def order_is_kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Without the order of a key within a send, the same test must see a gap."""
+    if request.param == "not kept":
+        monkeypatch.setattr(KeyOrder, "holds_back", lambda order, key: False)
+    return bool(request.param == "kept")
+
+
+def test_a_row_that_is_refused_before_it_travels_holds_back_its_key(
+    database: Database, start_relay: StartRelay, output: Output, order_is_kept: bool
+) -> None:
+    too_large = bytes((output.producer.max_payload_bytes() or 0) + 1)
+    rows = [event(key, destination=output.destination) for key in (b"1", b"2")]
+    refused = event(b"1", destination=output.destination, payload=too_large)
+    commit(database, [*rows, refused, *rows])
+    start_relay(database, output.producers)
+
+    assert wait_for(lambda: bool(outbox_status(database).blocked), 30)
+    assert (gaps(output.travelled()) == []) is order_is_kept
+    if order_is_kept:
+        assert output.travelled() == {b"1": [1], b"2": [1, 2]}
+        assert backlog(database) == 2
 
 
 def test_a_killed_broker_is_waited_for_without_loss_or_disorder(

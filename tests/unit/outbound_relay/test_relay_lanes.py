@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -109,6 +109,27 @@ def test_a_row_that_cannot_be_read_is_blocked_and_the_others_are_sent(bench: Ben
     assert f"the headers of row {rows[1].id} cannot be read" in outcome.blocked[0].reason
     assert outcome.trouble is None
     assert [message.key for message in producer.sent] == [b"1", None, b"3"]
+
+
+def test_a_binder_that_gives_too_few_or_too_many_results_delivers_what_it_answers_for(bench: Bench) -> None:
+    class Short(ScriptedProducer):
+        def send(self, messages: Sequence[Message]) -> list[Result]:
+            return super().send(messages)[:1]
+
+    class Long(ScriptedProducer):
+        def send(self, messages: Sequence[Message]) -> list[Result]:
+            return [*super().send(messages), Sent(0, 7)]
+
+    bench.producers = {"short": Short(), "long": Long()}
+    rows = [row(b"1", destination="short"), row(b"2", destination="short"), row(destination="long")]
+    bench.lanes.dispatch(rows, SOURCE, bench.now + 10)
+    for _ in range(2):
+        assert bench.reported.acquire(timeout=10)
+
+    outcomes = bench.lanes.collect()[1]
+    assert {row for outcome in outcomes for row in outcome.delivered} == {rows[0], rows[2]}
+    assert "it gave no result" in bench.lanes.troubles()["short"]
+    assert "long" not in bench.lanes.troubles()
 
 
 def test_what_is_in_flight_is_excluded_and_its_shards_are_busy(bench: Bench) -> None:

@@ -108,15 +108,6 @@ def test_rows_without_a_key_do_not_wait_for_each_other() -> None:
     assert [entry.row for entry in decided.blocked] == [rows[2]]
 
 
-def test_a_missing_result_counts_as_unknown() -> None:
-    rows = [row(b"1"), row(b"2")]
-
-    decided = decide(rows, [SENT])
-
-    assert decided.delivered == (rows[0],)
-    assert decided.trouble == "the binder gave no result for it"
-
-
 def _deletes_all_that_was_sent(rows: Sequence[OutboxRow], answers: Sequence[Result]) -> RelayOutcome:
     right = decide(rows, answers)
     sent = tuple(r for r, answer in zip(rows, answers, strict=True) if isinstance(answer, Sent))

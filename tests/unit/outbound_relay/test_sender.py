@@ -6,10 +6,11 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from streambind.binding.key_order import HELD_BACK
 from streambind.binding.outcome import Failed, Unknown
 from streambind.errors import BrokerUnavailableError, LifecycleError, SendError, SendUnconfirmed
 from streambind.message import Message
@@ -93,6 +94,32 @@ def test_each_message_gets_its_own_outcome(
     assert "binding out-x" in str(raised.value)
     assert "destination x" in str(raised.value)
     assert receipts[2].result(10).offset == 1
+
+
+def test_what_is_held_back_behind_a_refused_message_is_sent_after_it(start: Start) -> None:
+    class Ordered(ScriptedProducer):
+        def send(self, messages: Sequence[Message]) -> list[Result]:
+            if [m.payload for m in messages] == [b"1", b"2"]:
+                return [Failed(SendError("too big"), permanent=True), HELD_BACK]
+            return super().send(messages)
+
+    producer = Ordered()
+    producer.hold()
+    sender = start(producer)
+    sender.submit(_message(0))
+    assert producer.sending.wait(10)
+    refused, later = sender.submit(_message(1)), sender.submit(_message(2))
+    producer.release()
+
+    with pytest.raises(SendError, match="too big"):
+        refused.result(10)
+    assert later.result(10).offset == 1
+    assert [m.payload for m in producer.sent] == [b"0", b"2"]
+
+
+def test_a_binder_that_holds_everything_back_is_not_asked_for_ever(start: Start) -> None:
+    with pytest.raises(SendUnconfirmed, match="a defect of the binder"):
+        start(ScriptedProducer(lambda m: HELD_BACK)).submit(_message()).result(10)
 
 
 def test_a_producer_that_raises_fails_the_batch(start: Start) -> None:
