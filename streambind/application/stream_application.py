@@ -160,6 +160,11 @@ class StreamApplication:
         running = self._here()
         return None if running is None else running.inputs.figures(binding)
 
+    def parks(self, binding: str) -> bool:
+        """Whether an input keeps its positions in the database: what it parks waits there too."""
+        plan = self._blueprint.input_plans.get(binding)
+        return plan is not None and plan.worker is not None
+
     def unsent(self) -> Mapping[str, int]:
         """Direct messages (the bridge's, and of `publish: after-commit`) without an outcome yet, by output."""
         running = self._here()

@@ -12,6 +12,7 @@ from rich.text import Text
 from streambind.cli.bindings import lag_text, live_document
 from streambind.cli.outbox_view import ask_outbox, outbox_document, outbox_lines, owners
 from streambind.cli.output import count, line, table
+from streambind.cli.parked_view import parked_reasons
 from streambind.cli.plan import PlannedBinding, planned_bindings
 from streambind.cli.progress import Progress, measured
 from streambind.cli.standing import standing
@@ -25,13 +26,14 @@ from streambind.outbound.outbox_status import OutboxStatus
 @dataclass(frozen=True)
 class Outside:
     """One look. `outbox` is None where the service has none, or where `tables` says why it cannot be read;
-    `standing` says which partitions do not go on."""
+    `standing` says which partitions do not go on, `parked` which inputs have parked keys."""
 
     title: str
     inputs: tuple[Progress, ...]
     outbox: OutboxStatus | None
     tables: str | None = None
     standing: tuple[str, ...] = ()
+    parked: tuple[str, ...] = ()
 
     @property
     def reasons(self) -> list[str]:
@@ -42,7 +44,7 @@ class Outside:
         if self.outbox is not None and self.outbox.backlog and not owners(self.outbox):
             found.append("messages wait and nobody relays")
         found += [f"no destination {name}" for measure in self.inputs for name in measure.missing]
-        return [*found, *self._lost, *self.standing]
+        return [*found, *self._lost, *self.standing, *self.parked]
 
     @property
     def _lost(self) -> list[str]:
@@ -95,7 +97,8 @@ def outside(text: str) -> Callable[[], Outside]:
     def look() -> Outside:
         measures = tuple(measured(target, inputs))
         outbox, tables = _outbox(target, planned)
-        return Outside(text, measures, outbox, tables, tuple(standing(target, measures)))
+        parked = () if tables else tuple(parked_reasons(target, inputs))
+        return Outside(text, measures, outbox, tables, tuple(standing(target, measures)), parked)
 
     return look
 

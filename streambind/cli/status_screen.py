@@ -65,9 +65,30 @@ def _problems(binding: dict[str, Any]) -> list[Text]:
         line("[yellow]{}  {} retrying:[/] {}", name, lane, reason)
         for lane, reason in _of(binding, "retrying", dict).items()
     ]
+    found += _parked(name, _of(binding, "parked", dict))
     if binding.get("last_error"):
         found.append(line("[dim]{}  last error:[/] {}", name, binding["last_error"]))
     return found
+
+
+def _parked(name: object, parked: dict[str, Any]) -> list[Text]:
+    keys, dead, gaps, messages = (_number(parked, part) for part in ("keys", "dead", "gaps", "messages"))
+    oldest = parked.get("oldest_ms")
+    old = f", the oldest for {age(oldest)}" if isinstance(oldest, int) else ""
+    found: list[Text] = []
+    if keys:
+        waiting = f" ({gaps} for a missing predecessor)" if gaps else ""
+        text = "[yellow]{}  parked:[/] {}{}, tried again; {} behind all parked keys{}"
+        found.append(line(text, name, count(keys, "key"), waiting, count(messages, "message"), old))
+    if dead:
+        text = "[red]{}  dead:[/] {}, not tried again; {} behind all parked keys{}"
+        found.append(line(text, name, count(dead, "key"), count(messages, "message"), old))
+    return found
+
+
+def _number(parked: dict[str, Any], name: str) -> int:
+    number = parked.get(name)
+    return number if isinstance(number, int) else 0
 
 
 def _outbox(outbox: dict[str, Any]) -> list[Text]:

@@ -13,6 +13,7 @@ from streambind.application import StreamApplication
 from streambind.binding.binder import Lane
 from streambind.binding.binding import BindingState, BindingStatus
 from streambind.errors import StreambindError
+from streambind.inbound.parked_status import ParkedStatus, parked_status
 from streambind.outbound.outbox_status import outbox_status
 from streambind.outbound.relay_state import RelayState, RelayStatus
 from streambind.persistence.database import Database
@@ -20,7 +21,7 @@ from streambind.persistence.failures import describe
 
 
 class HealthStatus(StrEnum):
-    """`degraded`: something is in the way and is tried again, nothing is lost; `down`: somebody must act."""
+    """`degraded`: something is in the way, nothing is lost, and all else goes on; `down`: somebody must act."""
 
     UP = "up"
     DEGRADED = "degraded"
@@ -30,7 +31,8 @@ class HealthStatus(StrEnum):
 @dataclass(frozen=True, slots=True)
 class BindingHealth:
     """One binding. Partitions are written `destination[number]`; `stalled` and `retrying` give the reason of each
-    that is not served. `counts` are since the process started."""
+    that is not served. `counts` are since the process started, `parked` is what waits in the database now, of all
+    instances; None where nothing is parked."""
 
     name: str
     direction: str
@@ -43,6 +45,7 @@ class BindingHealth:
     retrying: dict[str, str] = field(default_factory=dict)
     last_error: str | None = None
     counts: dict[str, Any] = field(default_factory=dict)
+    parked: ParkedStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,11 @@ class Health:
 
 
 def health(application: StreamApplication) -> Health:
-    """The application's health now. Asks the database for the outbox's age, the broker for nothing."""
-    bindings = tuple(_binding(application, status) for status in application.status())
+    """The application's health now. Asks the database for the outbox's age and for parked keys, the broker for
+    nothing."""
+    statuses = application.status()
+    parked, trouble = _parked(application, statuses)
+    bindings = tuple(_binding(application, status, parked.get(status.name), trouble) for status in statuses)
     database, relay = application.database, application.relay
     outbox = None if database is None or relay is None else _outbox(database, relay)
     parts = [binding.status for binding in bindings] + ([outbox.status] if outbox else [])
@@ -81,12 +87,39 @@ def health(application: StreamApplication) -> Health:
     return Health(_worst(parts) if running else HealthStatus.DOWN, running, bindings, outbox)
 
 
-def _binding(application: StreamApplication, status: BindingStatus) -> BindingHealth:
+def _parked(
+    application: StreamApplication, statuses: Sequence[BindingStatus]
+) -> tuple[dict[str, ParkedStatus], str | None]:
+    """What each input has parked; or why that cannot be told."""
+    inputs = [status for status in statuses if application.parks(status.name)]
+    if application.database is None or not inputs:
+        return {}, None
+    try:
+        found = parked_status(application.database)
+    except (SQLAlchemyError, StreambindError) as error:
+        return {}, f"parked keys cannot be counted: {describe(error)}"
+    parked: dict[str, ParkedStatus] = {}
+    for status in inputs:
+        of_input = [found.get((status.group or "", each)) for each in status.destination.split(",")]
+        parked[status.name] = ParkedStatus.total(each for each in of_input if each is not None)
+    return parked, None
+
+
+def _binding(
+    application: StreamApplication, status: BindingStatus, parked: ParkedStatus | None, trouble: str | None
+) -> BindingHealth:
     partitions = sorted(status.partitions, key=lambda p: (p.lane.destination, p.lane.partition))
     stalled = {_text(p.lane): p.stalled for p in partitions if p.stalled}
     retrying = {_text(p.lane): p.retrying for p in partitions if p.retrying}
     figures = application.figures(status.name)
-    degraded = retrying or status.state is BindingState.WAITING or (figures and figures.degraded_since)
+    uncounted = trouble if application.parks(status.name) else None
+    degraded = (
+        retrying
+        or status.state is BindingState.WAITING
+        or (figures and figures.degraded_since)
+        or parked
+        or uncounted
+    )
     word = HealthStatus.DEGRADED if degraded else HealthStatus.UP
     if stalled or status.state is BindingState.FAILED:
         word = HealthStatus.DOWN
@@ -100,8 +133,9 @@ def _binding(application: StreamApplication, status: BindingStatus) -> BindingHe
         assigned=tuple(_text(p.lane) for p in partitions),
         stalled=stalled,
         retrying=retrying,
-        last_error=status.last_error or (figures.last_error if figures else None),
+        last_error=status.last_error or (figures.last_error if figures else None) or uncounted,
         counts=asdict(figures) if figures else {},
+        parked=parked or None,
     )
 
 

@@ -19,7 +19,7 @@ spring.cloud.stream:
   default-binder: memory
   memory.binder.name: NAME
   bindings:
-    in-a: {destination: a, group: g}
+    in-a: {destination: a, group: g, consumer: {max-attempts: 1, on-error: ON_ERROR}}
     out-a: {destination: a}
     out-b: {destination: b, producer.publish: direct}
 streambind.datasource.url: sqlite:///FOLDER/service.db
@@ -34,8 +34,19 @@ def keep(event: dict[str, Any], session: Session) -> None:
 
 @pytest.fixture
 def application(inside: Inside) -> Iterator[StreamApplication]:
-    """A service on a broker of its own, in this process."""
+    """A service on a broker of its own, in this process, that stops at what fails."""
+    yield from _application(inside, "stop")
+
+
+@pytest.fixture
+def parking(inside: Inside) -> Iterator[StreamApplication]:
+    """One that parks it."""
+    yield from _application(inside, "park")
+
+
+def _application(inside: Inside, on_error: str) -> Iterator[StreamApplication]:
     text = CONFIGURATION.replace("NAME", uuid.uuid4().hex).replace("FOLDER", str(inside.folder))
+    text = text.replace("ON_ERROR", on_error)
     inside.write({"service/application.yaml": text})
     made = StreamApplication(inside.folder / "service", include=[keep], arguments=())
     yield made
@@ -100,5 +111,14 @@ def test_a_partition_that_has_stopped_is_degraded(inside: Inside, application: S
         _is_up(inside)
         _publish(application, "bad")
         expected = "in-a: a[0] is at 1, 1 message before its end, and it does not go on"
+        eventually(lambda: expected in _status(inside)[2], WITHIN_S, lambda: str(_status(inside)))
+        assert _status(inside)[:2] == (1, "degraded")
+
+
+def test_parked_keys_are_degraded(inside: Inside, parking: StreamApplication) -> None:
+    with parking:
+        _publish(parking, "bad")
+        _publish(parking, 1)
+        expected = "in-a: 1 key parked; 2 messages behind, for "
         eventually(lambda: expected in _status(inside)[2], WITHIN_S, lambda: str(_status(inside)))
         assert _status(inside)[:2] == (1, "degraded")

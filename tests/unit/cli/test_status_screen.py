@@ -67,3 +67,11 @@ def test_an_odd_or_hostile_document_does_no_harm(
 ) -> None:
     shown = _shown({"status": "up", **document}, capsys)
     assert all(character.isprintable() or character == "\n" for character in shown)
+
+
+def test_parked_and_dead_keys_are_shown_with_what_waits_behind_them(capsys: pytest.CaptureFixture[str]) -> None:
+    parked = {"keys": 2, "gaps": 1, "dead": 1, "messages": 7, "oldest_ms": 184_000}
+    shown = " ".join(_shown({"status": "degraded", "bindings": [INPUT | {"parked": parked}]}, capsys).split())
+    behind = "7 messages behind all parked keys, the oldest for 3 min 4 s"
+    assert f"in-a parked: 2 keys (1 for a missing predecessor), tried again; {behind}" in shown
+    assert f"in-a dead: 1 key, not tried again; {behind}" in shown

@@ -21,6 +21,7 @@ class StagedApplication:
     counted: dict[str, Figures] = field(default_factory=dict)
     database: Database | None = None
     relay: RelayState | None = None
+    parking: set[str] = field(default_factory=set)
     is_running: bool = True
 
     def status(self) -> list[BindingStatus]:
@@ -28,6 +29,9 @@ class StagedApplication:
 
     def figures(self, binding: str) -> Figures | None:
         return self.counted.get(binding)
+
+    def parks(self, binding: str) -> bool:
+        return binding in self.parking
 
     def as_application(self) -> StreamApplication:
         return cast(StreamApplication, self)

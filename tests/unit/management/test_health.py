@@ -135,3 +135,49 @@ def test_a_report_is_plain_json() -> None:
     document = json.loads(json.dumps(health(application.as_application()).as_dict()))
     assert document["status"] == "down"
     assert document["bindings"][0]["stalled"] == {"a[0]": "a gap"}
+
+
+def _park(database: Database, state: str, key: bytes, *, group: str = "g", destination: str = "a") -> None:
+    now_ms = database.dialect.now_ms
+    row = {
+        "group_name": group,
+        "destination": destination,
+        "key": key,
+        "state": state,
+        "attempts": 1,
+        "next_ms": 0,
+        "messages": 2,
+        "error_class": "ValueError",
+        "error_text": "x",
+        "since_ms": now_ms - 60_000,
+        "updated_ms": now_ms,
+    }
+    database.run(lambda connection: connection.execute(insert(database.tables.parked_key).values(**row)))
+
+
+@pytest.mark.parametrize("state", ["retry", "gap", "dead"])
+def test_parked_keys_degrade_their_binding_and_are_counted(database: Database, state: str) -> None:
+    _park(database, state, b"1")
+    _park(database, "dead", b"2", group="others")
+    _park(database, "dead", b"2", destination="b")
+    report = health(StagedApplication([an_input()], database=database, parking={"in-a"}).as_application())
+    parked = report.bindings[0].parked
+    assert parked is not None
+    assert (parked.keys, parked.gaps, parked.dead) == (state != "dead", state == "gap", state == "dead")
+    assert parked.messages == 2
+    assert 60_000 <= (parked.oldest_ms or 0) < 90_000
+    assert (report.status, report.bindings[0].status) == (DEGRADED, DEGRADED)
+
+
+def test_where_nothing_is_parked_all_is_well(database: Database) -> None:
+    _park(database, "dead", b"2", group="others")
+    report = health(StagedApplication([an_input()], database=database, parking={"in-a"}).as_application())
+    assert report.bindings[0].parked is None
+    assert report.status is HealthStatus.UP
+
+
+def test_parked_keys_that_cannot_be_counted_degrade(tmp_path: Path) -> None:
+    away = Database.from_url(f"sqlite:///{tmp_path / 'no' / 'service.db'}", loop=EventLoop())
+    report = health(StagedApplication([an_input()], database=away, parking={"in-a"}).as_application())
+    assert report.status is DEGRADED
+    assert "parked keys cannot be counted" in (report.bindings[0].last_error or "")
