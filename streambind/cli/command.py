@@ -18,6 +18,7 @@ from streambind.cli.relay import relay
 from streambind.cli.run import run
 from streambind.cli.status import status
 from streambind.cli.tail import tail
+from streambind.cli.verify import verify
 
 
 class Commands(click.Group):
@@ -50,5 +51,5 @@ def main() -> None:
     """
 
 
-for command in (demo, check, bindings, run, relay, status, tail, outbox, positions, broker):
+for command in (demo, check, bindings, run, relay, status, tail, outbox, positions, verify, broker):
     main.add_command(command)

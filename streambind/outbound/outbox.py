@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, insert
 from sqlalchemy.exc import DBAPIError
@@ -19,6 +20,9 @@ from streambind.persistence.stored_headers import store_headers
 
 Counts = list[tuple[tuple[str, bytes], int]]
 """How many messages there are of each destination and key, sorted by both."""
+
+Last = dict[tuple[str, bytes], UUID]
+"""The last event of each destination and key."""
 
 
 class Outbox:
@@ -46,22 +50,23 @@ class Outbox:
             return
         keys = Counter((m.destination, m.key) for m in messages if m.key is not None)
         counts = sorted(keys.items())
+        last = {(m.destination, m.key): m.event_id for m in messages if m.key is not None}
         rows = [_row(message) for message in messages]
         try:
             if self._postgres is None:
-                self._write(connection, counts, rows)
+                self._write(connection, counts, last, rows)
             else:
-                connection.execute(self._postgres, _arrays(counts, rows))
+                connection.execute(self._postgres, _arrays(counts, last, rows))
         except DBAPIError as error:
             refused = refused_for_tables(error, self._database)
             if refused is None:
                 raise
             raise refused from None  # The database's own error would show streambind's statement, and no remedy.
 
-    def _write(self, connection: Connection, counts: Counts, rows: list[dict[str, Any]]) -> None:
+    def _write(self, connection: Connection, counts: Counts, last: Last, rows: list[dict[str, Any]]) -> None:
         next_number: dict[tuple[str, bytes], int] = {}
         if counts:
-            counters = [{"destination": d, "key": k, "seq": n} for (d, k), n in counts]
+            counters = [{"destination": d, "key": k, "seq": n, "event_id": last[d, k]} for (d, k), n in counts]
             added = dict(counts)
             for stored in self._dialect.add(connection, self._key, counters, "seq"):
                 counter = (stored.destination, stored.key)
@@ -87,7 +92,7 @@ def _row(message: Outgoing) -> dict[str, Any]:
     }
 
 
-def _arrays(counts: Counts, rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+def _arrays(counts: Counts, last: Last, rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     arrays = {name: [row[name] for row in rows] for name in rows[0]}
     left, later = dict(counts), []
     for row in rows:
@@ -100,6 +105,7 @@ def _arrays(counts: Counts, rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
         "counted_destination": [destination for (destination, _), _ in counts],
         "counted_key": [key for (_, key), _ in counts],
         "count": [count for _, count in counts],
+        "counted_event": [last[counter] for counter, _ in counts],
     }
 
 

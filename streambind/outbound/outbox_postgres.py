@@ -14,9 +14,9 @@ from streambind.persistence.database import Database
 # of its own; in a CASE, which alone promises the order of evaluation.
 _STATEMENT = """
 WITH numbered AS (
-    INSERT INTO {key} AS counter (destination, key, seq)
-    SELECT * FROM unnest(:counted_destination, :counted_key, :count)
-    ON CONFLICT (destination, key) DO UPDATE SET seq = counter.seq + excluded.seq
+    INSERT INTO {key} AS counter (destination, key, seq, event_id)
+    SELECT * FROM unnest(:counted_destination, :counted_key, :count, :counted_event)
+    ON CONFLICT (destination, key) DO UPDATE SET seq = counter.seq + excluded.seq, event_id = excluded.event_id
     RETURNING destination, key, seq
 )
 INSERT INTO {outbox} (shard, binding, destination, key, seq, event_id, payload, headers, created_ms)
@@ -36,6 +36,7 @@ _TYPES: dict[str, Any] = {
     "counted_destination": Text,
     "counted_key": LargeBinary,
     "count": BigInteger,
+    "counted_event": Uuid,
     "shard": SmallInteger,
     "binding": Text,
     "destination": Text,

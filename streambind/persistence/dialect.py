@@ -79,13 +79,19 @@ class Dialect:
         return inserted
 
     def add(self, connection: Connection, table: Table, rows: Sequence[Row], column: str) -> list[Any]:
-        """Insert the rows; where the primary key exists, add the new row's `column` to the stored one.
-        Returns the rows as they are stored now, locked until the transaction ends. Rows must be sorted by
-        primary key: then two transactions cannot deadlock."""
+        """Insert the rows; where the primary key exists, add the new row's `column` to the stored one, and take
+        over its other columns. Returns the rows as they are stored now, locked until the transaction ends. Rows
+        must be sorted by primary key: then two transactions cannot deadlock."""
         statement = _INSERTS[self.name](table)
         statement = statement.on_conflict_do_update(
             index_elements=list(table.primary_key.columns),
-            set_={column: table.c[column] + statement.excluded[column]},
+            set_={
+                each.name: table.c[column] + statement.excluded[column]
+                if each.name == column
+                else statement.excluded[each.name]
+                for each in table.c
+                if not each.primary_key
+            },
         )
         # Many rows of one statement: written out as VALUES, each number of rows would be compiled anew.
         return list(connection.execute(statement.returning(*table.c), list(rows)))

@@ -59,7 +59,9 @@ class Tables:
             Column("destination", String(249), primary_key=True),
             Column("key", LargeBinary(MAX_KEY_BYTES), primary_key=True),
             Column("seq", BigInteger, nullable=False),
+            Column("event_id", Uuid),
         )
+        """The last number of each key, and the event that has it."""
         self.outbox = Table(
             f"{PREFIX}outbox",
             self.metadata,

@@ -1,0 +1,103 @@
+"""What a reading service's database says of a group, a destination and a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from uuid import UUID
+
+from sqlalchemy import Connection, Select, or_, select
+
+from streambind.persistence.database import Database
+from streambind.verification.numbers import Numbers
+from streambind.verification.source import CHUNK, chunks
+from streambind.verification.verdict import Guarded
+
+
+class GroupKeys:
+    """One group's keys of one destination and source. Every question is a transaction of its own, and a short
+    one."""
+
+    def __init__(self, database: Database, group: str, destination: str, source_id: str) -> None:
+        self._database = database
+        self._tables = database.tables
+        self._group = group
+        self._destination = destination
+        self._source_id = source_id
+
+    def walk(self) -> Iterator[tuple[bytes, Guarded]]:
+        """All keys in their order, as they are when their turn comes."""
+        columns = self._tables.guard.c
+        last: bytes | None = None
+        while True:
+            query = self._guards()
+            if last is not None:
+                query = query.where(columns.key > last)
+            query = query.order_by(columns.key).limit(CHUNK)
+            rows = self._database.run(lambda c, query=query: c.execute(query).all())  # type: ignore[misc]
+            for row in rows:
+                yield row.key, Guarded(row.epoch, row.seq, row.event_id)
+            if len(rows) < CHUNK:
+                return
+            last = rows[-1].key
+
+    def guarded(self, keys: Sequence[bytes]) -> dict[bytes, Guarded]:
+        """The last events of these keys that were applied; those without one are absent."""
+
+        def work(connection: Connection) -> dict[bytes, Guarded]:
+            found: dict[bytes, Guarded] = {}
+            for some in chunks(keys):
+                for row in connection.execute(self._guards().where(self._tables.guard.c.key.in_(some))):
+                    found[row.key] = Guarded(row.epoch, row.seq, row.event_id)
+            return found
+
+        return self._database.run(work)
+
+    def parked(self, keys: Sequence[bytes], epoch: int) -> dict[bytes, tuple[Numbers, Numbers]]:
+        """The numbers of these keys that the group has set aside: all of them, and those of the epoch."""
+        columns = self._tables.parked.c
+
+        def work(connection: Connection) -> dict[bytes, tuple[Numbers, Numbers]]:
+            found: dict[bytes, tuple[Numbers, Numbers]] = {}
+            for some in chunks(keys):
+                rows = connection.execute(
+                    select(columns.key, columns.epoch, columns.seq).where(
+                        columns.group_name == self._group,
+                        columns.destination == self._destination,
+                        columns.key.in_(some),
+                        columns.source_id == self._source_id,
+                    )
+                )
+                for row in rows:
+                    every, now = found.setdefault(row.key, (Numbers(), Numbers()))
+                    every.add(row.seq)
+                    if row.epoch == epoch:
+                        now.add(row.seq)
+            return found
+
+        return self._database.run(work)
+
+    def positions(self) -> Mapping[int, int]:
+        """The next offset of each partition."""
+        columns = self._tables.position.c
+        query = select(columns.partition, columns.next_offset).where(
+            columns.group_name == self._group, columns.destination == self._destination
+        )
+        return self._database.run(lambda c: {row.partition: row.next_offset for row in c.execute(query)})
+
+    def began_within(self) -> bool:
+        """Whether the group may not have seen the beginning of every key."""
+        columns = self._tables.position.c
+        query = select(columns.partition).where(
+            columns.group_name == self._group,
+            columns.destination == self._destination,
+            or_(columns.start == "latest", columns.start_offset > 0, columns.skipped_ms.is_not(None)),
+        )
+        return self._database.run(lambda c: c.execute(query.limit(1)).first() is not None)
+
+    def _guards(self) -> Select[tuple[bytes, int, int, UUID | None]]:
+        columns = self._tables.guard.c
+        return select(columns.key, columns.epoch, columns.seq, columns.event_id).where(
+            columns.group_name == self._group,
+            columns.destination == self._destination,
+            columns.source_id == self._source_id,
+        )
