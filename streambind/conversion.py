@@ -19,10 +19,12 @@ from pydantic_core import ErrorDetails, PydanticSerializationError, SchemaValida
 
 from streambind.errors import ConfigurationError, DecodeError, EncodeError
 from streambind.event import TIME_ZONE
+from streambind.visible import visible
 
 Encoder = Callable[[object], bytes]
 Decoder = Callable[[bytes], Any]
 
+_MOST_SHOWN = 100
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -84,7 +86,7 @@ class JsonConverter:
             try:
                 return validate(data, context=context)
             except ValidationError as error:
-                if data.startswith(_BYTE_ORDER_MARK):
+                if data.startswith(_BYTE_ORDER_MARK) and not data.startswith(_BYTE_ORDER_MARK * 2):
                     return decode(data[len(_BYTE_ORDER_MARK) :])
                 # Not `from error`: that one holds the values.
                 raise DecodeError(f"the payload cannot be read as {name}: {reasons(error)}") from None
@@ -209,12 +211,18 @@ def _validator(annotation: Any) -> SchemaValidator | TypeAdapter[Any]:
 
 
 def reasons(error: ValidationError) -> str:
-    """The first reasons, field by field, without the values: they may be anyone's data."""
+    """The first reasons, field by field, without the values: they may be anyone's data. The names of fields may be
+    anyone's too: they are shortened, and steer no terminal."""
     details = error.errors(include_url=False, include_context=False, include_input=False)
-    shown = [": ".join([".".join(map(str, d["loc"]))] * bool(d["loc"]) + [_reason(d)]) for d in details[:3]]
+    shown = [": ".join([_place(d)] * bool(d["loc"]) + [_reason(d)]) for d in details[:3]]
     if len(details) > 3:
         shown.append(f"and {len(details) - 3} more")
     return "; ".join(shown)
+
+
+def _place(detail: ErrorDetails) -> str:
+    place = visible(".".join(str(part)[:_MOST_SHOWN] for part in detail["loc"]))
+    return place if len(place) <= _MOST_SHOWN else f"{place[:_MOST_SHOWN]}..."
 
 
 def _reason(detail: ErrorDetails) -> str:

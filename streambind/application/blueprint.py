@@ -49,6 +49,7 @@ class Blueprint:
         arguments: Sequence[str],
         overrides: Mapping[str, object],
     ) -> None:
+        self.loop = loop
         self.configuration: Configuration = load(
             location, binder_models=binder_types(), arguments=arguments, overrides=overrides
         )

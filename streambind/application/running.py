@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from streambind.application.blueprint import Blueprint
 from streambind.application.inputs import Inputs
@@ -29,6 +30,8 @@ _RELAY_SHARE = 0.5
 """Of the time that is left after the inputs have stopped, the relay may use this much for draining."""
 _NOTIFIER_SHARE = 0.1
 """And the last NOTIFY this much of the rest."""
+_CANCELLED_WITHIN_S = 0.5
+"""What coroutines that are still at work get to give back what they hold."""
 
 
 class Running:
@@ -114,9 +117,11 @@ class Running:
         self.bindings.stop_outputs(_left_ms(deadline))
         self.inputs.close(_left_ms(deadline))
         self._binders.close(_left_ms(deadline))
-        database = self._blueprint.database
-        if database is not None and database.is_async and database.loop.is_own:
-            database.dispose()  # Its connections belong to the loop, which ends now.
+        loop, database = self._blueprint.loop, self._blueprint.database
+        loop.cancel(_CANCELLED_WITHIN_S)
+        if database is not None and database.is_async and loop.is_own:
+            with suppress(TimeoutError):
+                database.dispose(_CANCELLED_WITHIN_S)  # Its connections belong to the loop, which ends now.
 
     def wake(self) -> None:
         if self.relay is not None:

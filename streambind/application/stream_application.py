@@ -243,7 +243,8 @@ class StreamApplication:
             self._links.refuse_fork()
             running = self._running
             if running is not None:
-                self._stop(running, timeout_ms or self.configuration.properties.shutdown_timeout_ms)
+                default_ms = self.configuration.properties.shutdown_timeout_ms
+                self._stop(running, default_ms if timeout_ms is None else timeout_ms)
 
     def __enter__(self) -> Self:
         self.start()

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from streambind.cli.output import age, count, line, table
 from streambind.cli.target import Target, ask_database
-from streambind.cli.visible import visible
 from streambind.outbound.lease import ranges
 from streambind.outbound.outbox_status import BlockedKey, OutboxStatus, ShardLease, outbox_status
+from streambind.visible import visible
 
 NO_KEY = "(no key)"
 

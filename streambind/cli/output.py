@@ -15,8 +15,8 @@ from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.table import Table
 from rich.text import Span, Text
 
-from streambind.cli.visible import visible, visible_json
 from streambind.configuration.finding import Finding, Severity
+from streambind.visible import visible, visible_json
 
 OK, FAILED, AWAY, INTERRUPTED, PIPE_CLOSED = 0, 1, 3, 130, 141
 """Exit codes beside click's 2 for a wrong command line: AWAY when a broker, a database or a service does not

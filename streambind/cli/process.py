@@ -11,7 +11,7 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from streambind.cli.output import err
-from streambind.cli.visible import visible
+from streambind.visible import visible
 
 _ROOTS = ("--spring.", "--streambind.")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")

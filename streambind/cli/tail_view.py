@@ -10,9 +10,9 @@ from rich.highlighter import JSONHighlighter
 from rich.text import Text
 
 from streambind.cli.output import line, out, print_json_line
-from streambind.cli.visible import is_text, visible
 from streambind.headers import TYPES
 from streambind.message import CONTENT_TYPE, Message
+from streambind.visible import is_text, visible
 
 _PLUMBING = (TYPES, CONTENT_TYPE)
 _HEX_BYTES = 64

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import traceback
 from collections.abc import Iterator
+from textwrap import indent
 from typing import Protocol, TypeGuard
 
 from sqlalchemy.exc import StatementError
@@ -13,6 +14,7 @@ from streambind.errors import ConversionError, DestinationError, PermanentError,
 from streambind.inbound.retry import qualified_name
 from streambind.message import Batch, Message
 from streambind.persistence.failures import message_of
+from streambind.visible import visible
 
 ORIGINAL_TOPIC = "x-original-topic"
 ORIGINAL_PARTITION = "x-original-partition"
@@ -121,8 +123,14 @@ def stack_trace(error: BaseException) -> str:
 
 
 def logged_trace(error: BaseException) -> str:
-    """The traceback on lines of its own, for the log; none for a payload that does not fit: no code erred."""
-    return "" if isinstance(error, ConversionError) else f"\n{stack_trace(error)}"
+    """The traceback on lines of its own, for the log; none for a payload that does not fit: no code erred.
+
+    What it quotes may be anyone's words: it is bounded, steers no terminal, and its lines are indented, so that
+    none looks like a record of the log."""
+    if isinstance(error, ConversionError):
+        return ""
+    trace = _bounded_middle(stack_trace(error), MAX_STACKTRACE_BYTES).decode(errors="ignore")
+    return "\n" + indent(visible(trace, lines=True), "  ")
 
 
 def _chain(error: BaseException) -> Iterator[tuple[BaseException, str]]:

@@ -17,7 +17,7 @@ from streambind.inbound.handler_session import HandlerSession, SessionEnded
 from streambind.inbound.replies import Replies
 from streambind.message import Batch
 from streambind.persistence.database import Database
-from streambind.persistence.failures import describe, is_database_trouble, is_refusal
+from streambind.persistence.failures import describe, is_database_trouble, is_refusal, is_statement_timeout
 from streambind.route import CAUSE
 
 
@@ -71,7 +71,8 @@ class Handling:
             sessions.close()
 
     def _blamed(self, error: Exception, sessions: HandlerSession, unit: Sequence[int]) -> AttemptEnded:
-        if sessions.is_lost or is_database_trouble(error):
+        # A handler that takes longer than its statements may is tried within the budget, like any that fails.
+        if sessions.is_lost or (is_database_trouble(error) and not is_statement_timeout(error)):
             return Trouble(error)
         if sessions.is_ended:
             # From now on each handler gets a savepoint, in which it may roll back and close as it likes.

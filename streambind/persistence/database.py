@@ -112,10 +112,11 @@ class Database:
         try:
             parsed = make_url(url)
             dialect_of(parsed.get_dialect().name)
-        except (ArgumentError, NoSuchModuleError) as error:
+        except (ArgumentError, NoSuchModuleError, ValueError):
+            # Not `from error`: it may quote the address, password and all.
             raise ConfigurationError(
                 f"{_URL} is not a SQLAlchemy URL such as postgresql+psycopg://user@host/name"
-            ) from error
+            ) from None
         return parsed
 
     def run(self, work: Callable[[Connection], T]) -> T:
@@ -160,10 +161,14 @@ class Database:
         engine = self._async_engine
         return self.loop.call(lambda: await_result(engine.raw_connection()))
 
-    def dispose(self) -> None:
-        """Close the pool's idle connections; the database opens new ones when it is used again."""
+    def dispose(self, timeout_s: float | None = None) -> None:
+        """Close the pool's idle connections; the database opens new ones when it is used again.
+
+        Raises:
+            TimeoutError: not within the time; only on an asynchronous engine.
+        """
         if self._async_engine is None:
             self.engine.dispose()
         else:
             engine = self._async_engine
-            self.loop.call(lambda: await_result(engine.dispose()))
+            self.loop.call(lambda: await_result(engine.dispose()), timeout_s=timeout_s)

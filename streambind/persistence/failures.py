@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from sqlalchemy import exc
 
 from streambind.conversion import reasons
+from streambind.visible import visible
 
 _TRANSIENT_CLASSES = ("08", "53", "57", "58")
 """SQLSTATE classes: connection, resources (disk full, too many connections), operator (shutdown), system."""
@@ -59,8 +60,15 @@ def _is_trouble(error: BaseException) -> bool:
     text = str(error.orig)
     if any(part in text for part in _SQLITE):
         return True
-    # Drivers report a refused connection without a SQLSTATE.
-    return isinstance(error, exc.OperationalError | exc.InterfaceError) and "connect" in text.lower()
+    # Drivers of servers report a refused connection without a SQLSTATE.
+    of_server = not type(error.orig).__module__.startswith("sqlite3")
+    return of_server and isinstance(error, exc.OperationalError | exc.InterfaceError) and "connect" in text.lower()
+
+
+def is_statement_timeout(error: BaseException) -> bool:
+    """True if the database ended a statement because it took too long: it may be the database's trouble, or the
+    statement's fault."""
+    return isinstance(error, exc.DBAPIError) and sqlstate(error) == "57014"
 
 
 def is_refusal(error: BaseException) -> bool:
@@ -85,9 +93,10 @@ def sqlstate(error: BaseException) -> str | None:
 
 
 def describe(error: BaseException) -> str:
-    """An error in one line without row data: its class and the first line of its `message_of`."""
+    """An error in one line without row data: its class and the first line of its `message_of`. Nothing in it
+    steers a terminal or looks like a line of its own."""
     lines = message_of(error).splitlines()
-    text = lines[0][:500] if lines else ""
+    text = visible(lines[0][:500]) if lines else ""
     if isinstance(error, exc.StatementError):
         return f"{type(error).__name__}, {text}" if text else type(error).__name__
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

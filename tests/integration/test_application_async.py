@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from streambind import PermanentError, StreamApplication, send_to, stream_listener
 from streambind.testing.applications import Applications
+from streambind.testing.eventually import eventually
 from streambind.testing.streams import Streams
 from tests.acceptance.stage import prepare
 from tests.integration.application_code import CONFIGURATION, Added, Base, Copy, Thing, keep_async
@@ -88,6 +89,39 @@ def test_the_application_stops_and_runs_again_with_a_pool(
         await once(1, application)
         await once(2, application)
         await engine.dispose()
+
+    asyncio.run(main())
+
+
+def test_a_coroutine_that_waits_for_ever_does_not_outlive_its_application(
+    streams: Streams, stream_application: Applications, url: str
+) -> None:
+    """Its transaction ends with it: the next start finds no lock on the position."""
+    waits: list[int] = []
+
+    @stream_listener("in-a")
+    async def keep_later(event: Added, session: AsyncSession) -> None:
+        await session.merge(Copy(id=event.id))
+        await session.flush()
+        if not waits:
+            waits.append(event.id)
+            await asyncio.Event().wait()
+
+    async def main() -> None:
+        application = await _application(
+            stream_application, create_async_engine(url, poolclass=NullPool), keep_later
+        )
+        with streams.prepare(application):
+            await asyncio.to_thread(application.start)
+            async with application.async_sessions.begin() as session:
+                session.add(Thing(id=1))
+            await asyncio.to_thread(eventually, lambda: waits, 20, "the listener is never called")
+            await asyncio.to_thread(application.stop, 200)
+            assert await _copies(application) == 0
+            await asyncio.to_thread(application.start)
+            await asyncio.to_thread(streams.settle)
+            assert await _copies(application) == 1
+            await asyncio.to_thread(application.stop)
 
     asyncio.run(main())
 

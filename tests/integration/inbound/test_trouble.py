@@ -16,7 +16,7 @@ from streambind.event_loop import EventLoop
 from streambind.inbound.input import InputPlan, Surroundings
 from streambind.inbound.listener import ListenerMark
 from streambind.persistence.database import Database
-from tests.integration.inbound.service import DESTINATION, Event, Letters, Service, event, keep
+from tests.integration.inbound.service import DESTINATION, Event, Letters, Service, drain, event, keep
 from tests.unit.inbound.batches import ListBatch, numbered
 from tests.unit.inbound.planning import plan as plan_without_database
 
@@ -218,3 +218,21 @@ def test_groups_have_positions_of_their_own(sync_service: Service) -> None:
         assert inputs.deliver(things(1, 2)) == Outcome(2, Continue())
 
     assert sync_service.effects() == [("k", 1), ("k", 2)] * 2
+
+
+def test_a_statement_that_takes_too_long_in_a_handler_is_the_messages_own(postgres_service: Service) -> None:
+    """It may be the statement's fault: tried within the budget, then passed over, and the others go on."""
+
+    def slow(event: Event, session: Session) -> None:
+        keep(event, session)
+        if event.number == 2:
+            session.execute(text("SET LOCAL statement_timeout = 20"))
+            session.execute(text("SELECT pg_sleep(10)"))
+
+    letters = Letters()
+    plan = postgres_service.keeping(slow, letters=letters, max_attempts=2)
+
+    drain(plan, things(1, 2, 3))
+
+    assert postgres_service.effects() == [("k", 1), ("k", 3)]
+    assert [letter.offset for letter in letters.sent] == [1]

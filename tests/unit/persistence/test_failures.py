@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 from sqlalchemy import exc
 
@@ -20,6 +22,10 @@ def _error(
     return kind(
         "UPDATE t SET x = :x", {"x": "secret"}, DriverError(text, sqlstate), connection_invalidated=invalidated
     )
+
+
+def _sqlite_error(text: str) -> exc.DBAPIError:
+    return exc.OperationalError("SELECT 1", {}, sqlite3.OperationalError(text))
 
 
 @pytest.mark.parametrize(
@@ -49,6 +55,7 @@ def test_trouble_of_the_database_is_no_message_s_fault(error: BaseException) -> 
         _error(exc.IntegrityError, "foreign key", "23503"),
         _error(exc.ProgrammingError, "relation does not exist", "42P01"),
         _error(exc.OperationalError, "no such table: category"),
+        _sqlite_error("no such table: connection_log"),
         ValueError("the database is locked, says a handler"),
         RuntimeError("could not connect to the mail server"),
     ],
@@ -78,3 +85,8 @@ def test_a_description_holds_no_row_data() -> None:
     text = describe(_error(exc.IntegrityError, "duplicate key\nDETAIL: Key (email)=(kim@example.org)", "23505"))
 
     assert text == "IntegrityError, SQLSTATE 23505"
+
+
+def test_a_text_that_steers_a_terminal_or_fakes_a_line_is_made_harmless() -> None:
+    told = describe(ValueError("\x1b[2Jgone\nCRITICAL all is lost"))
+    assert told == "ValueError: \\x1b[2Jgone"

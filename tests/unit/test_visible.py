@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from streambind.cli.visible import is_text, visible, visible_json
+from streambind.visible import is_text, visible, visible_json
 
 
 @pytest.mark.parametrize(
