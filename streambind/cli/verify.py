@@ -9,7 +9,6 @@ import click
 from streambind.cli.output import FAILED, count, json_option, print_json, print_table, write
 from streambind.cli.plan import PlannedBinding, planned_bindings
 from streambind.cli.target import BROKER_TIMEOUT_MS, Brokers, Target, ask_database, resolve
-from streambind.cli.visible import visible
 from streambind.errors import ConfigurationError, DestinationError
 from streambind.event_loop import EventLoop
 from streambind.message import Message
@@ -19,6 +18,7 @@ from streambind.verification.source import SourceKeys
 from streambind.verification.verdict import MEANINGS, WAITING, WRONG, State
 from streambind.verification.verify import Example, Log, Report
 from streambind.verification.verify import verify as hold_against
+from streambind.visible import visible
 
 
 @click.command()

@@ -38,15 +38,34 @@ class Look:
     def is_quiet(self) -> bool:
         return not self.lags and not self.hopeless
 
+    @property
+    def messages(self) -> int:
+        """How many have reached the destinations of the inputs so far."""
+        return sum(sum(ends.values()) for ends in self.ends.values())
+
     def report(self) -> str:
         return "\n".join(f"  {line}" for line in [*self.hopeless, *self.lags])
+
+
+def report_unsettled(first: Look, recent: Look, last: Sequence[Look]) -> str:
+    """What kept the applications from settling between the first look and the last ones. What only some of the
+    last ones saw was on its way; that messages have come since the `recent` one says why it never ends."""
+    now = last[-1]
+    stays = [lag for lag in now.lags if all(lag in look.lags for look in last)]
+    moves = now.messages > recent.messages
+    lines = stays or ([] if moves else now.lags)
+    if moves:
+        count = now.messages - first.messages
+        came = "1 message" if count == 1 else f"{count} messages"
+        lines = [*lines, f"still moving: {came} since it began to wait; do listeners send in a circle?"]
+    return "\n".join(f"  {line}" for line in lines) or "  nothing lags by now: it was too slow"
 
 
 def look(applications: Sequence[StreamApplication], broker: StandIn) -> Look:
     """Look at the senders and outboxes of the running applications, then at their inputs."""
     seen = Look()
     for application in applications:
-        seen.lags += [f"{name}: {count} messages wait to be sent" for name, count in _unsent(application)]
+        seen.lags += [f"{name}: {_waiting(count)} to be sent" for name, count in _unsent(application)]
     for database, running in _databases(applications):
         seen.lags += _outbox(database, running)
         _look_at_parked(database, seen)
@@ -83,8 +102,7 @@ def _outbox(database: Database, applications: Sequence[StreamApplication]) -> li
     errors = [relay.last_error for relay in relays if relay is not None and relay.last_error]
     blocked = [f"key {each.key!r} to {each.destination}: {each.reason}" for each in status.blocked]
     reasons = [*errors, *blocked] or ([] if any(relays) else ["none of the applications has a relay"])
-    count = "1 message waits" if status.backlog == 1 else f"{status.backlog} messages wait"
-    return [f"{where}: {count}" + (f" ({'; '.join(reasons)})" if reasons else "")]
+    return [f"{where}: {_waiting(status.backlog)}" + (f" ({'; '.join(reasons)})" if reasons else "")]
 
 
 def _look_at_parked(database: Database, seen: Look) -> None:
@@ -100,6 +118,10 @@ def _look_at_parked(database: Database, seen: Look) -> None:
         count = "1 message waits" if each.messages == 1 else f"{each.messages} messages wait"
         text = f"group {each.group}: key {each.key!r} of {each.destination} is parked ({each.state}), {count}"
         (seen.hopeless if each.state == ParkedState.DEAD else seen.lags).append(f"{text}: {each.error}")
+
+
+def _waiting(count: int) -> str:
+    return "1 message waits" if count == 1 else f"{count} messages wait"
 
 
 def _status(database: Database) -> OutboxStatus | None:

@@ -17,12 +17,13 @@ from streambind.errors import ConfigurationError, LifecycleError
 from streambind.message import Message
 from streambind.testing.bookkeeping import Leftovers
 from streambind.testing.run import Guests, Run
-from streambind.testing.settling import Look, look
+from streambind.testing.settling import Look, look, report_unsettled
 from streambind.testing.stand_in import StandIn
 
 E = TypeVar("E")
 
 _BETWEEN_LOOKS_S = 0.01
+_LAST_LOOKS = 10
 
 
 class Streams:
@@ -67,16 +68,25 @@ class Streams:
         """
         _refuse_event_loop()
         deadline = time.monotonic() + within_s
+        first: Look | None = None
+        recent: Look | None = None
         before: Look | None = None
+        last: list[Look] = []
         while True:
             seen = look([guest for guest in self._guests.applications if guest.is_running], self._broker)
             if seen.is_quiet and before is not None and before.is_quiet and before.ends == seen.ends:
                 return
             if seen.hopeless:
                 raise AssertionError(f"the streams will not settle:\n{seen.report()}")
+            first = first or seen
+            if recent is None and time.monotonic() > deadline - within_s / 4:
+                recent = seen
             if time.monotonic() > deadline:
-                lags = seen.report() or "  messages keep coming: do listeners send to each other in a circle?"
-                raise AssertionError(f"the streams have not settled within {within_s:g} s:\n{lags}")
+                # One look may catch what is on its way: those that follow tell it from what stands still.
+                last.append(seen)
+            if len(last) == _LAST_LOOKS:
+                report = report_unsettled(first, recent or first, last)
+                raise AssertionError(f"the streams have not settled within {within_s:g} s:\n{report}")
             before = seen
             time.sleep(_BETWEEN_LOOKS_S)
 

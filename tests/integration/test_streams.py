@@ -156,7 +156,7 @@ def test_published_names_what_is_wrong(streams: Streams, stream_application: App
     with streams.run(application):
         application.bridge.send("out-b", "text").result()
         application.bridge.send("out-b", None, key="k").result()
-    with pytest.raises(DecodeError, match="not a Added"):
+    with pytest.raises(DecodeError, match="cannot be read as Added"):
         streams.published("out-b", Added)
     assert [record.payload for record in streams.records("out-b")] == [b"text", None]
     with pytest.raises(ConfigurationError, match=r"no binding|has a binding 'out-c'; bindings: in-a, in-b, out-a"):

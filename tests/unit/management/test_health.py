@@ -127,7 +127,7 @@ def test_a_database_that_is_away_degrades(tmp_path: Path) -> None:
     report = health(StagedApplication(database=away, relay=relay).as_application())
     assert report.outbox is not None
     assert (report.status, report.outbox.backlog) == (DEGRADED, 5)
-    assert "unable to open database file" in (report.outbox.last_error or "")
+    assert "there is no folder" in (report.outbox.last_error or "")
 
 
 def test_a_report_is_plain_json() -> None:

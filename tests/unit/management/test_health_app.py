@@ -91,3 +91,24 @@ def test_it_mounts_into_fastapi(tmp_path: Path) -> None:
         answer = asyncio.run(ask("/health"))
     assert answer.status_code == 200
     assert [b["name"] for b in answer.json()["bindings"]] == ["out-a"]
+
+
+def test_it_answers_with_and_without_a_slash(tmp_path: Path) -> None:
+    fastapi = pytest.importorskip("fastapi")
+    httpx = pytest.importorskip("httpx")
+    api = fastapi.FastAPI()
+    app = health_app(StagedApplication([an_input()]).as_application())
+    api.add_route("/health", app)
+    api.mount("/health", app)
+
+    async def ask(method: str, path: str) -> Any:
+        transport = httpx.ASGITransport(api)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://here", follow_redirects=False
+        ) as client:
+            return await client.request(method, path)
+
+    for path in ("/health", "/health/"):
+        answer = asyncio.run(ask("GET", path))
+        assert (answer.status_code, answer.json()["status"]) == (200, "up")
+        assert asyncio.run(ask("POST", path)).status_code == 405
