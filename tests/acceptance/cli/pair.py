@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 from sqlalchemy import Engine, create_engine, delete, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -22,7 +22,7 @@ CONFIGURATION = """\
 spring.cloud.stream:
   kafka.binder:
     brokers: {brokers}
-    consumerProperties: {{heartbeat.interval.ms: 300}}
+    consumerProperties: {{heartbeat.interval.ms: 300, topic.metadata.refresh.interval.ms: 500}}
   bindings:
     {binding}:
       destination: {topic}
@@ -73,14 +73,14 @@ class Pair:
     topic: str
     source_url: str
     reader_url: str
+    concurrency: int = 1
 
     def write(self) -> None:
         common = {"brokers": self.brokers, "topic": self.topic}
         source = CONFIGURATION.format(**common, binding="out-items", url=self.source_url)
         reader = CONFIGURATION.format(**common, binding="in-items", url=self.reader_url)
-        reader = reader.replace(
-            f"destination: {self.topic}", f"destination: {self.topic}\n      group: {self.group}"
-        )
+        more = f"group: {self.group}\n      consumer.concurrency: {self.concurrency}"
+        reader = reader.replace(f"destination: {self.topic}", f"destination: {self.topic}\n      {more}")
         self.inside.write({"source/application.yaml": source, "reader/application.yaml": reader})
         for name in ("source", "reader"):
             result = self.inside.run("outbox", "create-tables", name)
@@ -105,8 +105,8 @@ class Pair:
     def source(self) -> StreamApplication:
         return StreamApplication(self.inside.folder / "source", include=[Item], arguments=())
 
-    def reader(self) -> StreamApplication:
-        return StreamApplication(self.inside.folder / "reader", include=[keep], arguments=())
+    def reader(self, listener: Callable[..., None] = keep) -> StreamApplication:
+        return StreamApplication(self.inside.folder / "reader", include=[listener], arguments=())
 
     def save(self, **names: str) -> None:
         """Write items (`i7="name"`) while the source does not run, each in a transaction of its own."""
@@ -167,6 +167,10 @@ class Pair:
         eventually(lambda: self.topic not in admin.list_topics(timeout=5).topics, WITHIN_S, "it does not go away")
         admin.create_topics([NewTopic(self.topic, 1, 1)])[self.topic].result(WITHIN_S)
         eventually(lambda: self.topic in admin.list_topics(timeout=5).topics, WITHIN_S, "it does not appear")
+
+    def grow_topic(self, partitions: int) -> None:
+        admin = AdminClient({"bootstrap.servers": self.brokers})
+        admin.create_partitions([NewPartitions(self.topic, partitions)])[self.topic].result(WITHIN_S)
 
     def delete_records(self, before: int) -> None:
         admin = AdminClient({"bootstrap.servers": self.brokers})
