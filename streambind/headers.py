@@ -14,6 +14,8 @@ from types import MappingProxyType
 from uuid import UUID
 
 TYPES = "spring_json_header_types"
+LETTER_FACTS = "sb-dlq-"
+"""What streambind says of a dead letter begins so. Anyone can write such headers: they are no message's own."""
 _STRING = "java.lang.String"
 _CONTENT_TYPE = "contentType"
 _TYPE = "type"
@@ -63,12 +65,13 @@ def decode_headers(raw: Sequence[tuple[str, bytes | None]]) -> Mapping[str, obje
     """A read-only mapping of the last value of each name, decoded by the type map where it lists the name.
 
     Never raises: what does not decode stays bytes. `contentType`, `type`, the trace headers and streambind's own
-    are text even when unlisted, so that a condition on them works whoever wrote the record.
+    are text even when unlisted, so that a condition on them works whoever wrote the record. What is said of a
+    dead letter is left out.
     """
     types = _types(raw)
     decoded: dict[str, object] = {}
     for name, value in raw:
-        if name == TYPES:
+        if name == TYPES or name.startswith(LETTER_FACTS):
             continue
         decoded[name] = _decode(name, value, types.get(name))
     return MappingProxyType(decoded)

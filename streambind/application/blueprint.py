@@ -12,7 +12,8 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import sessionmaker
 
 from streambind.application.channels import ChannelPlan, Channels
-from streambind.application.correspondence import PlannedDeadLetters, PlannedReplies, dead_letters_of
+from streambind.application.correspondence import PlannedReplies
+from streambind.application.dead_letters import LetterRoute, PlannedDeadLetters, letter_route
 from streambind.application.declarations import Declarations, collect
 from streambind.application.examination import destination_findings
 from streambind.application.links import Links
@@ -25,6 +26,7 @@ from streambind.event_loop import EventLoop
 from streambind.inbound.input import InputPlan, Surroundings
 from streambind.outbound.bridge import StreamBridge
 from streambind.outbound.capture import Capture
+from streambind.outbound.outbox import Outbox
 from streambind.outbound.outgoing import OutputPlan
 from streambind.persistence.database import AnySessions, Database
 
@@ -66,7 +68,7 @@ class Blueprint:
         self._refused = set(plan.channels.outputs) - set(self.outputs)
         self.output_plans = self._by_channel(self.outputs)
         self.bridge = StreamBridge(self.output_plans, links.sender)
-        self.dead_letters: dict[str, PlannedDeadLetters] = {}
+        self.letter_routes: dict[str, LetterRoute] = {}
         self.input_plans = self._input_plans(plan.channels, loop, links)
         capture = self._capture(links)
         self.findings = tuple(dict.fromkeys(self._findings))
@@ -87,7 +89,11 @@ class Blueprint:
 
     @property
     def _uses_outbox(self) -> bool:
-        return any(plan.publish is Publish.OUTBOX for plan in self.outputs.values())
+        if any(plan.publish is Publish.OUTBOX for plan in self.outputs.values()):
+            return True
+        plans = self.input_plans
+        # Without code, for a relay, it is not known which inputs write their dead letters to the outbox.
+        return any(name not in plans or plans[name].positions is not None for name in self.letter_routes)
 
     def _database(self, sessions: AnySessions | None, loop: EventLoop) -> Database | None:
         database = self._made_database(sessions, loop)
@@ -141,6 +147,7 @@ class Blueprint:
 
     def _input_plans(self, channels: Channels, loop: EventLoop, links: Links) -> dict[str, InputPlan]:
         binders = BinderFactory(self.configuration)
+        outbox = None if self.database is None else Outbox(self.database)
         plans: dict[str, InputPlan] = {}
         for name, properties in channels.inputs.items():
             listeners = [
@@ -149,14 +156,14 @@ class Blueprint:
                 if self.configuration.find_binding(mark.binding) == name
             ]
             try:
-                letters = dead_letters_of(name, properties, self.configuration, binders, links)
+                route = letter_route(name, properties, self.configuration, binders)
                 surroundings = Surroundings(
                     loop=loop,
                     database=self.database,
                     database_refused=self._database_refused,
                     time_zone=self.time_zone,
                     replies=PlannedReplies(self.bridge),
-                    dead_letters=letters,
+                    dead_letters=None if route is None else PlannedDeadLetters(route, links, outbox),
                     on_commit=links.wake,
                 )
                 plans[name] = InputPlan.build(name, properties, listeners=listeners, surroundings=surroundings)
@@ -164,9 +171,19 @@ class Blueprint:
                 self._add(error, origin_key=f"bindings.{name}")
                 continue
             self._findings += plans[name].findings
-            if letters is not None:
-                self.dead_letters[name] = letters
+            if route is not None:
+                self.letter_routes[name] = route
+        if not self.declarations.listeners:
+            self._add_undeclared_routes(binders)
         return plans
+
+    def _add_undeclared_routes(self, binders: BinderFactory) -> None:
+        """Where the dead letters of a service go whose code is not known here: a relay's configuration."""
+        for name, properties in self.configuration.properties.bindings.items():
+            if name not in self.outputs and properties.group is not None:
+                route = letter_route(name, properties, self.configuration, binders)
+                if route is not None:
+                    self.letter_routes[name] = route
 
     def _capture(self, links: Links) -> Capture | None:
         if self._database_refused:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from streambind.application.blueprint import Blueprint
+from streambind.application.dead_letters import LetterProducers
 from streambind.application.inputs import Inputs
 from streambind.application.outputs import Outputs
 from streambind.binding.binder import BinderType, ProducerBinding
@@ -16,6 +17,7 @@ from streambind.binding.factory import BinderFactory
 from streambind.binding.service import BindingService
 from streambind.configuration.masking import shown_url
 from streambind.errors import ConfigurationError, DatabaseUnavailableError
+from streambind.inbound.letter_producer import LetterProducer
 from streambind.outbound.outgoing import Outgoing
 from streambind.outbound.relay import Relay
 from streambind.outbound.sender import OnError, QueuedSender
@@ -54,6 +56,7 @@ class Running:
         self._tables_lock = threading.Lock()
         self._binders = BinderFactory(configuration, types)
         self.outputs = Outputs(blueprint.outputs, configuration, self._binders, on_publish_error)
+        self.dead_letters = LetterProducers(blueprint.letter_routes, configuration, self._binders)
         self.inputs = Inputs(blueprint, self._binders, self.require_tables)
         properties = configuration.properties
         self.bindings = BindingService(
@@ -63,11 +66,12 @@ class Running:
         )
         self.relay: Relay | None = None
         if blueprint.database is not None and blueprint.has_outbox and (properties.outbox.relay or relay_only):
-            self.relay = Relay(blueprint.database, self.outputs.relay_producer, properties.outbox, owner)
+            self.relay = Relay(blueprint.database, self._relay_producer, properties.outbox, owner)
         elif relay_only:
             raise ConfigurationError(
                 "there is nothing to relay: no database (set streambind.datasource.url, or name the application "
-                "as module:attribute), or no output whose producer.publish is outbox"
+                "as module:attribute), or neither an output whose producer.publish is outbox nor an input with "
+                "dead letters"
             )
         self._notifier: Notifier | None = None
         self._listener: Listener | None = None
@@ -115,7 +119,7 @@ class Running:
             self._notifier.stop(round(_left_ms(deadline) * _NOTIFIER_SHARE))
         self.outputs.stop(_left_ms(deadline))
         self.bindings.stop_outputs(_left_ms(deadline))
-        self.inputs.close(_left_ms(deadline))
+        self.dead_letters.close(_left_ms(deadline))
         self._binders.close(_left_ms(deadline))
         loop, database = self._blueprint.loop, self._blueprint.database
         loop.cancel(_CANCELLED_WITHIN_S)
@@ -136,7 +140,7 @@ class Running:
         return self.outputs.sender(output)
 
     def dead_letter_producer(self, name: str, destination: str) -> ProducerBinding:
-        return self.inputs.dead_letter_producer(name, destination)
+        return self.dead_letters.direct(name, destination)
 
     def require_tables(self) -> None:
         """Make sure, once, that streambind's tables are there, if they are needed.
@@ -159,6 +163,11 @@ class Running:
                         f"the database {shown_url(database.engine.url)} is away: {describe(error)}"
                     ) from error
             self._tables_ready.set()
+
+    def _relay_producer(self, destination: str) -> ProducerBinding | None:
+        """An output's of the application, else that of dead letters."""
+        own, letters = self.outputs.relay_producer(destination), self.dead_letters.relay(destination)
+        return LetterProducer(own) if own is not None and letters is not None else own or letters
 
 
 def _left_ms(deadline: float) -> int:

@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from streambind.binding.outcome import Failed, Outcome, Sent, Unknown
-from streambind.configuration.properties import ConsumerProperties, ProducerProperties, Properties
+from streambind.configuration.properties import (
+    ConsumerProperties,
+    DeadLetterFormat,
+    ProducerProperties,
+    Properties,
+)
 from streambind.message import Batch, Message
 
 Deliver = Callable[[Batch], Outcome]
@@ -258,11 +263,11 @@ class BinderType:
     `spring.cloud.stream`), the models of its properties, and how to make a binder from them.
 
     `dead_letter_destination(destination, group, consumer_properties)` names where dead letters go, None if the
-    consumer's properties do not ask for any. `dead_letter_partition(source_partition, consumer_properties)`
-    picks the partition there (None: by key). `message_key_expression(producer_properties)` is the expression that
-    makes the keys of messages without one, None if there is none. `destination_fault(destination,
-    properties)` says why the broker could never have a destination of that name, given the binding's consumer or
-    producer properties; None if it could.
+    consumer's properties do not ask for any; `dead_letter_partition(source_partition, consumer_properties)`
+    picks the partition there (None: by key), `dead_letter_format(consumer_properties)` says how they look.
+    `message_key_expression(producer_properties)` is the expression that makes the keys of messages without one,
+    None if there is none. `destination_fault(destination, properties)` says why the broker could never have a
+    destination of that name, given the binding's consumer or producer properties; None if it could.
     """
 
     name: str
@@ -274,3 +279,4 @@ class BinderType:
     dead_letter_partition: Callable[[int, Any], int | None]
     message_key_expression: Callable[[Any], str | None]
     destination_fault: Callable[[str, Any], str | None]
+    dead_letter_format: Callable[[Any], DeadLetterFormat]

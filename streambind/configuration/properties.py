@@ -22,6 +22,7 @@ __all__ = [
     "BindingProperties",
     "ConsumerProperties",
     "DatasourceProperties",
+    "DeadLetterFormat",
     "EventsProperties",
     "Milliseconds",
     "NoEffect",
@@ -56,6 +57,26 @@ class OnError(StrEnum):
     DLQ = "dlq"
     STOP = "stop"
     SKIP = "skip"
+
+
+class DeadLetterFormat(StrEnum):
+    """Whose headers and whose destination dead letters have: Spring Cloud Stream's (`x-*`, at
+    `error.<destination>.<group>`), Spring Kafka's (`kafka_dlt-*`, at `<destination>-dlt`), or those of Spring
+    Kafka 2 (at `<destination>.DLT`)."""
+
+    SPRING_CLOUD_STREAM = "spring-cloud-stream"
+    SPRING_KAFKA = "spring-kafka"
+    SPRING_KAFKA_2 = "spring-kafka-2"
+
+    def destination(self, source: str, group: str) -> str:
+        """Where the dead letters of a source go, unless a name is given."""
+        match self:
+            case DeadLetterFormat.SPRING_CLOUD_STREAM:
+                return f"error.{source}.{group}"
+            case DeadLetterFormat.SPRING_KAFKA:
+                return f"{source}-dlt"
+            case DeadLetterFormat.SPRING_KAFKA_2:
+                return f"{source}.DLT"
 
 
 class Publish(StrEnum):

@@ -1,48 +1,72 @@
-"""Dead letters: a message that could not be handled, with Spring Cloud Stream's headers saying why (pure)."""
+"""Dead letters: a message that could not be handled, with headers of Spring's saying why (pure)."""
 
 from __future__ import annotations
 
 import struct
-import traceback
-from collections.abc import Iterator
-from textwrap import indent
-from typing import Protocol, TypeGuard
+from typing import NamedTuple, Protocol, TypeGuard
 
-from sqlalchemy.exc import StatementError
+from sqlalchemy import Connection
 
-from streambind.errors import ConversionError, DestinationError, PermanentError, SendError, StreambindError
+from streambind.configuration.properties import DeadLetterFormat
+from streambind.errors import DestinationError, PermanentError, SendError, StreambindError
+from streambind.headers import header_text
+from streambind.inbound import letter_headers as names
 from streambind.inbound.retry import qualified_name
-from streambind.message import Batch, Message
-from streambind.persistence.failures import message_of
-from streambind.visible import visible
-
-ORIGINAL_TOPIC = "x-original-topic"
-ORIGINAL_PARTITION = "x-original-partition"
-ORIGINAL_OFFSET = "x-original-offset"
-ORIGINAL_TIMESTAMP = "x-original-timestamp"
-ORIGINAL_TIMESTAMP_TYPE = "x-original-timestamp-type"
-EXCEPTION_FQCN = "x-exception-fqcn"
-EXCEPTION_MESSAGE = "x-exception-message"
-EXCEPTION_STACKTRACE = "x-exception-stacktrace"
+from streambind.inbound.stack_trace import (
+    MAX_STACKTRACE_BYTES,
+    bounded,
+    bounded_middle,
+    message_text,
+    stack_trace,
+)
+from streambind.message import EVENT_ID, ORIGIN, Batch, Message
+from streambind.origin import Origin
 
 MAX_NAME_BYTES = 256
 MAX_MESSAGE_BYTES = 1024
-MAX_STACKTRACE_BYTES = 8 * 1024
-_CHAIN = 10
-_LEFT_OUT_AFTER = {EXCEPTION_STACKTRACE: 1, EXCEPTION_MESSAGE: 1, EXCEPTION_FQCN: 3}
-"""How many headers to leave out next, by the last one that is there."""
+
+Added = list[tuple[str, bytes | None]]
+
+_LEFT_OUT = (
+    frozenset({names.X_STACKTRACE, names.DLT_STACKTRACE}),
+    frozenset({names.X_MESSAGE, names.DLT_MESSAGE}),
+    frozenset(
+        {names.X_FQCN, names.DLT_FQCN, names.DLT_CAUSE}
+        | {names.X_TIMESTAMP, names.X_TIMESTAMP_TYPE, names.DLT_TIMESTAMP, names.DLT_TIMESTAMP_TYPE}
+        | {names.FIRST_FAILURE, names.LETTER_EVENT_ID, names.LETTER_SEQ}
+    ),
+)
+"""What is left out of a letter that is too large, step by step."""
+
+
+class Failure(NamedTuple):
+    """Why a message becomes a dead letter. `first_ms` is this instance's clock at the first failure, for
+    people."""
+
+    error: BaseException
+    attempts: int
+    first_ms: int
 
 
 class DeadLetters(Protocol):
-    """Given by the application to bindings that have a dead-letter destination."""
+    """Given by the application to bindings that have a dead-letter destination. `destination` and `partition` of
+    a letter name where its message came from; it picks where the letter goes."""
 
-    def send(self, message: Message) -> None:
-        """Return when the broker has confirmed the message. `destination` and `partition` name where it came
-        from; the sender picks where it goes.
+    @property
+    def format(self) -> DeadLetterFormat: ...
+    @property
+    def group(self) -> str: ...
+
+    def send(self, letter: Message) -> None:
+        """Return when the broker has confirmed the letter: for effects without a database.
 
         Raises:
             SendError: it was not confirmed; it may be sent again.
         """
+        ...
+
+    def write(self, connection: Connection, letter: Message) -> None:
+        """Put the letter into the outbox, in the transaction that is open on `connection`."""
         ...
 
 
@@ -61,50 +85,34 @@ def original(batch: Batch, index: int) -> Message:
         )
 
 
-def dead_letter(message: Message, error: BaseException) -> Message:
-    """The message as it came, key, payload and headers untouched, with Spring's eight headers appended.
-
-    Without row data, as far as `message_of` knows it.
-    """
-    timestamp = message.timestamp_ms
-    why = [
-        (ORIGINAL_TOPIC, (message.destination or "").encode()),
-        (ORIGINAL_PARTITION, struct.pack(">i", message.partition if message.partition is not None else -1)),
-        (ORIGINAL_OFFSET, struct.pack(">q", message.offset if message.offset is not None else -1)),
-        (ORIGINAL_TIMESTAMP, struct.pack(">q", -1 if timestamp is None else timestamp)),
-        (ORIGINAL_TIMESTAMP_TYPE, b"NoTimestampType" if timestamp is None else b"CreateTime"),
-        (EXCEPTION_FQCN, _bounded(qualified_name(type(error)), MAX_NAME_BYTES)),
-        (EXCEPTION_MESSAGE, _bounded(_message(error), MAX_MESSAGE_BYTES)),
-        (EXCEPTION_STACKTRACE, _bounded_middle(stack_trace(error), MAX_STACKTRACE_BYTES)),
-    ]
-    return Message(
-        message.payload,
-        message.key,
-        raw_headers=[*message.raw_headers, *why],
-        destination=message.destination,
-        partition=message.partition,
-        offset=message.offset,
-        timestamp_ms=timestamp,
-    )
+def dead_letter(message: Message, failure: Failure, *, form: DeadLetterFormat, group: str) -> Message:
+    """The message as it came, key, payload and headers untouched, with streambind's facts and then the format's
+    headers appended. Without row data, as far as `message_of` knows it."""
+    match form:
+        case DeadLetterFormat.SPRING_CLOUD_STREAM:
+            why = _original(message, "x-original-") + _exception(failure.error, "x-exception-", cause=False)
+        case DeadLetterFormat.SPRING_KAFKA:
+            why = _exception(failure.error, "kafka_dlt-exception-", cause=True)
+            why += _original(message, "kafka_dlt-original-")
+            why.append((names.DLT_GROUP, group.encode()))
+        case DeadLetterFormat.SPRING_KAFKA_2:
+            why = _original(message, "kafka_dlt-original-")
+            why += _exception(failure.error, "kafka_dlt-exception-", cause=False)
+    return _with_headers(message, [*message.raw_headers, *_facts(message, failure, group), *why])
 
 
 def lighter(letter: Message) -> Message | None:
     """The same dead letter in fewer bytes, for a broker that finds it too large: without the stack trace, then
     without the exception's message, then with no more than where it came from. None if nothing is left to leave
-    out: what came with the message stays."""
+    out, or if it is no dead letter of ours: what came with the message stays."""
     headers = list(letter.raw_headers)
-    leave_out = _LEFT_OUT_AFTER.get(headers[-1][0] if headers else "")
-    if leave_out is None:
-        return None
-    return Message(
-        letter.payload,
-        letter.key,
-        raw_headers=headers[:-leave_out],
-        destination=letter.destination,
-        partition=letter.partition,
-        offset=letter.offset,
-        timestamp_ms=letter.timestamp_ms,
-    )
+    start = max((i for i, (name, _) in enumerate(headers) if name == names.ATTEMPTS), default=len(headers))
+    added = headers[start:]
+    for leave_out in _LEFT_OUT:
+        kept = [(name, value) for name, value in added if name not in leave_out]
+        if len(kept) < len(added):
+            return _with_headers(letter, headers[:start] + kept)
+    return None
 
 
 def is_refusal(error: StreambindError) -> TypeGuard[SendError]:
@@ -112,64 +120,52 @@ def is_refusal(error: StreambindError) -> TypeGuard[SendError]:
     return isinstance(error, SendError) and error.permanent and not isinstance(error.__cause__, DestinationError)
 
 
-def stack_trace(error: BaseException) -> str:
-    """A traceback in Python's form, the cause first, without row data."""
-    parts = []
-    for link, caused in _chain(error):
-        lines = "".join(traceback.format_tb(link.__traceback__))
-        header = "Traceback (most recent call last):\n" if lines else ""
-        parts.append(f"{header}{lines}{qualified_name(type(link))}: {_message(link)}\n{caused}")
-    return "\n".join(reversed(parts))
+def _facts(message: Message, failure: Failure, group: str) -> Added:
+    facts: Added = [
+        (names.ATTEMPTS, b"%d" % failure.attempts),
+        (names.FIRST_FAILURE, b"%d" % failure.first_ms),
+        (names.GROUP, group.encode()),
+    ]
+    event_id = header_text(message.raw_headers, EVENT_ID)
+    origin = Origin.parse(header_text(message.raw_headers, ORIGIN) or "")
+    if event_id is not None:
+        facts.append((names.LETTER_EVENT_ID, bounded(event_id, MAX_NAME_BYTES)))
+    if origin is not None and origin.destination == message.destination:
+        facts.append((names.LETTER_SEQ, b"%d" % origin.seq))
+    return facts
 
 
-def logged_trace(error: BaseException) -> str:
-    """The traceback on lines of its own, for the log; none for a payload that does not fit: no code erred.
-
-    What it quotes may be anyone's words: it is bounded, steers no terminal, and its lines are indented, so that
-    none looks like a record of the log."""
-    if isinstance(error, ConversionError):
-        return ""
-    trace = _bounded_middle(stack_trace(error), MAX_STACKTRACE_BYTES).decode(errors="ignore")
-    return "\n" + indent(visible(trace, lines=True), "  ")
-
-
-def _chain(error: BaseException) -> Iterator[tuple[BaseException, str]]:
-    """The error, what it came from and so on, each with the line that leads over to the one before."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    leads = ""
-    while current is not None and id(current) not in seen and len(seen) < _CHAIN:
-        seen.add(id(current))
-        yield current, leads
-        if isinstance(current, StatementError):
-            return  # What follows is the driver's error, whose text holds row data.
-        if current.__cause__ is not None:
-            current, leads = current.__cause__, "\nThe above exception was the cause of the following:\n"
-        else:
-            hidden = current.__suppress_context__
-            current = None if hidden else current.__context__
-            leads = "\nDuring handling of the above exception, another one occurred:\n"
+def _original(message: Message, prefix: str) -> Added:
+    timestamp = message.timestamp_ms
+    return [
+        (f"{prefix}topic", (message.destination or "").encode()),
+        (f"{prefix}partition", struct.pack(">i", message.partition if message.partition is not None else -1)),
+        (f"{prefix}offset", struct.pack(">q", message.offset if message.offset is not None else -1)),
+        (f"{prefix}timestamp", struct.pack(">q", -1 if timestamp is None else timestamp)),
+        (f"{prefix}timestamp-type", b"NoTimestampType" if timestamp is None else b"CreateTime"),
+    ]
 
 
-def _message(error: BaseException) -> str:
-    try:
-        return message_of(error)
-    except Exception:  # noqa: BLE001 -- a dead letter must not fail for an exception's __str__.
-        return ""
+def _exception(error: BaseException, prefix: str, *, cause: bool) -> Added:
+    added: Added = [(f"{prefix}fqcn", _name(error))]
+    if cause:
+        added.append((f"{prefix}cause-fqcn", _name(error.__cause__ or error)))
+    added.append((f"{prefix}message", bounded(message_text(error), MAX_MESSAGE_BYTES)))
+    added.append((f"{prefix}stacktrace", bounded_middle(stack_trace(error), MAX_STACKTRACE_BYTES)))
+    return added
 
 
-def _bounded(text: str, limit: int) -> bytes:
-    data = text.encode(errors="replace")
-    if len(data) <= limit:
-        return data
-    return data[: limit - 3].decode(errors="ignore").encode() + b"..."
+def _name(error: BaseException) -> bytes:
+    return bounded(qualified_name(type(error)), MAX_NAME_BYTES)
 
 
-def _bounded_middle(text: str, limit: int) -> bytes:
-    """The head and the tail: both the first call and the error stand at the ends."""
-    data = text.encode(errors="replace")
-    if len(data) <= limit:
-        return data
-    half = (limit - 9) // 2
-    head, tail = data[:half].decode(errors="ignore"), data[-half:].decode(errors="ignore")
-    return f"{head}\n  ...\n{tail}".encode()
+def _with_headers(message: Message, headers: Added) -> Message:
+    return Message(
+        message.payload,
+        message.key,
+        raw_headers=headers,
+        destination=message.destination,
+        partition=message.partition,
+        offset=message.offset,
+        timestamp_ms=message.timestamp_ms,
+    )

@@ -15,19 +15,13 @@ from dataclasses import dataclass
 from streambind.binding.binder import Lane
 from streambind.binding.outcome import Continue, Outcome, RetryAfter, Seek, Stop
 from streambind.configuration.properties import OnError
-from streambind.errors import (
-    DeliveryError,
-    ParkingLimitError,
-    SendError,
-    SequenceForkError,
-    SequenceGapError,
-    StreambindError,
-)
+from streambind.errors import DeliveryError, ParkingLimitError, SequenceForkError, SequenceGapError
 from streambind.failpoints import failpoint
-from streambind.inbound.dead_letter import DeadLetters, dead_letter, is_refusal, lighter, logged_trace, original
+from streambind.inbound.dead_letter import DeadLetters, Failure, dead_letter, original
 from streambind.inbound.effects import Effects, Parking
-from streambind.inbound.failure import Fenced, MessageFailed, Overtaken, Trouble, Unattributed
+from streambind.inbound.failure import Fenced, LetterRefused, MessageFailed, Overtaken, Trouble, Unattributed
 from streambind.inbound.retry import TROUBLE_MAX_MS, Budget, trouble_delay_ms
+from streambind.inbound.stack_trace import logged_trace
 from streambind.inbound.statistics import DeliveryStatistics
 from streambind.message import Batch, Message
 from streambind.persistence.failures import describe
@@ -59,10 +53,11 @@ _REMEDIES: dict[type[Exception], str] = {
 
 @dataclass(slots=True)
 class _Failing:
-    """The message that holds up a lane. Once it is given up, for an error, it waits for no more than to be parked
-    or passed over, and before that, if there is a `letter`, for that one to be sent."""
+    """The message that holds up a lane, and since when. Once it is given up, for an error, it waits for no more
+    than to be parked or passed over, with its `letter` if there is to be one."""
 
     offset: int
+    first_ms: int
     tries: int = 0
     given_up: Exception | None = None
     letter: Message | None = None
@@ -102,8 +97,7 @@ class Delivery:
         self._lanes: dict[Lane, _LaneState] = {}
 
     def deliver(self, batch: Batch) -> Outcome:
-        """As `binding.binder.Deliver` says. Never sleeps, and holds no transaction while a dead letter is on
-        its way."""
+        """As `binding.binder.Deliver` says. Never sleeps."""
         failpoint("delivery.after_poll")
         lane = Lane(batch.destination, batch.partition)
         state = self._lanes.get(lane) or _LaneState()
@@ -166,7 +160,9 @@ class Delivery:
         """All before the failed message are done: what becomes of it?"""
         index, error = failure.index, failure.error
         offset = batch.offset(index)
-        failing = state.failing if state.failing and state.failing.offset == offset else _Failing(offset)
+        failing = state.failing
+        if failing is None or failing.offset != offset:
+            failing = _Failing(offset, time.time_ns() // 1_000_000)
         failing.tries += 1
         text = f"{self._place(batch, index)} failed: {_told(error)}"
         self._statistics.failed(text)
@@ -187,8 +183,10 @@ class Delivery:
             _log.warning("%s; its key is parked until the missing one comes", text)
         else:  # Not exc_info: errors and their causes may quote row data.
             _log.error("%s (%s); consumer.on-error: %s%s", text, tried, self._on_error, logged_trace(error))
-        if self._on_error is OnError.DLQ:
-            failing.letter = dead_letter(original(batch, index), error)
+        letters = self._dead_letters
+        if self._on_error is OnError.DLQ and letters is not None:
+            told = Failure(error, failing.tries, failing.first_ms)
+            failing.letter = dead_letter(original(batch, index), told, form=letters.format, group=letters.group)
         return self._pass_over(batch, index, error, state)
 
     def _another_try(
@@ -203,20 +201,19 @@ class Delivery:
         return None
 
     def _pass_over(self, batch: Batch, index: int, error: Exception, state: _LaneState) -> Outcome:
-        """Park the message; or send its dead letter, if there is to be one and it was not sent yet, and move past
-        it."""
+        """Park the message; or move past it, with its dead letter if there is to be one."""
         failing = state.failing
         assert failing is not None
         failing.given_up = error
-        if (refusal := self._send(batch, index, failing)) is not None:
-            text = f"{self._place(batch, index)}: its dead letter can never be sent: {_told(refusal)}"
-            self._statistics.failed(text)
-            return self._stop(index, refusal, f"{text}; {_NO_LETTER}", state)
         try:
             if self._parking is not None:
                 self._parking.park(batch, index, error)
             else:
-                self._effects.pass_over(batch, index)
+                self._effects.pass_over(batch, index, failing.letter)
+        except LetterRefused as refused:
+            text = f"{self._place(batch, index)}: its dead letter can never be sent: {_told(refused.error)}"
+            self._statistics.failed(text)
+            return self._stop(index, refused.error, f"{text}; {_NO_LETTER}", state)
         except (Trouble, Overtaken) as ended:
             ended.done = index  # Those before it are done already.
             raise
@@ -227,26 +224,6 @@ class Delivery:
         outcomes = {OnError.PARK: "parked", OnError.DLQ: "dead_lettered", OnError.SKIP: "skipped"}
         self._statistics.count(**{outcomes[self._on_error]: 1})
         return Outcome(index + 1, Continue())
-
-    def _send(self, batch: Batch, index: int, failing: _Failing) -> SendError | None:
-        """Send the dead letter, if there is one, once: what follows may be tried again without it. Returns why
-        it can never be sent, not even with as few headers as possible."""
-        while failing.letter is not None:
-            try:
-                if self._dead_letters is None:
-                    raise SendError("the binding has no dead-letter destination")
-                self._dead_letters.send(failing.letter)
-            except StreambindError as error:
-                if not is_refusal(error):
-                    text = f"{self._place(batch, index)}: its dead letter cannot be sent: {_told(error)}"
-                    raise Trouble(SendError(text), index) from error
-                smaller = lighter(failing.letter)  # Perhaps too large with all its headers.
-                if smaller is None:
-                    return error
-                failing.letter = smaller
-            else:
-                failing.letter = None
-        return None
 
     def _stop(self, index: int, error: Exception, text: str, state: _LaneState) -> Outcome:
         state.failing = None  # Whoever starts the binding again means a fresh try.

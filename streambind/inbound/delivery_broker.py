@@ -5,22 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streambind.binding.binder import Lane
-from streambind.errors import BrokerError, LifecycleError, SendError
+from streambind.errors import BrokerError, LifecycleError, SendError, StreambindError
 from streambind.failpoints import FailpointError, failpoint
+from streambind.inbound.dead_letter import DeadLetters, is_refusal
 from streambind.inbound.dispatcher import Dispatcher, Progress
-from streambind.inbound.failure import AttemptEnded, MessageFailed, Trouble, Unattributed
+from streambind.inbound.failure import AttemptEnded, LetterRefused, MessageFailed, Trouble, Unattributed
 from streambind.inbound.replies import Replies, Reply
-from streambind.message import Batch
-from streambind.persistence.failures import is_database_trouble
+from streambind.message import Batch, Message
+from streambind.persistence.failures import describe, is_database_trouble
 
 
 class BrokerEffects:
     """Handlers run one after the other; each that returns is done. Replies of a batch are sent together, and
     the messages that they answer are done when the broker has confirmed all of them."""
 
-    def __init__(self, dispatcher: Dispatcher, *, replies: Replies | None = None) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        *,
+        replies: Replies | None = None,
+        dead_letters: DeadLetters | None = None,
+    ) -> None:
         self._dispatcher = dispatcher
         self._replies = replies
+        self._dead_letters = dead_letters
 
     def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
         run_all = self._dispatcher.run_all
@@ -35,8 +43,18 @@ class BrokerEffects:
                 raise _blamed(error, [progress.done], progress.done) from error
         self._apply_units(batch, range(progress.done, count), singly=singly)
 
-    def pass_over(self, batch: Batch, index: int) -> None:
-        """Nothing to do: the outcome tells the broker."""
+    def pass_over(self, batch: Batch, index: int, letter: Message | None) -> None:
+        """Send the dead letter; the outcome tells the broker."""
+        if letter is None or self._dead_letters is None:
+            return
+        try:
+            self._dead_letters.send(letter)
+        except StreambindError as error:
+            if is_refusal(error):
+                raise LetterRefused(error) from error
+            place = f"{batch.destination}[{batch.partition}]@{batch.offset(index)}"
+            text = f"{place}: its dead letter cannot be sent: {describe(error)}"
+            raise Trouble(SendError(text), index) from error
 
     def stored(self, lane: Lane) -> int | None:
         """The broker keeps it."""

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from streambind.binding.binder import Lane
 from streambind.errors import DeliveryError
 from streambind.failpoints import FailpointError, failpoint
+from streambind.inbound.dead_letter import DeadLetters
 from streambind.inbound.failure import AttemptEnded, Fenced, MessageFailed, Trouble, Unattributed
 from streambind.inbound.guard import Examination, SequenceGuard
 from streambind.inbound.handler_session import SessionEnded
@@ -20,7 +21,7 @@ from streambind.inbound.mass_failure import MassFailure
 from streambind.inbound.parked_keys import ParkedKeys, queue_of
 from streambind.inbound.positions import DatabasePositions
 from streambind.inbound.statistics import DeliveryStatistics
-from streambind.message import Batch, boundary
+from streambind.message import Batch, Message, boundary
 from streambind.persistence.database import Database
 from streambind.persistence.failures import is_database_trouble
 
@@ -42,6 +43,7 @@ class DatabaseEffects:
         parked: ParkedKeys,
         mass_failure: MassFailure,
         guard: SequenceGuard | None,
+        dead_letters: DeadLetters | None,
         statistics: DeliveryStatistics,
         on_commit: Callable[[], None],
         on_parked: Callable[[], None],
@@ -52,6 +54,7 @@ class DatabaseEffects:
         self._parked = parked
         self._mass_failure = mass_failure
         self._guard = guard
+        self._dead_letters = dead_letters
         self._statistics = statistics
         self._on_commit = on_commit
         self._on_parked = on_parked
@@ -70,12 +73,20 @@ class DatabaseEffects:
         self._mass_failure.handled(count - aside)
         self._on_commit()
 
-    def pass_over(self, batch: Batch, index: int) -> None:
+    def pass_over(self, batch: Batch, index: int, letter: Message | None) -> None:
         def work(connection: Connection) -> None:
             self._move(connection, batch, index, index + 1)
-            self._record(connection, batch, self._examine(connection, batch, [index], passing_over=True))
+            found = self._examine(connection, batch, [index], passing_over=True)
+            self._record(connection, batch, found)
+            # A message that was applied or passed over before, by another owner, has its letter already.
+            if letter is not None and self._dead_letters is not None and index not in found.duplicates:
+                with own_statements():
+                    self._dead_letters.write(connection, letter)
+            failpoint("delivery.before_passing_over")
 
         self._past(index, work)
+        failpoint("delivery.after_passing_over")
+        self._on_commit()
 
     def park(self, batch: Batch, index: int, error: Exception) -> None:
         def work(connection: Connection) -> None:

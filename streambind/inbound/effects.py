@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from streambind.binding.binder import Lane
-from streambind.message import Batch
+from streambind.message import Batch, Message
 
 
 class Effects(Protocol):
@@ -23,11 +23,13 @@ class Effects(Protocol):
         """
         ...
 
-    def pass_over(self, batch: Batch, index: int) -> None:
-        """Make the message at `index` count as done without effects; those before it are done.
+    def pass_over(self, batch: Batch, index: int, letter: Message | None) -> None:
+        """Make the message at `index` count as done without effects, once its dead letter, if there is to be
+        one, cannot get lost any more; those before it are done.
 
         Raises:
-            Trouble, Overtaken, Fenced: as with `apply`.
+            Trouble, Overtaken, Fenced: as with `apply`; Trouble if the letter was not confirmed.
+            LetterRefused: the letter can never be sent.
             MessageFailed: its number is no longer the next one of its key.
         """
         ...

@@ -40,5 +40,13 @@ class Overtaken(AttemptEnded):
     """Another owner wrote a key's guard row first: try again, its row can be read now."""
 
 
+class LetterRefused(AttemptEnded):
+    """The dead letter can never be sent, not even with as few headers as possible."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class Fenced(AttemptEnded):
     """The position is not where this owner left it."""

@@ -101,7 +101,7 @@ class InputPlan:
         kept = _kept(dispatcher, binding, properties, surroundings, statistics)
         delivery = Delivery(
             binding,
-            BrokerEffects(dispatcher, replies=surroundings.replies) if kept is None else kept.effects,
+            _broker_effects(dispatcher, surroundings) if kept is None else kept.effects,
             budget=Budget.of(properties.consumer),
             on_error=_on_error(properties, surroundings, may_park=kept is not None),
             dead_letters=surroundings.dead_letters,
@@ -162,11 +162,16 @@ def _kept(
         parked=ParkedKeys(database, group, parking, numbered=trusts),
         mass_failure=mass_failure,
         guard=guard,
+        dead_letters=surroundings.dead_letters,
         statistics=statistics,
         on_commit=surroundings.on_commit,
         on_parked=worker.wake,
     )
     return _Kept(effects, positions, worker)
+
+
+def _broker_effects(dispatcher: Dispatcher, surroundings: Surroundings) -> BrokerEffects:
+    return BrokerEffects(dispatcher, replies=surroundings.replies, dead_letters=surroundings.dead_letters)
 
 
 def _on_error(properties: BindingProperties, surroundings: Surroundings, *, may_park: bool) -> OnError:

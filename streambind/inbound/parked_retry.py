@@ -14,7 +14,6 @@ from streambind.binding.binder import Lane
 from streambind.errors import DeliveryError, SequenceGapError
 from streambind.failpoints import failpoint
 from streambind.inbound.back_off import BackOff
-from streambind.inbound.dead_letter import logged_trace
 from streambind.inbound.failure import MessageFailed, Overtaken, Unattributed
 from streambind.inbound.guard import Examination, SequenceGuard
 from streambind.inbound.handling import Handling, own_statements
@@ -22,6 +21,7 @@ from streambind.inbound.parked_batch import ParkedBatch
 from streambind.inbound.parked_queues import ParkedKey, ParkedMessage, ParkedQueues
 from streambind.inbound.positions import DatabasePositions
 from streambind.inbound.reasons import reason_of
+from streambind.inbound.stack_trace import logged_trace
 from streambind.inbound.statistics import DeliveryStatistics
 from streambind.persistence.database import Database
 from streambind.persistence.failures import is_database_trouble

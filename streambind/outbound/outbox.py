@@ -38,19 +38,21 @@ class Outbox:
     def write(self, connection: Connection, messages: Sequence[Outgoing]) -> None:
         """Insert one row for each message, in order; within the transaction that is open on `connection`.
 
-        Keys are numbered densely per destination. Their counters stay locked until the transaction ends, so
-        that the order of a key's numbers is the order of its commits; they are taken in the order of the keys,
-        so that two flushes cannot deadlock over them. On PostgreSQL the transaction will be durable before it
-        is visible, whatever `synchronous_commit` says.
+        Keys are numbered densely per destination (not for what is no event of this service). Their counters stay
+        locked until the transaction ends, so that the order of a key's numbers is the order of its commits; they
+        are taken in the order of the keys, so that two flushes cannot deadlock over them. On PostgreSQL the
+        transaction will be durable before it is visible, whatever `synchronous_commit` says.
 
         Raises:
             SchemaError: streambind's tables are not there.
         """
         if not messages:
             return
-        keys = Counter((m.destination, m.key) for m in messages if m.key is not None)
-        counts = sorted(keys.items())
-        last = {(m.destination, m.key): m.event_id for m in messages if m.key is not None}
+        numbered = [
+            ((m.destination, m.key), m.event_id) for m in messages if m.key is not None and m.event_id is not None
+        ]
+        counts = sorted(Counter(key for key, _ in numbered).items())
+        last = dict(numbered)
         rows = [_row(message) for message in messages]
         try:
             if self._postgres is None:
@@ -73,7 +75,7 @@ class Outbox:
                 next_number[counter] = stored.seq - added[counter] + 1
         for row in rows:
             row["seq"] = None
-            if row["key"] is not None:
+            if row["key"] is not None and row["event_id"] is not None:
                 counter = (row["destination"], row["key"])
                 row["seq"] = next_number[counter]
                 next_number[counter] += 1
@@ -88,7 +90,8 @@ def _row(message: Outgoing) -> dict[str, Any]:
         "key": message.key,
         "event_id": message.event_id,
         "payload": message.payload,
-        "headers": _text(message.headers),
+        "headers": store_headers(message.headers) if message.event_id is None else _text(message.headers),
+        "partition": message.partition,
     }
 
 
@@ -97,7 +100,7 @@ def _arrays(counts: Counts, last: Last, rows: list[dict[str, Any]]) -> dict[str,
     left, later = dict(counts), []
     for row in rows:
         counter = (row["destination"], row["key"])
-        if counter in left:
+        if counter in left and row["event_id"] is not None:
             left[counter] -= 1
         later.append(left.get(counter, 0))
     return arrays | {

@@ -5,7 +5,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, LargeBinary, SmallInteger, Text, TextClause, Uuid, bindparam, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    TextClause,
+    Uuid,
+    bindparam,
+    text,
+)
 
 from streambind.persistence.database import Database
 
@@ -19,15 +30,17 @@ WITH numbered AS (
     ON CONFLICT (destination, key) DO UPDATE SET seq = counter.seq + excluded.seq, event_id = excluded.event_id
     RETURNING destination, key, seq
 )
-INSERT INTO {outbox} (shard, binding, destination, key, seq, event_id, payload, headers, created_ms)
-SELECT message.shard, message.binding, message.destination, message.key, numbered.seq - message.later,
-    message.event_id, message.payload, message.headers,
+INSERT INTO {outbox} (shard, binding, destination, key, seq, event_id, payload, headers, partition, created_ms)
+SELECT message.shard, message.binding, message.destination, message.key,
+    CASE WHEN message.event_id IS NOT NULL THEN numbered.seq - message.later END,
+    message.event_id, message.payload, message.headers, message.partition,
     CASE current_setting('synchronous_commit')
         WHEN 'off' THEN CASE set_config('synchronous_commit', 'on', true) WHEN 'on' THEN {now_ms} END
         ELSE {now_ms}
     END
-FROM unnest(:shard, :binding, :destination, :key, :later, :event_id, :payload, :headers) WITH ORDINALITY
-    AS message (shard, binding, destination, key, later, event_id, payload, headers, place)
+FROM unnest(:shard, :binding, :destination, :key, :later, :event_id, :payload, :headers, :partition)
+    WITH ORDINALITY
+    AS message (shard, binding, destination, key, later, event_id, payload, headers, partition, place)
 LEFT JOIN numbered ON numbered.destination = message.destination AND numbered.key = message.key
 ORDER BY message.place
 """
@@ -45,6 +58,7 @@ _TYPES: dict[str, Any] = {
     "event_id": Uuid,
     "payload": LargeBinary,
     "headers": Text,
+    "partition": Integer,
 }
 
 

@@ -49,14 +49,16 @@ class OutputPlan:
 
 class Outgoing(NamedTuple):
     """One message, encoded. `headers` travel as they are, without `sb-event-id` and `sb-origin`; `payload` None
-    is a tombstone."""
+    is a tombstone. Without an `event_id` it is not an event of this service: it gets no number and no header
+    more. `partition` None leaves it to the key."""
 
     binding: str
     destination: str
     key: bytes | None
     payload: bytes | None
     headers: Headers
-    event_id: UUID
+    event_id: UUID | None
+    partition: int | None = None
 
 
 def outgoing(

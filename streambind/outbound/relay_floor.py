@@ -38,7 +38,8 @@ class Floor:
     next. The second, when all transactions before that number have ended, finds that there is still none. Had
     one of them brought a row with such an id, it would be there now. A later transaction cannot: ids grow, and
     it draws its ids after the first look. This takes for granted that a transaction has a number before it
-    draws an id; it has one if the row has a key, because the key's counter is updated first. For rows without a
+    draws an id; it has one if the row has a key, because the key's counter is updated first (for a dead letter,
+    the position). For rows without a
     key, which have no order either, a read from the bottom every ten seconds makes up for it.
 
     It costs nothing where it is not needed: nothing is asked, and `value` is 0, until reads become slow. Used by

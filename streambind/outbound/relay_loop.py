@@ -251,12 +251,12 @@ def _report_blocked(blocked: Sequence[Blocked]) -> None:
         by_reason.setdefault((row.destination, reason), []).append(row)
     for (destination, reason), rows in by_reason.items():
         log.error(
-            "relay: destination %s refuses %d messages for good, the first is event %s of key %r, written for "
+            "relay: destination %s refuses %d messages for good, the first is %s of key %r, written for "
             "binding %s. They stay in the outbox, and later ones of their keys wait. Mend the cause, then run "
             "`streambind outbox unblock`. Cause: %s",
             destination,
             len(rows),
-            rows[0].event_id,
+            "a dead letter" if rows[0].event_id is None else f"event {rows[0].event_id}",
             rows[0].key,
             rows[0].binding,
             reason,

@@ -25,7 +25,7 @@ from streambind.outbound.relay_outcome import NO_KEY, Blocked
 from streambind.outbound.relay_transaction import begin
 from streambind.outbound.wire_message import OutboxRow, Source
 from streambind.persistence.database import Database
-from streambind.persistence.tables import SHARDS
+from streambind.persistence.tables import MAX_KEY_BYTES, SHARDS
 
 _KEPT = 32
 _BYTES_PER_READ = 16 * 1024 * 1024
@@ -110,12 +110,13 @@ class OutboxRows:
 
     def _selection(self, shards: frozenset[int], excluding: bool) -> Select[Any]:
         o, b = self._outbox.c, self._blocked.c
-        columns = (o.id, o.shard, o.binding, o.destination, o.key, o.seq, o.event_id, o.payload, o.headers)
+        columns = [o[name] for name in OutboxRow._fields]
         at_most = bindparam("at_most", type_=Integer)
         # A scalar subquery, because PostgreSQL makes a join of NOT EXISTS, over the whole backlog at worst. And
         # not IS NULL: it takes that for rare, and the limit for out of reach.
         blocked = select(literal(1)).where(
-            b.destination == o.destination, b.key == func.coalesce(o.key, literal(NO_KEY))
+            b.destination == o.destination,
+            b.key == func.coalesce(func.substr(o.key, 1, MAX_KEY_BYTES), literal(NO_KEY)),
         )
         above = o.id > bindparam("above", type_=BigInteger)
         every = select(*columns).where(above, func.coalesce(blocked.scalar_subquery(), 0) != 1)
@@ -134,7 +135,9 @@ class OutboxRows:
     def _block(self, connection: Connection, blocked: Sequence[Blocked]) -> list[Blocked]:
         entries: dict[tuple[str, bytes], Blocked] = {}
         for entry in blocked:
-            entries.setdefault((entry.row.destination, entry.row.key or NO_KEY), entry)
+            # A dead letter's key may be longer than what the table keeps of it.
+            key = (entry.row.key or NO_KEY)[:MAX_KEY_BYTES]
+            entries.setdefault((entry.row.destination, key), entry)
         if not entries:
             return []
         since_ms = connection.scalar(select(self._dialect.now_ms))

@@ -6,14 +6,15 @@ from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
-from streambind.message import EVENT_ID, ORIGIN, Message
+from streambind.message import EVENT_ID, ORIGIN, Message, RawHeaders
 from streambind.origin import Origin
 from streambind.outbound.outgoing import Headers, Outgoing, with_headers
 from streambind.persistence.stored_headers import load_headers
 
 
 class OutboxRow(NamedTuple):
-    """A committed message; `key` and `seq` are None where no order was asked for."""
+    """A committed message; `key` and `seq` are None where no order was asked for, `event_id` where it travels as
+    it is."""
 
     id: int
     shard: int
@@ -21,9 +22,10 @@ class OutboxRow(NamedTuple):
     destination: str
     key: bytes | None
     seq: int | None
-    event_id: UUID
+    event_id: UUID | None
     payload: bytes | None
     headers: str
+    partition: int | None = None
 
 
 class Source(NamedTuple):
@@ -35,12 +37,13 @@ class Source(NamedTuple):
 
 def row_message(row: OutboxRow, source: Source) -> Message:
     """A row's message: its headers, `sb-event-id` and, for numbered events, `sb-origin`; Spring's type map
-    stays last."""
+    stays last. What is no event of this service travels as it is."""
+    if row.event_id is None:
+        return _message(row, load_headers(row.headers))
     ours: list[tuple[str, bytes | None]] = [(EVENT_ID, str(row.event_id).encode())]
     if row.key is not None and row.seq is not None:
         ours.append((ORIGIN, b"%s%d" % (_origin_stem(source, row.destination), row.seq)))
-    headers = with_headers(_loaded(row.headers), ours)
-    return Message(row.payload, row.key, raw_headers=headers, destination=row.destination)
+    return _message(row, with_headers(_loaded(row.headers), ours))
 
 
 def direct_message(outgoing: Outgoing) -> Message:
@@ -48,6 +51,10 @@ def direct_message(outgoing: Outgoing) -> Message:
     `sb-origin`."""
     headers = with_headers(outgoing.headers, [(EVENT_ID, str(outgoing.event_id).encode())])
     return Message(outgoing.payload, outgoing.key, raw_headers=headers, destination=outgoing.destination)
+
+
+def _message(row: OutboxRow, headers: RawHeaders) -> Message:
+    return Message(row.payload, row.key, raw_headers=headers, destination=row.destination, partition=row.partition)
 
 
 @lru_cache(maxsize=1024)

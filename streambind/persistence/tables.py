@@ -71,13 +71,16 @@ class Tables:
             Column("destination", String(249), nullable=False),
             Column("key", LargeBinary),
             Column("seq", BigInteger),
-            Column("event_id", Uuid, nullable=False),
+            Column("event_id", Uuid),
             Column("payload", LargeBinary),
             Column("headers", Text, nullable=False),
+            Column("partition", Integer),
             Column("created_ms", BigInteger, nullable=False),
             Index(f"{PREFIX}outbox_shard", "shard", "id"),
             sqlite_autoincrement=True,
         )
+        """Messages to send. `event_id` None: no event of this service but a dead letter, which travels as it is,
+        without a number, and whose key may be longer than others. `partition` None: the key decides."""
         self.blocked = Table(
             f"{PREFIX}blocked",
             self.metadata,

@@ -21,6 +21,7 @@ from streambind.binding.binder import (
     ProducerTarget,
 )
 from streambind.binding.outcome import Outcome
+from streambind.configuration.properties import DeadLetterFormat
 from streambind.message import Batch, Message
 
 T = TypeVar("T")
@@ -41,7 +42,8 @@ class PrefixedBinder:
         extended: Any = target.extended
         if getattr(extended, "dlq_name", None) is None and getattr(extended, "enable_dlq", False):
             # Else the name would be made of the prefixed ones, and is not where dead letters are sent.
-            dlq_name = f"error.{target.destinations[0]}.{target.group}"
+            form: DeadLetterFormat = extended.dlq_format
+            dlq_name = form.destination(target.destinations[0], target.group or "")
             extended = extended.model_copy(update={"dlq_name": dlq_name})
         if getattr(extended, "dlq_name", None) is not None:
             extended = extended.model_copy(update={"dlq_name": self._prefix + extended.dlq_name})

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 import streambind.inbound.input
 from streambind import stream_listener
 from streambind.binding.binder import Lane
+from streambind.errors import PermanentError
 from streambind.failpoints import failpoint
 from streambind.inbound.delivery_positions import DatabaseEffects
-from streambind.message import Batch, boundary
+from streambind.message import Batch, Message, boundary
 from tests.faults import effects
 
 
@@ -39,8 +40,32 @@ class PositionFirst(DatabaseEffects):
         self._transaction(lambda connection: self._handling.run(connection, batch, range(count), singly=singly))
 
 
+class Poisoned:
+    """A listener that fails for good at every version that three divides, after its effects."""
+
+    @stream_listener("in-items")
+    def keep(self, event: effects.ItemChanged, session: Session) -> None:
+        effects.apply(session, event)
+        if event.version % 3 == 0:
+            raise PermanentError(f"version {event.version}")
+
+
+class LetterFirst(DatabaseEffects):
+    """Sends dead letters directly, before the commit."""
+
+    def pass_over(self, batch: Batch, index: int, letter: Message | None) -> None:
+        if letter is not None and self._dead_letters is not None:
+            self._dead_letters.send(letter)
+        super().pass_over(batch, index, None)
+
+
 def listener(name: str) -> object:
     """What the service of the effects includes instead of its own listener."""
+    if name == "poisoned":
+        return Poisoned()
+    if name == "letter-first":
+        vars(streambind.inbound.input)["DatabaseEffects"] = LetterFirst
+        return Poisoned()
     if name == "offsets-only":
         return OffsetsOnly(os.environ["DATABASE_URL"])
     assert name == "position-first"

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from streambind.binders.kafka import KAFKA
 from streambind.binding.binder import Binder
 from streambind.errors import BrokerError
+from streambind.inbound.letter import Letter, read_letter
 from streambind.persistence.tables import Tables
 from streambind.testing.chaos import Change, History, Violation, violations
 from streambind.testing.eventually import eventually
@@ -109,6 +110,22 @@ class World:
             counters = {row.item_id: row.value for row in session.scalars(select(effects.Counter))}
             copy = {row.item_id: row.version for row in session.scalars(select(effects.Copy))}
         return History(committed, handled, counters=counters, source=items, copy=copy, outbox=outbox)
+
+    def letters(self) -> list[Letter]:
+        """What is on the dead-letter topic, copies included."""
+        destination = f"error.{self.topic}.{self.group}"
+        info = self.binder.describe(destination, _TIMEOUT_MS)
+        starts = {} if info is None else dict(info.starts)
+        found: list[Letter] = []
+        while starts and (records := self.binder.read(destination, starts, _TIMEOUT_MS)):
+            found += [read_letter(record) for record in records]
+            for record in records:
+                starts[record.partition or 0] = (record.offset or 0) + 1
+        return found
+
+    def unsent_letters(self) -> int:
+        """Dead letters in the outbox of the reading service."""
+        return self._count(self.effects_url, select(func.count()).select_from(_SB.outbox))
 
     def close(self) -> None:
         for engine in self._engines.values():

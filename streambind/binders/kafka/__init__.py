@@ -9,7 +9,12 @@ from streambind.binders.kafka.properties import (
     KafkaConsumerProperties,
     KafkaProducerProperties,
 )
-from streambind.binders.kafka.provisioning import dead_letter_partition, dead_letter_topic, topic_fault
+from streambind.binders.kafka.provisioning import (
+    dead_letter_format,
+    dead_letter_partition,
+    dead_letter_topic,
+    topic_fault,
+)
 from streambind.binding.binder import BinderType
 
 KAFKA = BinderType(
@@ -22,6 +27,7 @@ KAFKA = BinderType(
     dead_letter_partition=dead_letter_partition,
     message_key_expression=attrgetter("message_key_expression"),
     destination_fault=topic_fault,
+    dead_letter_format=dead_letter_format,
 )
 
 __all__ = ["KAFKA", "EmbeddedBroker", "KafkaBinder"]

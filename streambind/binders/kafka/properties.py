@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 from streambind.binders.kafka.cautions import cautions
 from streambind.binders.kafka.setting_names import checked_setting
 from streambind.configuration.durations import Milliseconds, Seconds
-from streambind.configuration.properties import NoEffect, Properties
+from streambind.configuration.properties import DeadLetterFormat, NoEffect, Properties
 
 
 def _text(value: Any) -> Any:
@@ -126,7 +126,12 @@ class KafkaConsumerProperties(Properties):
         None, description="where a new group begins; unset: earliest, anonymous ones at latest"
     )
     enable_dlq: bool = Field(False, description="send what keeps failing to a dead-letter topic")
-    dlq_name: str | None = Field(None, description="its name; unset: `error.<destination>.<group>`")
+    dlq_name: str | None = Field(None, description="its name; unset: as the format has it")
+    dlq_format: DeadLetterFormat = Field(
+        DeadLetterFormat.SPRING_CLOUD_STREAM,
+        description="whose headers and names dead letters have: at `error.<destination>.<group>`, "
+        "`<destination>-dlt` or `<destination>.DLT`",
+    )
     dlq_partitions: int | None = Field(None, ge=1, description="its partitions; unset: as many as the source has")
     configuration: ClientSettings = Field(
         default_factory=dict, repr=False, description="settings of this binding's client"

@@ -14,6 +14,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from streambind.binders.kafka.admin import KafkaAdmin, Topic
 from streambind.binders.kafka.properties import KafkaBinderProperties, KafkaConsumerProperties, TopicProperties
+from streambind.configuration.properties import DeadLetterFormat
 from streambind.errors import ConfigurationError, DestinationError
 
 LOG = logging.getLogger("streambind.binders.kafka")
@@ -59,7 +60,7 @@ def dead_letter_topic(
             f"{f'binding {binding}: ' if binding else ''}enableDlq needs a group: dead letters of an anonymous "
             f"subscription to {destination} have nowhere to go; set `group`"
         )
-    return properties.dlq_name or f"error.{destination}.{group}"
+    return properties.dlq_name or properties.dlq_format.destination(destination, group)
 
 
 def dead_letter_partition(source_partition: int, properties: KafkaConsumerProperties) -> int | None:
@@ -71,6 +72,11 @@ def dead_letter_partition(source_partition: int, properties: KafkaConsumerProper
             return 0
         case _:
             return None
+
+
+def dead_letter_format(properties: KafkaConsumerProperties) -> DeadLetterFormat:
+    """`dlqFormat`."""
+    return properties.dlq_format
 
 
 class Provisioning:

@@ -9,6 +9,7 @@ from streambind.binders.memory.properties import (
     MemoryConsumerProperties,
     MemoryProducerProperties,
     dead_letter_destination,
+    dead_letter_format,
     dead_letter_partition,
     destination_fault,
 )
@@ -24,6 +25,7 @@ MEMORY = BinderType(
     dead_letter_partition=dead_letter_partition,
     message_key_expression=attrgetter("message_key_expression"),
     destination_fault=destination_fault,
+    dead_letter_format=dead_letter_format,
 )
 
 __all__ = ["MEMORY", "MemoryBinder", "MemoryBroker"]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from streambind.configuration.properties import NoEffect, Properties
+from streambind.configuration.properties import DeadLetterFormat, NoEffect, Properties
 
 Ignored: TypeAlias = Annotated[Any, NoEffect("the memory broker has nothing to set here")]
 IgnoredMap: TypeAlias = Annotated[dict[str, Any] | None, NoEffect("the memory broker has nothing to set here")]
@@ -53,6 +53,7 @@ class MemoryConsumerProperties(Properties):
     start_offset: Literal["earliest", "latest"] | None = None
     enable_dlq: bool = False
     dlq_name: str | None = None
+    dlq_format: DeadLetterFormat = DeadLetterFormat.SPRING_CLOUD_STREAM
     dlq_partitions: int | None = Field(None, ge=1)
     configuration: dict[str, Any] = Field(default_factory=dict)
     topic: IgnoredMap = None
@@ -105,10 +106,10 @@ class MemoryProducerProperties(Properties):
 def dead_letter_destination(
     destination: str, group: str | None, properties: MemoryConsumerProperties
 ) -> str | None:
-    """`dlqName`, or `error.<destination>.<group>`; None without `enableDlq` and for anonymous groups."""
+    """`dlqName`, or the format's own name; None without `enableDlq` and for anonymous groups."""
     if not properties.enable_dlq or group is None:
         return None
-    return properties.dlq_name or f"error.{destination}.{group}"
+    return properties.dlq_name or properties.dlq_format.destination(destination, group)
 
 
 def dead_letter_partition(source_partition: int, properties: MemoryConsumerProperties) -> int | None:
@@ -119,3 +120,8 @@ def dead_letter_partition(source_partition: int, properties: MemoryConsumerPrope
 def destination_fault(_destination: str, _properties: object) -> str | None:
     """Any name will do."""
     return None
+
+
+def dead_letter_format(properties: MemoryConsumerProperties) -> DeadLetterFormat:
+    """`dlqFormat`."""
+    return properties.dlq_format

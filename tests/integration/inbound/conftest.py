@@ -57,7 +57,7 @@ def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ma
 
 def _empty(connection: Connection, database: Database) -> None:
     tables = database.tables
-    own = (tables.position, tables.guard, tables.parked_key, tables.parked)
+    own = (tables.position, tables.guard, tables.parked_key, tables.parked, tables.outbox)
     for table in (*own, *reversed(Base.metadata.sorted_tables)):
         connection.execute(delete(table))
 

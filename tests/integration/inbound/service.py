@@ -13,7 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from streambind.binding.binder import Lane
 from streambind.binding.outcome import Continue, Outcome, RetryAfter
-from streambind.configuration.properties import BindingProperties, ConsumerProperties
+from streambind.configuration.properties import BindingProperties, ConsumerProperties, DeadLetterFormat
 from streambind.errors import SendError
 from streambind.inbound.input import InputPlan, Surroundings
 from streambind.inbound.listener import ListenerMark, listeners_of, stream_listener
@@ -71,15 +71,22 @@ def event(key: str, number: int) -> dict[str, object]:
 
 @dataclass
 class Letters:
-    """A dead-letter destination; the next `failures` sends fail."""
+    """A dead-letter destination; the next `failures` sends fail. What is written in a transaction stays here
+    when that is rolled back: the outbox itself has other tests."""
 
     sent: list[Message] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
+    format: DeadLetterFormat = DeadLetterFormat.SPRING_CLOUD_STREAM
+    group: str = GROUP
 
-    def send(self, message: Message) -> None:
+    def send(self, letter: Message) -> None:
         if self.failures:
             raise self.failures.pop(0)
-        self.sent.append(message)
+        self.sent.append(letter)
+
+    def write(self, connection: Connection, letter: Message) -> None:
+        assert connection.in_transaction()
+        self.send(letter)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from streambind.binding.outcome import Continue, Outcome, RetryAfter, Stop
+from streambind.binding.outcome import Continue, Outcome, Stop
 from streambind.errors import PermanentError, SequenceForkError, SequenceGapError
 from streambind.inbound.listener import send_to, stream_listener
 from tests.integration.inbound.service import (
@@ -21,7 +21,6 @@ from tests.integration.inbound.service import (
     drain,
     event,
     keep,
-    refused,
 )
 from tests.unit.inbound.batches import ListBatch, numbered, record
 
@@ -70,50 +69,6 @@ def test_a_dead_letter_takes_its_messages_place_and_its_number(any_service: Serv
     # The same record once more is a duplicate of the dead letter.
     assert plan.deliver(things(2, start=3)) == Outcome(1, Continue())
     assert len(letters.sent) == 1
-
-
-def test_nothing_is_open_in_the_database_while_a_dead_letter_is_sent(any_service: Service) -> None:
-    positions: list[int | None] = []
-
-    class Looks(Letters):
-        def send(self, message: Any) -> None:
-            positions.append(any_service.position())
-            any_service.move_position(99, partition=1)  # A writer would wait for an open transaction on SQLite.
-            super().send(message)
-
-    plan = any_service.keeping(fails_at(2, PermanentError("poison")), letters=Looks())
-
-    assert plan.deliver(things(1, 2, 3)) == Outcome(2, Continue())
-    assert positions == [1]
-
-
-def test_the_position_waits_for_the_dead_letter(any_service: Service) -> None:
-    letters = Letters(failures=[refused(), refused()])
-    plan = any_service.keeping(fails_at(1, PermanentError("poison")), letters=letters)
-    batch = things(1, 2)
-
-    for _ in range(2):
-        outcome = plan.deliver(batch)
-        assert outcome.done == 0
-        assert isinstance(outcome.then, RetryAfter)
-        assert any_service.position() == 0
-    assert plan.deliver(batch) == Outcome(1, Continue())
-    assert any_service.position() == 1
-    assert len(letters.sent) == 1
-
-
-def test_a_zombie_does_not_move_past_the_owner_with_a_dead_letter(any_service: Service) -> None:
-    class Takes(Letters):
-        def send(self, message: Any) -> None:
-            super().send(message)
-            any_service.move_position(7)
-
-    plan = any_service.keeping(fails_at(1, PermanentError("poison")), letters=Takes())
-
-    outcome = plan.deliver(things(1, 2))
-
-    assert "Seek(offset=7)" in repr(outcome)
-    assert any_service.position() == 7
 
 
 def test_stop_keeps_what_came_before_and_nothing_after(any_service: Service) -> None:

@@ -95,7 +95,7 @@ def test_the_checker_rejects_a_delivery_that_acknowledges_what_raised(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def decide(self: Delivery, batch: Any, failure: Any, state: Any) -> Outcome:
-        self._effects.pass_over(batch, failure.index)
+        self._effects.pass_over(batch, failure.index, None)
         return Outcome(failure.index + 1)
 
     monkeypatch.setattr(Delivery, "_decide", decide)

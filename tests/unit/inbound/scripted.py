@@ -5,22 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy import Connection
+
 from streambind.binding.binder import Lane
 from streambind.binding.outcome import Outcome, RetryAfter, Stop
-from streambind.configuration.properties import ConsumerProperties, OnError
+from streambind.configuration.properties import ConsumerProperties, DeadLetterFormat, OnError
 from streambind.errors import DeliveryError
 from streambind.inbound.delivery import Delivery
+from streambind.inbound.delivery_broker import BrokerEffects
 from streambind.inbound.failure import MessageFailed, Unattributed
 from streambind.inbound.retry import Budget
 from streambind.inbound.statistics import DeliveryStatistics
 from streambind.message import Batch, Message
 from tests.unit.inbound.batches import ListBatch, batch_of
 
+_NO_DISPATCHER: Any = None
+
 
 @dataclass
 class ScriptedEffects:
-    """Effects of whole transactions: all of `apply` or nothing. `errors` holds what a message raises, by
-    payload; `raising` what the next calls raise."""
+    """Effects of whole transactions: all of `apply` or nothing. Letters go as without a database. `errors` holds
+    what a message raises, by payload; `raising` what the next calls raise."""
 
     errors: dict[bytes, list[Exception]] = field(default_factory=dict)
     raising: list[Exception] = field(default_factory=list)
@@ -31,6 +36,7 @@ class ScriptedEffects:
     calls: list[tuple[int, bool]] = field(default_factory=list)
     position: int | None = None
     unattributed: bool = False
+    letters: Letters = field(default_factory=lambda: Letters())
 
     def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
         self.calls.append((count, singly))
@@ -43,9 +49,10 @@ class ScriptedEffects:
                 raise MessageFailed(index, errors.pop(0))
         self.applied += [batch.payload(index) for index in range(count)]
 
-    def pass_over(self, batch: Batch, index: int) -> None:
+    def pass_over(self, batch: Batch, index: int, letter: Message | None) -> None:
         if self.raising:
             raise self.raising.pop(0)
+        BrokerEffects(_NO_DISPATCHER, dead_letters=self.letters).pass_over(batch, index, letter)
         self.passed_over.append(batch.payload(index))
 
     def park(self, batch: Batch, index: int, error: Exception) -> None:
@@ -67,10 +74,16 @@ class Letters:
     failures: list[Exception] = field(default_factory=list)
     sent: list[Message] = field(default_factory=list)
 
-    def send(self, message: Message) -> None:
+    format: DeadLetterFormat = DeadLetterFormat.SPRING_CLOUD_STREAM
+    group: str = "readers"
+
+    def send(self, letter: Message) -> None:
         if self.failures:
             raise self.failures.pop(0)
-        self.sent.append(message)
+        self.sent.append(letter)
+
+    def write(self, connection: Connection, letter: Message) -> None:
+        raise AssertionError("there is no database")
 
 
 @dataclass
@@ -85,7 +98,8 @@ class Given:
 
 
 def given_delivery(on_error: OnError = OnError.STOP, **consumer: Any) -> Given:
-    effects, letters, statistics = ScriptedEffects(), Letters(), DeliveryStatistics()
+    letters, statistics = Letters(), DeliveryStatistics()
+    effects = ScriptedEffects(letters=letters)
     delivery = Delivery(
         "in-things",
         effects,

@@ -2,85 +2,87 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
+from streambind.configuration.properties import DeadLetterFormat
 from streambind.errors import PermanentError
 from streambind.inbound.dead_letter import (
-    EXCEPTION_FQCN,
-    EXCEPTION_MESSAGE,
-    EXCEPTION_STACKTRACE,
     MAX_MESSAGE_BYTES,
     MAX_NAME_BYTES,
-    MAX_STACKTRACE_BYTES,
+    Failure,
     dead_letter,
     lighter,
-    stack_trace,
 )
+from streambind.inbound.letter_headers import X_FQCN, X_MESSAGE, X_STACKTRACE
+from streambind.inbound.stack_trace import MAX_STACKTRACE_BYTES, stack_trace
 from streambind.message import Message
+from tests.unit.inbound.vectors import letters_and_sources
 
-_VECTORS = Path(__file__).parents[2] / "data" / "spring"
-
-
-def _bytes(part: dict[str, str] | None) -> bytes | None:
-    return None if part is None else bytes.fromhex(part["hex"])
+FACTS = [("sb-dlq-attempts", b"3"), ("sb-dlq-first-failure", b"1700"), ("sb-dlq-group", b"readers")]
 
 
-def _message(record: dict[str, Any]) -> Message:
-    return Message(
-        _bytes(record["value"]),
-        _bytes(record["key"]),
-        raw_headers=[(header["name"], _bytes(header)) for header in record["headers"]],
-        destination=record["topic"],
-        partition=record["partition"],
-        offset=record["offset"],
-        timestamp_ms=record["timestamp"],
+def _letter(message: Message, error: BaseException, form: str = "spring-cloud-stream") -> Message:
+    return dead_letter(message, Failure(error, 3, 1700), form=DeadLetterFormat(form), group="readers")
+
+
+@pytest.mark.parametrize(
+    ("form", "files"),
+    [
+        ("spring-cloud-stream", ("legacy-dlq", "modern-dlq")),
+        ("spring-kafka", ("modern-dlt",)),
+        ("spring-kafka-2", ("legacy-dlt",)),
+    ],
+)
+def test_it_is_what_spring_wrote_but_for_the_exception(form: str, files: tuple[str, ...]) -> None:
+    for source, spring in letters_and_sources(*files):
+        ours = _letter(source, ValueError("poison"), form)
+
+        assert (ours.key, ours.payload) == (spring.key, spring.payload)
+        came = len(source.raw_headers)
+        assert list(ours.raw_headers[:came]) == list(source.raw_headers)
+        assert list(ours.raw_headers[came : came + 3]) == FACTS
+        added, springs = ours.raw_headers[came + 3 :], list(spring.raw_headers[came:])
+        assert [name for name, _ in added] == [name for name, _ in springs]
+        for (name, value), (_, expected) in zip(added, springs, strict=True):
+            if name.endswith("consumer-group"):
+                assert value == b"readers"
+            elif "-exception-" not in name:
+                assert value == expected, name
+
+
+def test_the_events_id_and_number_are_told_beside() -> None:
+    headers: list[tuple[str, bytes | None]] = [
+        ("sb-event-id", b"0196"),
+        ("sb-origin", b"1/source/1/things/42"),
+    ]
+    came = Message(b"{}", raw_headers=headers, destination="things", partition=0, offset=0)
+    copied = Message(b"{}", raw_headers=headers, destination="elsewhere", partition=0, offset=0)
+
+    assert dict(_letter(came, ValueError()).raw_headers)["sb-dlq-seq"] == b"42"
+    assert dict(_letter(came, ValueError()).raw_headers)["sb-dlq-event-id"] == b"0196"
+    assert "sb-dlq-seq" not in dict(_letter(copied, ValueError()).raw_headers)
+
+
+def test_spring_kafkas_cause_is_the_direct_one_else_the_exception_itself() -> None:
+    message = Message(b"", destination="t", partition=0, offset=0)
+    caused = _raised(ValueError("outer"), cause=_raised(KeyError("x")))
+
+    assert (
+        dict(_letter(message, caused, "spring-kafka").raw_headers)["kafka_dlt-exception-cause-fqcn"] == b"KeyError"
     )
-
-
-def _pairs() -> list[Any]:
-    """Every record that Spring dead-lettered, and the dead letter that it wrote."""
-    pairs = []
-    for name in ("legacy-dlq", "modern-dlq"):
-        messages = [_message(record) for record in json.loads((_VECTORS / f"{name}.json").read_text())]
-        sources = {(m.destination, m.partition, m.offset): m for m in messages}
-        for letter in messages:
-            headers = dict(letter.raw_headers)
-            if "x-original-topic" not in headers:
-                continue
-            topic = (headers["x-original-topic"] or b"").decode()
-            (partition,) = struct.unpack(">i", headers["x-original-partition"] or b"")
-            (offset,) = struct.unpack(">q", headers["x-original-offset"] or b"")
-            place = (topic, partition, offset)
-            pairs.append(pytest.param(sources[place], letter, id=f"{name}-{partition}-{offset}"))
-    assert len(pairs) >= 6
-    return pairs
-
-
-@pytest.mark.parametrize(("source", "spring"), _pairs())
-def test_it_is_what_spring_wrote_but_for_the_exception(source: Message, spring: Message) -> None:
-    ours = dead_letter(source, ValueError("poison"))
-
-    assert (ours.key, ours.payload) == (spring.key, spring.payload)
-    assert [name for name, _ in ours.raw_headers] == [name for name, _ in spring.raw_headers]
-    told = (EXCEPTION_FQCN, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE)
-    assert _without(ours, told) == _without(spring, told)
-
-
-def _without(message: Message, names: tuple[str, ...]) -> list[tuple[str, bytes | None]]:
-    return [(name, value) for name, value in message.raw_headers if name not in names]
+    alone = dict(_letter(message, ValueError("x"), "spring-kafka").raw_headers)
+    assert alone["kafka_dlt-exception-cause-fqcn"] == alone["kafka_dlt-exception-fqcn"] == b"ValueError"
 
 
 def _told(error: BaseException) -> dict[str, str]:
     source = Message(b"{}", destination="things", partition=1, offset=2, timestamp_ms=3)
-    return {name: (value or b"").decode() for name, value in dead_letter(source, error).raw_headers[5:]}
+    return {name: (value or b"").decode() for name, value in _letter(source, error).raw_headers[8:]}
 
 
 def _raised(error: Exception, cause: Exception | None = None) -> Exception:
@@ -93,9 +95,9 @@ def _raised(error: Exception, cause: Exception | None = None) -> Exception:
 def test_the_exception_is_told_by_class_message_and_trace() -> None:
     told = _told(_raised(PermanentError("category 7 is poison"), cause=_raised(KeyError("x"))))
 
-    assert told[EXCEPTION_FQCN] == "streambind.errors.PermanentError"
-    assert told[EXCEPTION_MESSAGE] == "category 7 is poison"
-    trace = told[EXCEPTION_STACKTRACE]
+    assert told[X_FQCN] == "streambind.errors.PermanentError"
+    assert told[X_MESSAGE] == "category 7 is poison"
+    trace = told[X_STACKTRACE]
     assert trace.index("KeyError: 'x'") < trace.index("was the cause of") < trace.index("category 7 is poison")
     assert trace.count("Traceback (most recent call last):") == 2
     assert Path(__file__).name in trace
@@ -108,18 +110,18 @@ def test_row_data_in_database_errors_stays_out() -> None:
     told = _told(_raised(RuntimeError("handler"), cause=_raised(error)))
 
     assert not any("secret" in text for text in told.values())
-    assert "UNIQUE constraint failed: person.name" in told[EXCEPTION_STACKTRACE]
+    assert "UNIQUE constraint failed: person.name" in told[X_STACKTRACE]
 
 
 @given(st.text(max_size=10_000), st.booleans())
 def test_headers_are_bounded_whatever_the_message(text: str, is_long: bool) -> None:
     error = ValueError(text * (30 if is_long else 1))
-    values = dict(dead_letter(Message(None, destination="t", partition=0, offset=0), error).raw_headers)
+    values = dict(_letter(Message(None, destination="t", partition=0, offset=0), error).raw_headers)
 
     for name, limit in (
-        (EXCEPTION_FQCN, MAX_NAME_BYTES),
-        (EXCEPTION_MESSAGE, MAX_MESSAGE_BYTES),
-        (EXCEPTION_STACKTRACE, MAX_STACKTRACE_BYTES),
+        (X_FQCN, MAX_NAME_BYTES),
+        (X_MESSAGE, MAX_MESSAGE_BYTES),
+        (X_STACKTRACE, MAX_STACKTRACE_BYTES),
     ):
         value = values[name]
         assert value is not None
@@ -135,7 +137,7 @@ def test_a_long_trace_keeps_its_beginning_and_its_end() -> None:
 
     with pytest.raises(ValueError, match="bottom") as raised:
         (lambda: deep(400))()
-    trace = _told(raised.value)[EXCEPTION_STACKTRACE]
+    trace = _told(raised.value)[X_STACKTRACE]
 
     assert trace.startswith("Traceback (most recent call last):")
     assert trace.rstrip().endswith("ValueError: at the bottom")
@@ -153,29 +155,48 @@ def test_an_exception_that_cannot_be_told_is_told_by_its_class() -> None:
         def __str__(self) -> str:
             raise RuntimeError("no words")
 
-    assert "Mute" in _told(Mute())[EXCEPTION_FQCN]
-    assert _told(Mute())[EXCEPTION_MESSAGE] == ""
+    assert "Mute" in _told(Mute())[X_FQCN]
+    assert _told(Mute())[X_MESSAGE] == ""
 
 
 def test_a_message_without_a_time_says_so() -> None:
-    headers = dict(dead_letter(Message(b"", destination="t", partition=0, offset=0), ValueError()).raw_headers)
+    headers = dict(_letter(Message(b"", destination="t", partition=0, offset=0), ValueError()).raw_headers)
 
     assert headers["x-original-timestamp"] == struct.pack(">q", -1)
     assert headers["x-original-timestamp-type"] == b"NoTimestampType"
 
 
-def test_headers_can_be_left_out_step_by_step_but_those_that_came_with_the_message() -> None:
-    came: list[tuple[str, bytes | None]] = [("x-exception-stacktrace", b"of an earlier letter"), ("a", None)]
+@pytest.mark.parametrize(
+    ("form", "place"),
+    [
+        ("spring-cloud-stream", ["x-original-topic", "x-original-partition", "x-original-offset"]),
+        (
+            "spring-kafka",
+            [f"kafka_dlt-original-{part}" for part in ("topic", "partition", "offset", "consumer-group")],
+        ),
+    ],
+)
+def test_headers_can_be_left_out_step_by_step_but_those_that_came_with_the_message(
+    form: str, place: list[str]
+) -> None:
+    came: list[tuple[str, bytes | None]] = [
+        ("x-exception-stacktrace", b"of an earlier letter"),
+        ("sb-dlq-attempts", b"7"),
+        ("kafka_dlt-exception-message", b"of an earlier letter"),
+        ("a", None),
+    ]
     message = Message(b"v", b"k", raw_headers=came, destination="t", partition=0, offset=0)
-    letter: Message | None = dead_letter(message, ValueError("x"))
+    letter: Message | None = _letter(message, ValueError("x"), form)
     assert letter is not None
-    whole = list(letter.raw_headers)
+    sizes, last = [len(letter.raw_headers)], letter
 
-    left = []
     while (letter := lighter(letter)) is not None:
         assert (letter.payload, letter.key, letter.partition) == (b"v", b"k", 0)
-        left.append(list(letter.raw_headers))
+        assert list(letter.raw_headers[:4]) == came
+        sizes.append(len(letter.raw_headers))
+        last = letter
 
-    assert left == [whole[:-1], whole[:-2], whole[:-5]]
-    assert [name for name, _ in left[-1][2:]] == ["x-original-topic", "x-original-partition", "x-original-offset"]
-    assert lighter(Message(b"")) is None
+    assert len(sizes) == 4
+    assert sizes == sorted(sizes, reverse=True)
+    assert [name for name, _ in last.raw_headers[4:]] == ["sb-dlq-attempts", "sb-dlq-group", *place]
+    assert lighter(Message(b"", raw_headers=came[:1])) is None

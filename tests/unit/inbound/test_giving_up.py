@@ -10,7 +10,7 @@ from streambind.binding.outcome import Continue, Outcome, RetryAfter, Stop
 from streambind.configuration.properties import OnError
 from streambind.errors import DecodeError, DestinationError, LifecycleError, SendError, SequenceForkError
 from streambind.inbound.failure import MessageFailed, Overtaken, Trouble
-from streambind.message import Batch
+from streambind.message import Batch, Message
 from tests.unit.inbound.batches import ListBatch, batch_of
 from tests.unit.inbound.scripted import Given, ScriptedEffects, a_b_c, delay_of, given_delivery, stop_of
 
@@ -81,22 +81,10 @@ def test_a_dead_letter_that_cannot_be_sent_is_never_acknowledged(refusal: Except
     assert given.statistics.figures().degraded_since is None
 
 
-@pytest.mark.parametrize(
-    ("refusals", "last"), [(1, "x-exception-message"), (2, "x-exception-fqcn"), (3, "x-original-offset")]
-)
-def test_a_dead_letter_that_is_too_large_goes_with_fewer_headers(refusals: int, last: str) -> None:
-    given = given_delivery(OnError.DLQ, max_attempts=1)
-    given.effects.errors[b"a"] = [ValueError("x")]
-    given.letters.failures = [SendError("too large", permanent=True) for _ in range(refusals)]
-
-    assert given.deliver(a_b_c()) == Outcome(1, Continue())
-    assert given.letters.sent[0].raw_headers[-1][0] == last
-
-
 def test_a_dead_letter_that_is_too_large_whatever_is_left_out_stops_the_partition() -> None:
     given = given_delivery(OnError.DLQ, max_attempts=1)
     given.effects.errors[b"b"] = [ValueError("x")]
-    given.letters.failures = [SendError("too large", permanent=True) for _ in range(4)]
+    given.letters.failures = [SendError("too large", permanent=True)]
 
     outcome = given.deliver(a_b_c())
 
@@ -119,37 +107,16 @@ def test_a_dead_letter_topic_that_takes_nothing_is_waited_for() -> None:
     assert given.letters.sent[0].raw_headers[-1][0] == "x-exception-stacktrace"
 
 
-def test_a_dead_letter_is_not_sent_twice_for_trouble_after_it() -> None:
-    given = given_delivery(OnError.DLQ, max_attempts=1)
-    given.effects.errors[b"a"] = [ValueError("x")]
-    batch = a_b_c()
-
-    given.effects.raising = []
-    original = given.effects.pass_over
-    troubles: list[Exception] = [Trouble(OSError("database away"))]
-
-    def pass_over(batch: Batch, index: int) -> None:
-        if troubles:
-            raise troubles.pop()
-        original(batch, index)
-
-    given.effects.pass_over = pass_over  # type: ignore[method-assign]
-
-    assert delay_of(given.deliver(batch)) <= 100
-    assert given.deliver(batch) == Outcome(1, Continue())
-    assert len(given.letters.sent) == 1
-
-
 def _fails_at_two_and_meets(given: Given, *met: Exception) -> list[Outcome]:
     """The second of three messages is given up; passing over it meets what is given, once each."""
     given.effects.errors[b"b"] = [ValueError("x")]
     waiting = list(met)
     original = given.effects.pass_over
 
-    def pass_over(batch: Batch, index: int) -> None:
+    def pass_over(batch: Batch, index: int, letter: Message | None) -> None:
         if waiting:
             raise waiting.pop(0)
-        original(batch, index)
+        original(batch, index, letter)
 
     given.effects.pass_over = pass_over  # type: ignore[method-assign]
     outcomes: list[Outcome] = []
@@ -217,8 +184,8 @@ def _record_order(effects: ScriptedEffects, order: list[bytes | None]) -> None:
         apply(batch, count, singly=singly)
         order.extend(batch.payload(index) for index in range(count))
 
-    def passing_over(batch: Batch, index: int) -> None:
-        pass_over(batch, index)
+    def passing_over(batch: Batch, index: int, letter: Message | None) -> None:
+        pass_over(batch, index, letter)
         order.append(batch.payload(index))
 
     effects.apply, effects.pass_over = applying, passing_over  # type: ignore[method-assign]
