@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -13,12 +14,16 @@ from streambind.persistence.tables import Tables
 
 _AT_ONCE = 500
 
+_log = logging.getLogger("streambind.testing")
+
 
 @dataclass
 class Leftovers:
-    """Events that earlier tests of the session left unsent, by database."""
+    """Events that earlier tests of the session left unsent: those seen when an application stopped, by database,
+    and whatever was written at a time before this test (their ids tell when), by tests that ran no application."""
 
     events: dict[str, set[UUID]] = field(default_factory=dict)
+    earlier_ns: range = range(0)
 
 
 def has_tables(connection: Connection, tables: Tables) -> bool:
@@ -39,7 +44,28 @@ def forget(connection: Connection, database: Database, leftovers: Leftovers) -> 
     for start in range(0, len(events), _AT_ONCE):
         some = events[start : start + _AT_ONCE]
         connection.execute(delete(tables.outbox).where(tables.outbox.c.event_id.in_(some)))
+    _forget_earlier(connection, tables, leftovers.earlier_ns)
     _number_anew(connection, tables)
+
+
+def _forget_earlier(connection: Connection, tables: Tables, earlier_ns: range) -> None:
+    if not earlier_ns:
+        return
+    event_id = tables.outbox.c.event_id
+    began, ended = _first_id(earlier_ns.start), _first_id(earlier_ns.stop)
+    forgotten = connection.execute(delete(tables.outbox).where(event_id >= began, event_id < ended)).rowcount
+    if forgotten:
+        which = "1 event that was" if forgotten == 1 else f"{forgotten} events that were"
+        _log.warning(
+            "%s committed before this test began %s forgotten: no application ran to send them; a test sees what "
+            "it commits itself, or a fixture of its own",
+            *(which, "is" if forgotten == 1 else "are"),
+        )
+
+
+def _first_id(time_ns: int) -> UUID:
+    """What no id of an event that was made at that time, or later, is below: they begin with the millisecond."""
+    return UUID(int=time_ns // 1_000_000 << 80)
 
 
 def _number_anew(connection: Connection, tables: Tables) -> None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,8 @@ _SHORT_S = 8.0
 _SHORT_SEED = 1
 _LONG_S = 60.0
 _REPORTS: pytest.StashKey[list[Report]] = pytest.StashKey()
+_SESSION_BEGAN: pytest.StashKey[int] = pytest.StashKey()
+_TEST_BEGAN: pytest.StashKey[int] = pytest.StashKey()
 _AROUND_S = 600.0
 """Beside the faults: the start of servers and services, the drain, the checks."""
 
@@ -64,6 +67,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     _configured(config)
     config.stash[_REPORTS] = []
+    config.stash[_SESSION_BEGAN] = config.stash[_TEST_BEGAN] = time.time_ns()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before any fixture: what is committed from now on is the test's own."""
+    item.config.stash[_TEST_BEGAN] = time.time_ns()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -92,12 +102,16 @@ def streambind_broker(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def streams(streambind_broker: str, streambind_leftovers: Leftovers) -> Iterator[Streams]:
+def streams(
+    streambind_broker: str, streambind_leftovers: Leftovers, request: pytest.FixtureRequest
+) -> Iterator[Streams]:
     """Runs applications on a broker that belongs to the test alone, waits until nothing is on its way any more,
     and shows what was published. When the test ends, all that runs is stopped."""
     from streambind.testing.stand_in import stand_in
     from streambind.testing.streams import Streams
 
+    stash = request.config.stash
+    streambind_leftovers.earlier_ns = range(stash[_SESSION_BEGAN], stash[_TEST_BEGAN])
     with stand_in(streambind_broker) as broker:
         streams = Streams(broker, streambind_leftovers)
         try:

@@ -125,6 +125,49 @@ def test_events_that_a_test_left_unsent_are_not_seen_by_the_next_one(project: py
     project.runpytest("-q").assert_outcomes(passed=2)
 
 
+def test_events_that_a_test_committed_without_running_anything_are_not_seen_by_the_next_one(
+    project: pytest.Pytester,
+) -> None:
+    project.makepyfile(
+        """
+        import logging, time
+        import pytest
+        from service import Added, Sessions, Thing, stream
+        from streambind.persistence.schema import prepare_tables
+
+        prepare_tables(stream.database)
+
+        def commit(number):
+            with Sessions.begin() as session:
+                session.add(Thing(id=number))
+            committed_ms = time.time_ns() // 1_000_000
+            while time.time_ns() // 1_000_000 == committed_ms:
+                pass
+
+        @pytest.fixture
+        def seeded():
+            commit(3)
+
+        def test_commits_without_an_application():
+            commit(1)
+
+        def test_commits_after_its_application(streams):
+            with streams.run(stream):
+                streams.settle()
+            commit(2)
+
+        def test_sees_what_it_and_its_fixtures_commit(seeded, streams, caplog):
+            commit(4)
+            with streams.run(stream):
+                streams.settle()
+            assert sorted(e.id for e in streams.published("out-a", Added)) == [3, 4]
+            [told] = [r.getMessage() for r in caplog.records if r.name == "streambind.testing"]
+            assert told.startswith("1 event that was committed before this test began is forgotten")
+        """
+    )
+    project.runpytest("-q").assert_outcomes(passed=3)
+
+
 def test_a_failure_to_settle_is_reported_without_noise(project: pytest.Pytester) -> None:
     project.makepyfile(
         """
