@@ -18,7 +18,8 @@ from streambind.route import Cause
 
 class StreamBridge:
     """Sends at once, without an outbox: a message of a crashed process is lost, one that was not confirmed may
-    arrive all the same. Messages of one binding and key arrive in the order of the calls.
+    arrive all the same. Messages of one binding and key arrive in the order of the calls, unless the broker
+    refuses one that was within the limits when it was sent.
 
     `plans` are the application's output bindings by name; `sender` gives a binding's sender, and raises
     LifecycleError while the application does not run. Thread-safe.

@@ -96,16 +96,19 @@ class KafkaBinder:
         self._provisioning.ensure(
             target.destination, target.properties.partition_count, extended.topic, binding=target.binding
         )
-        limit = settings.max_message_bytes
-        if limit is None:
+
+        def limit() -> int | None:
+            if settings.max_message_bytes is not None:
+                return settings.max_message_bytes
             topic_limit = self._admin.max_message_bytes(target.destination, REQUEST_TIMEOUT_S)
-            limit = None if topic_limit is None else max(1000, topic_limit - SIZE_MARGIN_BYTES)
+            return None if topic_limit is None else max(1000, topic_limit - SIZE_MARGIN_BYTES)
+
         if target.fence is None:
-            output = KafkaProducerBinding(target, settings.client, max_message_bytes=limit)
+            output = KafkaProducerBinding(target, settings.client, limit=limit)
             self._keep(output)
             output.start()
             return output
-        fenced = KafkaFencedProducer(target, settings.client, max_message_bytes=limit)
+        fenced = KafkaFencedProducer(target, settings.client, max_message_bytes=limit())
         fenced.start(FENCE_TIMEOUT_S)
         self._keep(fenced)
         return fenced

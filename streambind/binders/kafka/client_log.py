@@ -13,6 +13,8 @@ QUIET_S = 30.0
 _MOST_KEPT = 500
 _PASSING = re.compile(r"Failed to acquire (idempotence|transactional) PID .*retrying")
 """What every new producer may say while its coordinator is elected: it tries again by itself."""
+_OURS = re.compile(r"enable\.gapless\.guarantee is experimental|Gap-less ordering would not")
+"""What an output has asked for, and what it reports itself."""
 _VARYING = re.compile(r"\(after \d+ms.*|\d+ms|\b\d{5,}\b")
 
 
@@ -26,7 +28,7 @@ class ClientLog:
 
     def log(self, level: int, message: str, *args: object) -> None:
         text = message % args if args else message
-        if _PASSING.search(text):
+        if _PASSING.search(text) or _OURS.search(text):
             level = logging.DEBUG
         key = _VARYING.sub("", text)
         if not LOG.isEnabledFor(level):

@@ -76,6 +76,14 @@ _SEND_PERMANENT = frozenset(
         KafkaError._INVALID_ARG,
     }
 )
+_OF_A_BATCH = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+    }
+)
 _SEND_UNKNOWN = frozenset(
     {
         KafkaError._MSG_TIMED_OUT,
@@ -158,9 +166,9 @@ def unsent(error: KafkaError, destination: str) -> Failed | Unknown:
     return Failed(SendError(text), permanent=False)
 
 
-def too_large(error: KafkaError) -> bool:
-    """Whether a whole batch was refused for its size, of which one message may be the cause."""
-    return error.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
+def is_of_a_batch(error: KafkaError) -> bool:
+    """Whether a whole batch is refused like this, of which one message may be the cause."""
+    return error.code() in _OF_A_BATCH
 
 
 def describe(error: KafkaError) -> str:

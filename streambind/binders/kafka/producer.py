@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -14,16 +14,21 @@ from streambind.binders.kafka.client_settings import SIZE_MARGIN_BYTES, WARM_UP_
 from streambind.binders.kafka.error_mapping import broker_error, describe, is_outage
 from streambind.binders.kafka.sending import Result, Sending
 from streambind.binding.binder import ProducerTarget
-from streambind.errors import LifecycleError
+from streambind.binding.key_order import HELD_BACK, KeyOrder
+from streambind.binding.outcome import Sent
+from streambind.errors import LifecycleError, StreambindError
 from streambind.message import Message
 
 LOG = logging.getLogger("streambind.binders.kafka")
 
 _POLL_S = 0.25
+_BROKEN_POLL_S = 0.05
 _FULL_WAIT_S = 0.02
 _GRACE_S = 0.5
 _PURGE_WAIT_S = 1.0
+_LAST_REPORTS_S = 5.0
 _QUIET_S = 30.0
+_GAPLESS = "_GAPLESS_GUARANTEE"
 _PURGED = "sending was stopped before the broker had answered"
 _BROKEN = "the Kafka client broke before the broker had answered"
 
@@ -33,17 +38,28 @@ class KafkaProducerBinding:
 
     Any number of threads may send at once: each waits for the reports of its own messages, one thread polls for
     all. A client that breaks is replaced at the next send.
+
+    The broker refuses batches as a whole: what it has refused is sent again, one by one, and only what it refuses
+    alone is at fault. An output without a time limit keeps the order of its keys through that: its client lets
+    nothing through behind a refused batch but breaks, `enable.gapless.guarantee`. (Within a time limit the client
+    cannot do so, since every message that runs out of time would break it.)
+
+    `limit` asks for the largest message that the destination accepts now, None if unknown.
+
+    Raises:
+        BrokerError: from `limit`.
     """
 
     def __init__(
-        self, target: ProducerTarget, settings: Mapping[str, str], *, max_message_bytes: int | None
+        self, target: ProducerTarget, settings: Mapping[str, str], *, limit: Callable[[], int | None]
     ) -> None:
         self._target = target
         self._settings = dict(settings)
+        self._limit = limit
         self._max_payload_bytes: int | None = None
-        if max_message_bytes is not None:
-            self._max_payload_bytes = max(0, max_message_bytes - SIZE_MARGIN_BYTES)  # room for key and headers
-            self._settings["message.max.bytes"] = str(max_message_bytes)
+        self._heed_limit()
+        self._gapless = target.timeout_ms is None and settings.get("enable.idempotence") == "true"
+        self._is_gapless = self._gapless
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
         self._sending: set[Sending] = set()
@@ -69,8 +85,8 @@ class KafkaProducerBinding:
         try:
             self._produce(client, sending, enumerate(messages))
             self._await(sending)
-            for index in sorted(sending.oversized):
-                self._alone(client, sending, index, messages[index])
+            if sending.refused_in_batches:
+                self._one_by_one(sending, messages)
             return sending.finished(self._why())
         finally:
             with self._lock:
@@ -108,10 +124,8 @@ class KafkaProducerBinding:
                     f"binding {self._target.binding}: the output to {self._target.destination} is stopped; "
                     f"send before stopping it"
                 )
-            if self._broken is not None and not self._sending:
-                LOG.error("binding %s: the Kafka client broke (%s); here is a new one", *self._named(self._broken))
-                self._client = self._new_client()
-                self._broken = None
+            if not self._sending and (self._broken is not None or self._is_gapless is not self._gapless):
+                self._replace_client(gapless=self._gapless)
             self._sending.add(sending)
             return self._client
 
@@ -140,22 +154,62 @@ class KafkaProducerBinding:
         timeout_ms = self._target.timeout_ms
         if timeout_ms is None:
             sending.done.wait()
+            if self._broken is not None and not self._purged:
+                sending.reported.wait(_LAST_REPORTS_S)
         else:
             warm_up_s = max(0.0, self._made_at + WARM_UP_MS / 1000 - time.monotonic())
             sending.done.wait(timeout_ms / 1000 + warm_up_s + _GRACE_S)
 
-    def _alone(self, client: Producer, sending: Sending, index: int, message: Message) -> None:
-        """The broker refused a batch for its size: only the message that is refused by itself is too large."""
+    def _one_by_one(self, sending: Sending, messages: Sequence[Message]) -> None:
+        order = KeyOrder()
+        for index, message in enumerate(messages):
+            if order.holds_back(message.key):
+                if not isinstance(sending.results[index], Sent):
+                    sending.results[index] = HELD_BACK
+                continue
+            if index in sending.refused_in_batches:
+                sending.results[index] = self._alone(message)
+            if not isinstance(sending.results[index], Sent):
+                order.stop(message.key)
+        try:
+            self._heed_limit()
+        except StreambindError as error:
+            LOG.warning("binding %s: the largest message is not known anew: %s", *self._named(str(error)))
+
+    def _alone(self, message: Message) -> Result:
         alone = Sending(self._target.destination, 1)
         with self._lock:
+            if self._broken is not None:
+                self._replace_client(gapless=False)  # of one message at a time, nothing gets through behind it
+            client = self._client
             self._sending.add(alone)
         try:
             self._produce(client, alone, [(0, message)])
             self._await(alone)
-            sending.results[index] = alone.results[0]
+            return alone.finished(self._why())[0]
         finally:
             with self._lock:
                 self._sending.discard(alone)
+
+    def _heed_limit(self) -> None:
+        """From now on; with the next client that is made."""
+        limit = self._limit()
+        if limit is not None:
+            self._max_payload_bytes = max(0, limit - SIZE_MARGIN_BYTES)  # room for key and headers
+            self._settings["message.max.bytes"] = str(limit)
+
+    def _replace_client(self, *, gapless: bool) -> None:
+        """The lock is held."""
+        if self._broken is not None:
+            refused = (
+                "a batch was refused" if self._is_gapless and _GAPLESS in self._broken else "the client broke"
+            )
+            LOG.warning(
+                "binding %s: %s; here is a new Kafka client: %s", self._target.binding, refused, self._broken
+            )
+        self._is_gapless = gapless
+        self._client = self._new_client()
+        self._broken = None
 
     def _poll(self) -> None:
         while not self._closing.is_set():
@@ -163,7 +217,7 @@ class KafkaProducerBinding:
                 self._client.poll(_POLL_S)
             except KafkaException as exc:
                 self._break(describe(exc.args[0]))
-                self._closing.wait(_POLL_S)  # the next send brings a new client
+                self._closing.wait(_BROKEN_POLL_S)  # reports still come; the next send brings a new client
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal() or error.code() == KafkaError._FATAL:
@@ -197,7 +251,11 @@ class KafkaProducerBinding:
         self._made_at = time.monotonic()
         try:
             return Producer(
-                {**self._settings, "error_cb": self._on_error},
+                {
+                    **self._settings,
+                    **({"enable.gapless.guarantee": "true"} if self._is_gapless else {}),
+                    "error_cb": self._on_error,
+                },
                 logger=ClientLog(),
             )
         except (KafkaException, ValueError, TypeError) as exc:

@@ -9,7 +9,7 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streambind.binders.kafka.batch import KafkaMessage
-from streambind.binders.kafka.error_mapping import too_large, unsent
+from streambind.binders.kafka.error_mapping import is_of_a_batch, unsent
 from streambind.binding.key_order import HELD_BACK, KeyOrder
 from streambind.binding.outcome import Failed, Sent, Unknown
 from streambind.errors import SendError
@@ -21,16 +21,18 @@ Result = Sent | Failed | Unknown
 
 class Sending:
     """Results in the order of the messages. The thread that sends calls `refused`, `unfit` and
-    `all_accepted`, the one that polls calls the callbacks; `done` is set once every accepted message has its
-    report."""
+    `all_accepted`, the one that polls calls the callbacks; `reported` is set once every accepted message has its
+    report, `done` as well or when nobody should wait any longer. `refused_in_batches` are messages that the
+    broker has refused, but perhaps for the sake of others in their batch."""
 
     def __init__(self, destination: str, size: int) -> None:
         self.destination = destination
         self.results: list[Result | None] = [None] * size
-        self.oversized: list[int] = []
+        self.refused_in_batches: set[int] = set()
         self.done = threading.Event()
+        self.reported = threading.Event()
         self._order = KeyOrder()
-        self._reported = 0
+        self._reports = 0
         self._accepted: int | None = None
 
     def callback(self, index: int) -> Callable[[KafkaError | None, KafkaMessage], None]:
@@ -112,8 +114,7 @@ class Sending:
     def all_accepted(self, count: int) -> None:
         """`count` messages were taken, no more will be."""
         self._accepted = count
-        if self._reported == count:
-            self.done.set()
+        self._look()
 
     def finished(self, why: str) -> list[Result]:
         """What is known; the rest is unknown for this reason."""
@@ -124,8 +125,12 @@ class Sending:
             self.results[index] = Sent(message.partition() or 0, message.offset() or 0)
         else:
             self.results[index] = unsent(error, self.destination)
-            if too_large(error):
-                self.oversized.append(index)
-        self._reported += 1
-        if self._reported == self._accepted:
+            if is_of_a_batch(error):
+                self.refused_in_batches.add(index)
+        self._reports += 1
+        self._look()
+
+    def _look(self) -> None:
+        if self._reports == self._accepted:
+            self.reported.set()
             self.done.set()

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka.admin import AdminClient
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
-from streambind.binders.kafka import KAFKA, KafkaBinder
+from streambind.binders.kafka import KAFKA, KafkaBinder, producer
 from streambind.binders.kafka.consumer import KafkaConsumerBinding
 from streambind.binders.kafka.producer import KafkaProducerBinding
 from streambind.binders.kafka.properties import KafkaBinderProperties
@@ -28,6 +30,29 @@ def create_topic(brokers: str, name: str, partitions: int = 1, **settings: str) 
     admin = AdminClient({"bootstrap.servers": brokers})
     admin.create_topics([NewTopic(name, partitions, 1, config=settings)])[name].result(WITHIN_S)
     eventually(lambda: name in admin.list_topics(timeout=5).topics, WITHIN_S, f"{name} does not appear")
+
+
+def lower_limit(brokers: str, topic: str, limit: int) -> None:
+    admin = AdminClient({"bootstrap.servers": brokers})
+    entry = ConfigEntry("max.message.bytes", str(limit), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    for altered in admin.incremental_alter_configs([resource]).values():
+        altered.result(WITHIN_S)
+
+    def is_lower() -> bool:
+        (described,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
+        return bool(described.result(WITHIN_S)["max.message.bytes"].value == str(limit))
+
+    eventually(is_lower, WITHIN_S, "the limit is not lowered")
+
+
+def without_gapless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mutant: clients go on behind a refused batch."""
+
+    def made(settings: dict[str, Any], **named: Any) -> Producer:
+        return Producer({k: v for k, v in settings.items() if k != "enable.gapless.guarantee"}, **named)
+
+    monkeypatch.setattr(producer, "Producer", made)
 
 
 def kafka_binder(brokers: str, **settings: Any) -> KafkaBinder:

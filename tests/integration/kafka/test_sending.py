@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType  # type: ignore[attr-defined]
 
 from streambind.binders.kafka import KafkaBinder
+from streambind.binding.key_order import HELD_BACK
 from streambind.binding.outcome import Failed, Sent
 from streambind.message import Message
-from streambind.testing.eventually import eventually
-from tests.integration.kafka.bench import WITHIN_S, create_topic, kafka_binder, output
+from tests.integration.kafka.bench import create_topic, kafka_binder, lower_limit, output, without_gapless
 
 PARTITIONS_OF_4 = Path(__file__).parents[2] / "data" / "spring" / "key-partitions-of-4.json"
 
@@ -48,23 +47,46 @@ def test_a_limit_of_ones_own_is_kept(kafka: str, binder: KafkaBinder, topic: str
     assert isinstance(result, Failed)
 
 
+@pytest.mark.parametrize("timeout_ms", [None, 10_000])
 def test_neighbours_of_a_message_that_the_broker_refuses_are_sent(
-    kafka: str, binder: KafkaBinder, topic: str
+    kafka: str, binder: KafkaBinder, topic: str, timeout_ms: int | None
 ) -> None:
     """The topic's limit was lowered after the output was bound, so that only the broker knows it: it refuses
     whole batches."""
     create_topic(kafka, topic)
-    producer = output(binder, topic, batchTimeout="50ms")
-    _lower_limit(kafka, topic, 20_000)
-    small = [Message(b"%d" % n, b"k") for n in range(50)]
-    results = producer.send([*small[:25], Message(bytes(30_000), b"k"), *small[25:]])
+    producer = output(binder, topic, timeout_ms=timeout_ms, batchTimeout="50ms")
+    lower_limit(kafka, topic, 20_000)
+    small = [Message(b"%d" % n, b"%d" % (n % 5)) for n in range(50)]
+    results = producer.send([*small[:25], Message(bytes(30_000), b"0"), *small[25:]])
     refused = results.pop(25)
     assert isinstance(refused, Failed)
     assert refused.permanent
-    assert all(isinstance(result, Sent) for result in results)
-    assert sorted(m.payload or b"" for m in binder.read(topic, {0: 0}, 5000)) == sorted(
-        m.payload or b"" for m in small
-    )
+    assert [n for n, result in enumerate(results) if result == HELD_BACK] == [25, 30, 35, 40, 45]
+    sent = [m.payload for n, m in enumerate(small) if isinstance(results[n], Sent)]
+    assert len(sent) == 45
+    assert [m.payload for m in binder.read(topic, {0: 0}, 5000)] == sent
+    assert producer.max_payload_bytes() == 20_000 - 2 * 512
+    assert [type(result) for result in producer.send(small[25:])] == [Sent] * 25
+
+
+def test_without_a_time_limit_nothing_of_a_key_overtakes_a_refused_batch(
+    kafka: str, binder: KafkaBinder, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sent_and_read(topic: str) -> tuple[list[bytes | None], list[bytes | None]]:
+        create_topic(kafka, topic)
+        producer = output(binder, topic, timeout_ms=None, configuration={"batch.num.messages": "50"})
+        lower_limit(kafka, topic, 20_000)
+        rows = [Message(b"%d" % n, b"k", raw_headers=[("x", bytes(1500 if n < 100 else 10))]) for n in range(1000)]
+        results = producer.send(rows)
+        sent = [m.payload for m, result in zip(rows, results, strict=True) if isinstance(result, Sent)]
+        return sent, [m.payload for m in binder.read(topic, {0: 0}, 5000)]
+
+    sent, read = sent_and_read(topic)
+    assert sent == read == [b"%d" % n for n in range(len(read))]
+
+    without_gapless(monkeypatch)
+    _, read = sent_and_read(f"{topic}-mutant")
+    assert read != [b"%d" % n for n in range(len(read))]
 
 
 def test_many_small_messages_whose_batch_would_be_too_large_are_sent(
@@ -85,17 +107,3 @@ def test_a_message_that_cannot_travel_fails_alone(kafka: str, binder: KafkaBinde
     assert isinstance(last, Sent)
     assert all(isinstance(result, Failed) and result.permanent for result in refused)
     assert [m.payload for m in binder.read(topic, {0: 0}, 5000)] == [b"1", b"2"]
-
-
-def _lower_limit(brokers: str, topic: str, limit: int) -> None:
-    admin = AdminClient({"bootstrap.servers": brokers})
-    entry = ConfigEntry("max.message.bytes", str(limit), incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    for altered in admin.incremental_alter_configs([resource]).values():
-        altered.result(WITHIN_S)
-
-    def is_lower() -> bool:
-        (described,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
-        return bool(described.result(WITHIN_S)["max.message.bytes"].value == str(limit))
-
-    eventually(is_lower, WITHIN_S, "the limit is not lowered")

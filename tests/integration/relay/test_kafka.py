@@ -16,6 +16,7 @@ from streambind.origin import Origin
 from streambind.outbound.outbox_status import outbox_status
 from streambind.outbound.relay_state import RelayStatus
 from streambind.persistence.database import Database
+from tests.integration.kafka.bench import lower_limit, without_gapless
 from tests.integration.relay.commits import backlog, commit, commit_keys, committed, event
 from tests.integration.relay.conftest import StartRelay
 from tests.integration.relay.wire import gaps, missing, overtaken
@@ -34,7 +35,7 @@ class Output:
                 binding=f"out-{destination}",
                 destination=destination,
                 properties=ProducerProperties(partition_count=3),
-                extended=KAFKA.producer_properties(),
+                extended=KAFKA.producer_properties.model_validate({"configuration": {"batch.num.messages": "50"}}),
             )
         )
 
@@ -101,6 +102,37 @@ def test_a_row_that_is_refused_before_it_travels_holds_back_its_key(
     if order_is_kept:
         assert output.travelled() == {b"1": [1], b"2": [1, 2]}
         assert backlog(database) == 2
+
+
+@pytest.fixture(params=["gapless", "not gapless"])
+def is_gapless(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """With a client that goes on behind a refused batch, the same test must see disorder."""
+    if request.param == "not gapless":
+        without_gapless(monkeypatch)
+    return bool(request.param == "gapless")
+
+
+def test_the_order_outlives_a_limit_that_is_lowered_under_a_running_output(
+    sqlite: Database, start_relay: StartRelay, kafka: str, is_gapless: bool, output: Output
+) -> None:
+    small, large = b"{}", bytes(1500)
+    lower_limit(kafka, output.destination, 20_000)
+    commit(
+        sqlite,
+        [
+            event(b"%d" % (n % 3), destination=output.destination, payload=large if n < 150 else small)
+            for n in range(1000)
+        ],
+    )
+    commit(sqlite, [event(b"1", destination=output.destination, payload=bytes(30_000))])
+    commit_keys(sqlite, range(3), destination=output.destination)
+    start_relay(sqlite, output.producers, batch_size=1000)
+
+    assert wait_for(lambda: backlog(sqlite) == 2, 60)
+    [blocked] = outbox_status(sqlite).blocked
+    assert (blocked.key, "MSG_SIZE_TOO_LARGE" in blocked.reason) == (b"1", True)
+    travelled = output.travelled()
+    assert (gaps(travelled) == overtaken(travelled) == []) is is_gapless
 
 
 def test_a_killed_broker_is_waited_for_without_loss_or_disorder(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from streambind.binders.kafka.error_mapping import broker_error, is_outage, too_large, unsent, unsupported
+from streambind.binders.kafka.error_mapping import broker_error, is_of_a_batch, is_outage, unsent, unsupported
 from streambind.binding.outcome import Failed, Unknown
 from streambind.errors import (
     BrokerError,
@@ -102,6 +102,6 @@ def test_a_message_that_may_be_sent_later(code: int) -> None:
 def test_small_questions() -> None:
     assert is_outage(KafkaError(KafkaError._ALL_BROKERS_DOWN))
     assert not is_outage(KafkaError(KafkaError._AUTHENTICATION))
-    assert too_large(KafkaError(KafkaError.RECORD_LIST_TOO_LARGE))
+    assert is_of_a_batch(KafkaError(KafkaError.RECORD_LIST_TOO_LARGE))
     assert unsupported(KafkaException(KafkaError(KafkaError._UNSUPPORTED_FEATURE)))
     assert not unsupported(TimeoutError())

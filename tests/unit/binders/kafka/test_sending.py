@@ -43,4 +43,4 @@ def test_what_was_not_reported_is_unknown() -> None:
 def test_messages_of_a_batch_that_was_too_large_are_noted(code: int) -> None:
     sending = Sending("t", 2)
     sending.callback(1)(KafkaError(code), message(0))
-    assert sending.oversized == [1]
+    assert sending.refused_in_batches == {1}
