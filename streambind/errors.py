@@ -22,6 +22,7 @@ Catch `StreambindError` to catch them all::
     ├── DeliveryError                 a message cannot be handled; its partition stops
     │   ├── SequenceGapError          a predecessor is missing
     │   ├── SequenceForkError         the source's history has two versions
+    │   ├── UnfinishedBatchError      a handler has ended its batch's transaction by itself
     │   └── ParkingLimitError         as much is parked as the binding may park
     ├── CircleError                   listeners answer each other without an end
     ├── DatabaseUnavailableError      the database is away for now: worth another try
@@ -142,6 +143,10 @@ class SequenceGapError(DeliveryError):
 
 class SequenceForkError(DeliveryError):
     """A sequence number came again with another event: the source's history has two versions."""
+
+
+class UnfinishedBatchError(DeliveryError):
+    """A handler has ended the transaction of its batch: effects of some messages are kept, the position is not."""
 
 
 class ParkingLimitError(DeliveryError):

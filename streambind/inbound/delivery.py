@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from streambind.binding.binder import Lane
 from streambind.binding.outcome import Continue, Outcome, RetryAfter, Seek, Stop
 from streambind.configuration.properties import OnError
-from streambind.errors import DeliveryError, ParkingLimitError, SequenceForkError, SequenceGapError
+from streambind.errors import DeliveryError, SequenceGapError
 from streambind.failpoints import failpoint
 from streambind.inbound.dead_letter import DeadLetters, Failure, dead_letter, original
 from streambind.inbound.effects import Effects, Parking
 from streambind.inbound.failure import Fenced, LetterRefused, MessageFailed, Overtaken, Trouble, Unattributed
+from streambind.inbound.remedies import remedy_for
 from streambind.inbound.retry import TROUBLE_MAX_MS, Budget, trouble_delay_ms
 from streambind.inbound.stack_trace import logged_trace
 from streambind.inbound.statistics import DeliveryStatistics
@@ -29,26 +30,10 @@ from streambind.persistence.failures import describe
 _log = logging.getLogger(__name__)
 
 _NO_LETTER = "raise max.message.bytes of the dead-letter topic, or set consumer.on-error: skip; then start again"
-_NO_REMEDY = "It may not be passed over"
 _HELD = (
     "so many keys fail that nothing more is parked (consumer.parking.mass-failure-*): mend the cause; until then "
     "the message is tried again"
 )
-_REMEDIES: dict[type[Exception], str] = {
-    SequenceGapError: (
-        "If the missing event stands in another partition, start the binding again when that is further, or set "
-        "consumer.on-error: park, which waits for it; if it is lost, consumer.sequence: ignore goes on without "
-        "looking at numbers"
-    ),
-    SequenceForkError: (
-        "If its source was restored: streambind outbox new-epoch TARGET there, then streambind positions reset "
-        "TARGET BINDING --to the offset after this one here; streambind verify shows what is missing"
-    ),
-    ParkingLimitError: (
-        "Mend what the parked keys fail for and let them drain, or raise consumer.parking.max-keys or "
-        "max-messages-per-key; then start the binding again"
-    ),
-}
 
 
 @dataclass(slots=True)
@@ -168,7 +153,7 @@ class Delivery:
         self._statistics.failed(text)
         is_gap = self._parking is not None and isinstance(error, SequenceGapError)
         if isinstance(error, DeliveryError) and not is_gap:
-            return self._stop(index, error, f"{text}. {_REMEDIES.get(type(error), _NO_REMEDY)}", state)
+            return self._stop(index, error, f"{text}. {remedy_for(error)}", state)
         state.failing = failing
         if not is_gap and (again := self._another_try(batch, index, failing, error)) is not None:
             delay, why = again
@@ -228,7 +213,7 @@ class Delivery:
     def _stop(self, index: int, error: Exception, text: str, state: _LaneState) -> Outcome:
         state.failing = None  # Whoever starts the binding again means a fresh try.
         _log.error("%s%s", text, logged_trace(error))
-        kind = type(error) if type(error) in _REMEDIES else DeliveryError
+        kind = type(error) if isinstance(error, DeliveryError) else DeliveryError
         stopped = kind(text)
         stopped.__cause__ = error
         return Outcome(index, Stop(stopped))

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from streambind.binding.binder import Lane
-from streambind.errors import DeliveryError
+from streambind.errors import DeliveryError, UnfinishedBatchError
 from streambind.failpoints import FailpointError, failpoint
 from streambind.inbound.dead_letter import DeadLetters
 from streambind.inbound.failure import AttemptEnded, Fenced, MessageFailed, Trouble, Unattributed
@@ -31,8 +31,8 @@ T = TypeVar("T")
 
 
 class DatabaseEffects:
-    """A batch is one transaction: position by compare-and-set, messages of parked keys set aside, guard, handlers,
-    guard rows, commit. All of it happens or nothing."""
+    """A batch is one transaction: claim of the position, messages of parked keys set aside, guard, handlers, the
+    position moved by compare-and-set, guard rows, commit. All of it happens or nothing."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class DatabaseEffects:
 
     def pass_over(self, batch: Batch, index: int, letter: Message | None) -> None:
         def work(connection: Connection) -> None:
-            self._move(connection, batch, index, index + 1)
+            self._step(connection, batch, index)
             found = self._examine(connection, batch, [index], passing_over=True)
             self._record(connection, batch, found)
             # A message that was applied or passed over before, by another owner, has its letter already.
@@ -90,7 +90,7 @@ class DatabaseEffects:
 
     def park(self, batch: Batch, index: int, error: Exception) -> None:
         def work(connection: Connection) -> None:
-            self._move(connection, batch, index, index + 1)
+            self._step(connection, batch, index)
             with own_statements():
                 self._parked.park(connection, batch, index, error)
 
@@ -115,7 +115,7 @@ class DatabaseEffects:
 
     def _apply(self, connection: Connection, batch: Batch, count: int, *, singly: bool) -> tuple[Examination, int]:
         """Returns what the guard found, and how many messages were set aside."""
-        self._move(connection, batch, 0, count)
+        self._claim(connection, batch, 0, count)
         aside = self._set_aside(connection, batch, count)
         indexes = [i for i in range(count) if i not in aside] if aside else range(count)
         found = self._examine(connection, batch, indexes)
@@ -127,20 +127,29 @@ class DatabaseEffects:
             batch,
             indexes,
             singly=singly,
-            verify=lambda: self._check_position(connection, batch, count),
+            claim=_Claim(self._positions, connection, batch, boundary(batch, count)),
         )
         self._record(connection, batch, found)
         failpoint("delivery.before_commit")
         return found, len(aside)
 
-    def _move(self, connection: Connection, batch: Batch, start: int, stop: int) -> None:
+    def _claim(self, connection: Connection, batch: Batch, start: int, stop: int) -> None:
         """Take the partition for the length of the transaction."""
         lane = Lane(batch.destination, batch.partition)
         # An owner that is stopped in its transaction must not hold up the next one for ever.
         self._database.dialect.limit_waits(connection, self._database.transaction_timeout_ms)
         with own_statements():
-            if not self._positions.move(connection, lane, boundary(batch, start), boundary(batch, stop)):
-                raise Fenced(lane)
+            try:
+                if not self._positions.claim(connection, lane, boundary(batch, start), boundary(batch, stop)):
+                    raise Fenced(lane)
+            except UnfinishedBatchError as error:
+                raise MessageFailed(start, error) from error
+
+    def _step(self, connection: Connection, batch: Batch, index: int) -> None:
+        """Take the partition, and move past one message."""
+        self._claim(connection, batch, index, index + 1)
+        start, end = boundary(batch, index), boundary(batch, index + 1)
+        self._positions.move(connection, Lane(batch.destination, batch.partition), start, end)
 
     def _set_aside(self, connection: Connection, batch: Batch, count: int) -> set[int]:
         """Let messages whose keys are parked wait behind what waits there already."""
@@ -165,13 +174,6 @@ class DatabaseEffects:
                 past=lambda: self._positions.past(connection, lane),
                 passing_over=passing_over,
             )
-
-    def _check_position(self, connection: Connection, batch: Batch, count: int) -> None:
-        """Whether the transaction is still the one that moved the position. A database that gave it up after an
-        error which a handler kept to itself says so here; at the commit, PostgreSQL would not."""
-        stored = self._positions.stored(connection, Lane(batch.destination, batch.partition))
-        if stored != boundary(batch, count):
-            raise SessionEnded
 
     def _record(self, connection: Connection, batch: Batch, found: Examination) -> None:
         if self._guard is not None:
@@ -200,3 +202,25 @@ class DatabaseEffects:
             if is_through and not is_database_trouble(error) and isinstance(error, DBAPIError):
                 raise Unattributed(error) from error
             raise Trouble(error) from error
+
+
+class _Claim:
+    """`handling.Claim`, from where a batch begins to `end`."""
+
+    def __init__(self, positions: DatabasePositions, connection: Connection, batch: Batch, end: int) -> None:
+        self._positions = positions
+        self._connection = connection
+        self._lane = Lane(batch.destination, batch.partition)
+        self._start, self._end = batch.position, end
+
+    def keep(self) -> None:
+        # A database gives a transaction up after an error which a handler kept to itself, and would not say so at
+        # the commit.
+        if not self._positions.move(self._connection, self._lane, self._start, self._end):
+            raise SessionEnded
+
+    def is_left_behind(self) -> bool:
+        try:
+            return self._positions.claimed_to(self._connection, self._lane) == self._end
+        except InvalidRequestError:
+            return False  # It was rolled back, and that is not over yet.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
-from streambind.errors import DeliveryError
+from streambind.errors import DeliveryError, UnfinishedBatchError
 from streambind.failpoints import FailpointError, failpoint
 from streambind.inbound.cause import MessageCause
 from streambind.inbound.dispatcher import Dispatcher
@@ -19,6 +21,24 @@ from streambind.message import Batch
 from streambind.persistence.database import Database
 from streambind.persistence.failures import describe, is_database_trouble, is_refusal, is_statement_timeout
 from streambind.route import CAUSE
+
+_log = logging.getLogger(__name__)
+
+
+class Claim(Protocol):
+    """What a transaction has claimed of a partition."""
+
+    def keep(self) -> None:
+        """Move the position.
+
+        Raises:
+            SessionEnded: the transaction is no longer the one that made the claim.
+        """
+        ...
+
+    def is_left_behind(self) -> bool:
+        """Whether the claim is there although its transaction has ended: then it was committed."""
+        ...
 
 
 class Handling:
@@ -37,9 +57,9 @@ class Handling:
         indexes: Sequence[int],
         *,
         singly: bool,
-        verify: Callable[[], None] | None = None,
+        claim: Claim | None = None,
     ) -> None:
-        """Handle these messages. `verify` raises if the transaction is no longer the one that it was.
+        """Handle these messages, then keep the claim that the transaction began with.
 
         Raises:
             MessageFailed, Unattributed: a message is to blame.
@@ -48,7 +68,7 @@ class Handling:
         sessions = HandlerSession(self._database, connection, savepoints=singly or self._savepoints)
         sessions.session.info[CAUSE] = cause = MessageCause(batch)
         unit: Sequence[int] = ()
-        first = True
+        first, outer = True, connection.get_transaction()
         try:
             for unit in self._dispatcher.units(indexes, singly=singly):
                 cause.unit = unit
@@ -59,10 +79,12 @@ class Handling:
                     first = False
                     failpoint("delivery.in_handler")
                 sessions.end_of_handler()
+                if connection.get_transaction() is not outer and claim is not None and claim.is_left_behind():
+                    raise _committed_by_handler(batch, unit)
             unit = ()
             sessions.end_of_batch()
-            if verify is not None:
-                verify()
+            if claim is not None:
+                claim.keep()
         except (AttemptEnded, FailpointError):
             raise
         except Exception as error:
@@ -80,6 +102,16 @@ class Handling:
             if isinstance(error, InvalidRequestError | SessionEnded):
                 return Unattributed(error)
         return MessageFailed(unit[0], error) if len(unit) == 1 else Unattributed(error)
+
+
+def _committed_by_handler(batch: Batch, unit: Sequence[int]) -> MessageFailed:
+    place = f"{batch.destination}[{batch.partition}]@{batch.offset(unit[-1])}"
+    text = (
+        f"the handler of {place} has ended the transaction by itself, with session.connection().commit() or "
+        "the like, and with it what was done before: session.commit() is what a handler may call"
+    )
+    _log.error("%s", text)
+    return MessageFailed(unit[0], UnfinishedBatchError(text))
 
 
 @contextmanager

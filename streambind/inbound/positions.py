@@ -10,6 +10,7 @@ from sqlalchemy import Connection, and_, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from streambind.binding.binder import Identity, Lane
+from streambind.errors import UnfinishedBatchError
 from streambind.persistence.database import Database
 
 _log = logging.getLogger(__name__)
@@ -31,7 +32,8 @@ class DatabasePositions:
     """The positions of one group: `binding.binder.Positions`, and the moves that delivery makes.
 
     A position moves by compare-and-set only, in the transaction of the effects that it stands for: of two
-    owners of a partition that start from the same place, one succeeds.
+    owners of a partition that start from the same place, one succeeds. It is claimed first, which keeps others
+    away, and moved last: a handler that ends the transaction in between leaves a claim for everybody to see.
     """
 
     def __init__(self, database: Database, group: str) -> None:
@@ -90,15 +92,36 @@ class DatabasePositions:
 
         return self._database.run(work) if lanes else {}
 
+    def claim(self, connection: Connection, lane: Lane, expected: int, target: int) -> bool:
+        """Take the position, which is `expected`, to move it to `target` in this transaction; False, with nothing
+        changed, if it is elsewhere. Until the transaction ends nobody else can take it.
+
+        Raises:
+            UnfinishedBatchError: a handler has ended a transaction that had taken it, and kept its claim.
+        """
+        columns = self._table.c
+        free = (self._is(lane), columns.next_offset == expected, columns.claimed_to.is_(None))
+        if connection.execute(update(self._table).where(*free).values(claimed_to=target)).rowcount == 1:
+            return True
+        claimed = self.claimed_to(connection, lane)
+        if claimed is not None and self.stored(connection, lane) == expected:
+            raise UnfinishedBatchError(
+                f"a handler has ended the transaction of messages {expected} to {claimed - 1} by itself: effects "
+                "of some of them are kept, and nobody knows of which"
+            )
+        return False
+
     def move(self, connection: Connection, lane: Lane, expected: int, target: int) -> bool:
-        """Set the position from `expected` to `target`; False, with nothing changed, if it is elsewhere.
-        Until the transaction ends nobody else can move it."""
-        statement = (
-            update(self._table)
-            .where(self._is(lane), self._table.c.next_offset == expected)
-            .values(next_offset=target, updated_ms=self._database.dialect.now_ms)
-        )
-        return connection.execute(statement).rowcount == 1
+        """Move what this transaction has claimed; False, with nothing changed, if the claim is gone: this is not
+        the transaction any more that made it."""
+        columns = self._table.c
+        claimed = (self._is(lane), columns.next_offset == expected, columns.claimed_to == target)
+        values = {"next_offset": target, "claimed_to": None, "updated_ms": self._database.dialect.now_ms}
+        return connection.execute(update(self._table).where(*claimed).values(values)).rowcount == 1
+
+    def claimed_to(self, connection: Connection, lane: Lane) -> int | None:
+        """How far a transaction goes that has claimed the position; None if it is free."""
+        return connection.execute(select(self._table.c.claimed_to).where(self._is(lane))).scalar()
 
     def stored(self, connection: Connection, lane: Lane) -> int | None:
         """The position, None if there is none."""

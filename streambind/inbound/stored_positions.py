@@ -67,6 +67,7 @@ def reset_position(database: Database, group: str, lane: Lane, *, seen: StoredPo
     now_ms = database.dialect.now_ms
     values: dict[str, Any] = {
         "next_offset": to.offset,
+        "claimed_to": None,
         "cluster_id": to.identity.cluster,
         "topic_id": to.identity.destination,
         "updated_ms": now_ms,

@@ -103,6 +103,7 @@ class Tables:
             Column("destination", String(249), primary_key=True),
             Column("partition", Integer, primary_key=True, autoincrement=False),
             Column("next_offset", BigInteger, nullable=False),
+            Column("claimed_to", BigInteger),
             Column("start", String(16), nullable=False),
             Column("start_offset", BigInteger, nullable=False),
             Column("cluster_id", String(64)),
@@ -110,8 +111,10 @@ class Tables:
             Column("skipped_ms", BigInteger),
             Column("updated_ms", BigInteger, nullable=False),
         )
-        """`start`, `start_offset`: where the group began. `cluster_id`, `topic_id`: the destination's identity.
-        `skipped_ms`: when somebody last moved the position past messages that were not handled."""
+        """`claimed_to`: how far the transaction goes that works on the partition; it is seen only where a handler
+        has ended that transaction by itself. `start`, `start_offset`: where the group began. `cluster_id`,
+        `topic_id`: the destination's identity. `skipped_ms`: when somebody last moved the position past messages
+        that were not handled."""
         self.guard = Table(
             f"{PREFIX}guard",
             self.metadata,

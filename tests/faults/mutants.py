@@ -35,7 +35,12 @@ class PositionFirst(DatabaseEffects):
     def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
         lane = Lane(batch.destination, batch.partition)
         start, end = boundary(batch, 0), boundary(batch, count)
-        self._transaction(lambda connection: self._positions.move(connection, lane, start, end))
+        self._transaction(
+            lambda connection: (
+                self._positions.claim(connection, lane, start, end),
+                self._positions.move(connection, lane, start, end),
+            )
+        )
         failpoint("delivery.after_position")
         self._transaction(lambda connection: self._handling.run(connection, batch, range(count), singly=singly))
 

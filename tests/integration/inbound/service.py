@@ -177,7 +177,9 @@ class Service:
     def move_position(self, offset: int, partition: int = 0) -> None:
         table = self.database.tables.position
         self.database.run(
-            lambda c: c.execute(update(table).where(table.c.partition == partition).values(next_offset=offset))
+            lambda c: c.execute(
+                update(table).where(table.c.partition == partition).values(next_offset=offset, claimed_to=None)
+            )
         )
 
     def forget_positions(self) -> None:

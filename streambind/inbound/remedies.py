@@ -1,0 +1,36 @@
+"""What to do about messages that may not be passed over."""
+
+from __future__ import annotations
+
+from streambind.errors import (
+    DeliveryError,
+    ParkingLimitError,
+    SequenceForkError,
+    SequenceGapError,
+    UnfinishedBatchError,
+)
+
+_REMEDIES: dict[type[DeliveryError], str] = {
+    SequenceGapError: (
+        "If the missing event stands in another partition, start the binding again when that is further, or set "
+        "consumer.on-error: park, which waits for it; if it is lost, consumer.sequence: ignore goes on without "
+        "looking at numbers"
+    ),
+    SequenceForkError: (
+        "If its source was restored: streambind outbox new-epoch TARGET there, then streambind positions reset "
+        "TARGET BINDING --to the offset after this one here; streambind verify shows what is missing"
+    ),
+    UnfinishedBatchError: (
+        "Mend the handler, look which effects are there, then move the position behind them: streambind positions "
+        "reset TARGET BINDING --to OFFSET"
+    ),
+    ParkingLimitError: (
+        "Mend what the parked keys fail for and let them drain, or raise consumer.parking.max-keys or "
+        "max-messages-per-key; then start the binding again"
+    ),
+}
+
+
+def remedy_for(error: DeliveryError) -> str:
+    """A sentence for people."""
+    return _REMEDIES.get(type(error), "It may not be passed over")
