@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from streambind.binding.binder import Lane
 from streambind.binding.outcome import Continue, Outcome, RetryAfter, Seek, Stop
 from streambind.configuration.properties import OnError
-from streambind.errors import DeliveryError, SequenceGapError
+from streambind.errors import DeliveryError, PositionLostError, SequenceGapError
 from streambind.failpoints import failpoint
 from streambind.inbound.dead_letter import DeadLetters, Failure, dead_letter, original
 from streambind.inbound.effects import Effects, Parking
 from streambind.inbound.failure import Fenced, LetterRefused, MessageFailed, Overtaken, Trouble, Unattributed
-from streambind.inbound.remedies import remedy_for
+from streambind.inbound.remedies import remedy_for, when_deleted
 from streambind.inbound.retry import TROUBLE_MAX_MS, Budget, trouble_delay_ms
 from streambind.inbound.stack_trace import logged_trace
 from streambind.inbound.statistics import DeliveryStatistics
@@ -153,7 +153,7 @@ class Delivery:
         self._statistics.failed(text)
         is_gap = self._parking is not None and isinstance(error, SequenceGapError)
         if isinstance(error, DeliveryError) and not is_gap:
-            return self._stop(index, error, f"{text}. {remedy_for(error)}", state)
+            return self._stop(index, error, f"{text}. {remedy_for(error, self._binding, batch, index)}", state)
         state.failing = failing
         if not is_gap and (again := self._another_try(batch, index, failing, error)) is not None:
             delay, why = again
@@ -226,15 +226,15 @@ class Delivery:
             return self._trouble(trouble, state)
         state.failing, state.troubles = None, 0
         if stored is not None:
-            _log.info("%s moved from %s to %s by another owner", self._place(batch), batch.position, stored)
+            _log.info(
+                "%s moved from %s to %s by another owner, or by hand", self._place(batch), batch.position, stored
+            )
             return Outcome(0, Seek(stored))
-        text = (
-            f"{self._place(batch)}: its position is no longer in the database; "
-            "start the binding again to adopt the group's committed offset or the start policy"
-        )
+        remedy = when_deleted(self._binding, batch)
+        text = f"{self._place(batch)}: its position is no longer in the database; {remedy}"
         _log.error("%s", text)
         self._statistics.failed(text)
-        return Outcome(0, Stop(DeliveryError(text)))
+        return Outcome(0, Stop(PositionLostError(text)))
 
     def _trouble(self, trouble: Trouble, state: _LaneState) -> Outcome:
         state.troubles += 1

@@ -9,6 +9,7 @@ from streambind.errors import (
     SequenceGapError,
     UnfinishedBatchError,
 )
+from streambind.message import Batch
 
 _REMEDIES: dict[type[DeliveryError], str] = {
     SequenceGapError: (
@@ -18,11 +19,11 @@ _REMEDIES: dict[type[DeliveryError], str] = {
     ),
     SequenceForkError: (
         "If its source was restored: streambind outbox new-epoch TARGET there, then streambind positions reset "
-        "TARGET BINDING --to the offset after this one here; streambind verify shows what is missing"
+        "TARGET {binding} --to {after} --partition {partition} here; streambind verify shows what is missing"
     ),
     UnfinishedBatchError: (
         "Mend the handler, look which effects are there, then move the position behind them: streambind positions "
-        "reset TARGET BINDING --to OFFSET"
+        "reset TARGET {binding} --to OFFSET --partition {partition}"
     ),
     ParkingLimitError: (
         "Mend what the parked keys fail for and let them drain, or raise consumer.parking.max-keys or "
@@ -31,6 +32,13 @@ _REMEDIES: dict[type[DeliveryError], str] = {
 }
 
 
-def remedy_for(error: DeliveryError) -> str:
-    """A sentence for people."""
-    return _REMEDIES.get(type(error), "It may not be passed over")
+def remedy_for(error: DeliveryError, binding: str, batch: Batch, index: int) -> str:
+    """A sentence for people about the message at `index`."""
+    text = _REMEDIES.get(type(error), "It may not be passed over")
+    return text.format(binding=binding, after=batch.offset(index) + 1, partition=batch.partition)
+
+
+def when_deleted(binding: str, batch: Batch) -> str:
+    """What to do about a position that somebody deleted."""
+    command = f"streambind positions reset TARGET {binding} --to {batch.position} --partition {batch.partition}"
+    return f"to go on here: {command}; or start the binding again to begin as a new group does"

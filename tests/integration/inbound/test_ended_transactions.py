@@ -54,7 +54,7 @@ def _stopped(outcomes: list[Outcome]) -> bool:
         return False
     assert isinstance(last.error, UnfinishedBatchError), last.error
     assert "has ended the transaction" in str(last.error)
-    assert "streambind positions reset TARGET BINDING --to OFFSET" in str(last.error)
+    assert "streambind positions reset TARGET in-things --to OFFSET" in str(last.error)
     return True
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from streambind.binding.outcome import Continue, Outcome, RetryAfter, Seek, Stop
 from streambind.configuration.properties import OnError
-from streambind.errors import PermanentError, SequenceGapError
+from streambind.errors import PermanentError, PositionLostError, SequenceGapError
 from streambind.inbound.failure import Fenced, Overtaken, Trouble, Unattributed
 from streambind.inbound.statistics import DeliveryStatistics
 from streambind.message import Batch
@@ -137,9 +137,14 @@ def test_a_position_that_is_gone_stops_the_partition() -> None:
     given = given_delivery()
     given.effects.raising = [Fenced(None)]
 
-    text = str(stop_of(given.deliver(a_b_c())))
+    outcome = given.deliver(a_b_c())
 
-    assert "in-things: things[0]: its position is no longer in the database; start the binding again" in text
+    assert isinstance(outcome.then, Stop)
+    assert isinstance(outcome.then.error, PositionLostError)
+    assert str(outcome.then.error) == (
+        "in-things: things[0]: its position is no longer in the database; to go on here: streambind positions "
+        "reset TARGET in-things --to 10 --partition 0; or start the binding again to begin as a new group does"
+    )
 
 
 def test_a_position_that_cannot_be_read_is_asked_for_again() -> None:
