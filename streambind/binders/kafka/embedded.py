@@ -11,6 +11,7 @@ import threading
 from types import TracebackType
 from typing import Any, Self
 
+from streambind.binders.kafka.embedded_groups import Groups
 from streambind.binders.kafka.embedded_wire import CREATE_TOPICS, Conversation
 from streambind.binders.kafka.forwarder import Forwarder
 from streambind.binders.kafka.librdkafka import INT, INT16, INT32, POINTER, SIZE, TEXT, function
@@ -24,7 +25,8 @@ class EmbeddedBroker:
     ports after it, or free ones.
 
     Topics are made with `create_topic`, or when somebody first asks for them (`default_partitions`). A classic
-    group joins without the delay that brokers otherwise give it.
+    group joins without the delay that brokers otherwise give it, also, with one broker, when it begins anew after
+    all of its members had left.
     """
 
     def __init__(self, port: int = 0, *, brokers: int = 1, default_partitions: int = 1) -> None:
@@ -38,6 +40,7 @@ class EmbeddedBroker:
         self._forwarders: list[Forwarder] = []
         self._topics: dict[str, int] = {}
         self._withheld: set[int] = set()
+        self._groups = Groups()
 
     def start(self) -> EmbeddedBroker:
         """Raises:
@@ -137,7 +140,10 @@ class EmbeddedBroker:
             advertise(self._cluster, number, b"127.0.0.1", forwarder.port)
 
     def _conversation(self) -> Conversation:
-        return Conversation(self._create, creates_topics=CREATE_TOPICS not in self._withheld)
+        # Of several brokers a group's name says which one looks after it.
+        rename = self._groups.renamed if self._brokers == 1 else None
+        creates = CREATE_TOPICS not in self._withheld
+        return Conversation(self._create, creates_topics=creates, rename_group=rename)
 
     def _create(self, name: str, partitions: int | None) -> bool:
         """Called by the connections' threads too, also while others ask for the same topic."""
@@ -155,6 +161,7 @@ class EmbeddedBroker:
         self._forwarders = []
         self._topics = {}
         self._withheld = set()
+        self._groups = Groups()
         if self._cluster:
             function("rd_kafka_mock_cluster_destroy", None, [POINTER])(self._cluster)
         if self._handle:

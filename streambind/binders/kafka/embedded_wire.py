@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 FETCH, METADATA, API_VERSIONS, CREATE_TOPICS = 1, 3, 18, 19
+JOIN_GROUP, HEARTBEAT, LEAVE_GROUP, SYNC_GROUP = MEMBERSHIP = 11, 12, 13, 14
 MAX_FETCH_WAIT_MS = 25
 _CREATE_TOPICS_VERSIONS = (0, 4)
 _FLEXIBLE_FROM = {FETCH: 12, METADATA: 9}
@@ -20,6 +21,10 @@ _TOPIC_ALREADY_EXISTS = 36
 
 MakeTopic = Callable[[str, int | None], bool]
 """Make a topic of so many partitions (None: the default); False if it exists."""
+
+
+RenameGroup = Callable[[bytes, "Request", object], bytes]
+"""A request for a group's membership, of one connection, as the broker is to see it."""
 
 
 class Reader:
@@ -87,8 +92,11 @@ class Request:
 class Conversation:
     """One client's connection. Frames come without their length. One thread calls `request`, one `response`."""
 
-    def __init__(self, make_topic: MakeTopic, *, creates_topics: bool = True) -> None:
+    def __init__(
+        self, make_topic: MakeTopic, *, creates_topics: bool = True, rename_group: RenameGroup | None = None
+    ) -> None:
         self._make_topic = make_topic
+        self._rename_group = rename_group
         self._creates_topics = creates_topics
         self._asked_versions: dict[int, int] = {}
 
@@ -105,6 +113,8 @@ class Conversation:
                 self._asked_versions[request.correlation] = request.version
             case api if api == CREATE_TOPICS:
                 return None, self._create(frame, request)
+            case api if api in MEMBERSHIP and self._rename_group is not None:
+                return self._rename_group(frame, request, self), None
         return frame, None
 
     def response(self, frame: bytes) -> bytes:
@@ -120,7 +130,7 @@ class Conversation:
                 error = _INVALID_PARTITIONS
             elif not self._make_topic(name, None if partitions == -1 else partitions):
                 error = _TOPIC_ALREADY_EXISTS
-            results.append(_text(name) + struct.pack(">h", error) + (b"\xff\xff" if request.version >= 1 else b""))
+            results.append(text(name) + struct.pack(">h", error) + (b"\xff\xff" if request.version >= 1 else b""))
         throttle = b"\0\0\0\0" if request.version >= 2 else b""
         return (
             struct.pack(">i", request.correlation) + throttle + struct.pack(">i", len(results)) + b"".join(results)
@@ -179,6 +189,7 @@ def _with_create_topics(frame: bytes) -> bytes:
     return frame[:6] + struct.pack(">i", count + 1) + line + frame[10:]
 
 
-def _text(value: str) -> bytes:
+def text(value: str) -> bytes:
+    """A string as Kafka writes it."""
     encoded = value.encode()
     return struct.pack(">h", len(encoded)) + encoded

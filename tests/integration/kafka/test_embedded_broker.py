@@ -49,6 +49,22 @@ def test_it_answers_on_the_port_that_it_was_given_and_again_after_a_restart() ->
             binder.close(5000)
 
 
+def test_a_group_that_begins_again_has_its_partitions_at_once_and_goes_on_where_it_was() -> None:
+    # By itself the broker lets such a group wait for the session time-out, less a second.
+    patient = {"session.timeout.ms": "300000", "heartbeat.interval.ms": "200"}
+    with EmbeddedBroker() as broker:
+        broker.create_topic("t", 2)
+        effects = Effects()
+        for payload in (b"1", b"2", b"3"):
+            binder = kafka_binder(broker.address)
+            with bound(binder, input_target("t", "g", configuration=patient), effects) as binding:
+                eventually(lambda: len(binding.partitions()) == 2, WITHIN_S, "not assigned")
+                send(output(binder, "t"), payload)
+                effects.come(int(payload), binding.partitions)
+            binder.close(5000)
+        assert sorted(p or b"" for lane in effects.by_partition.values() for p in lane) == [b"1", b"2", b"3"]
+
+
 def test_other_processes_can_use_it() -> None:
     with EmbeddedBroker() as broker:
         binder = kafka_binder(broker.address)
