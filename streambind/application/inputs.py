@@ -8,7 +8,7 @@ from streambind.application.blueprint import Blueprint
 from streambind.binding.binder import ConsumerBinding, ConsumerTarget
 from streambind.binding.binding import InputBinding
 from streambind.binding.factory import BinderFactory
-from streambind.configuration import BindingProperties
+from streambind.configuration import BindingProperties, ConsumerProperties
 from streambind.configuration.destinations import destinations_of
 from streambind.inbound.input import InputPlan
 from streambind.inbound.statistics import Figures
@@ -35,6 +35,13 @@ class Inputs:
     def _properties(self, name: str) -> BindingProperties:
         return self._configuration.properties.bindings[name]
 
+    def _consumer(self, properties: ConsumerProperties) -> ConsumerProperties:
+        """With the service's number of instances where the binding has none of its own."""
+        if properties.instance_count > 0:
+            return properties
+        instances = self._configuration.properties.instance_count
+        return properties.model_copy(update={"instance_count": instances})
+
     def _binding(self, name: str, plan: InputPlan) -> InputBinding:
         properties = self._properties(name)
         binder_name = self._configuration.binder_name(name)
@@ -42,7 +49,7 @@ class Inputs:
             binding=name,
             destinations=destinations_of(name, properties),
             group=properties.group,
-            properties=properties.consumer,
+            properties=self._consumer(properties.consumer),
             extended=self._configuration.binder(binder_name).consumer(name),
             positions=plan.positions,
         )

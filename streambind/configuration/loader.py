@@ -36,9 +36,6 @@ from streambind.configuration.shape import BinderModels, environment
 from streambind.configuration.unknown_keys import binders_in, keys_under_both_roots, unknown_keys
 
 _CODE = Origin("code")
-_DEFAULT = Origin("default")
-_INSTANCE_INDEX = {"spring.cloud.stream.instance-index": "${INSTANCE_INDEX:${CF_INSTANCE_INDEX:0}}"}
-_BUILT_IN, _ = flatten(_INSTANCE_INDEX, _DEFAULT)
 
 
 def load(
@@ -128,7 +125,7 @@ class _Loading:
         for source in inactive:
             self.findings += unknown_keys(source, self.root, prefer=prefer, active=False)
         self.findings += keys_under_both_roots(activated.documents)
-        return merge([_BUILT_IN, *activated.documents, variables, self.arguments, self.overrides])
+        return merge([*activated.documents, variables, self.arguments, self.overrides])
 
     def _with_profile_settings(self, base: Flat) -> Flat:
         """The documents' settings under those of the environment, as far as profiles are concerned."""
@@ -193,7 +190,7 @@ def _entries(placed: Iterable[Placed]) -> tuple[Entry, ...]:
     entries = [
         Entry(dotted(p.name), shown(dotted(p.slot.words), p.value, secret=p.secret), p.origin)
         for p in placed
-        if p.value is not None and p.origin != _DEFAULT
+        if p.value is not None
     ]
     return tuple(sorted(entries, key=lambda entry: entry.key))
 

@@ -104,8 +104,8 @@ class ConsumerProperties(Properties):
     retryable_exceptions: dict[str, bool] = Field(
         default_factory=dict, description="by class of the error: whether it is tried again"
     )
-    batch_mode: bool = Field(False, description="listeners take lists")
-    instance_count: int = Field(-1, description="instances of the service; -1: as configured for all")
+    batch_mode: Annotated[bool, NoEffect("a listener that takes `list[X]` gets batches")] = False
+    instance_count: int = Field(-1, description="instances of the service; -1: the service's")
     on_error: OnError | None = Field(
         None,
         description="when the tries are used up; unset: `dlq` if the binder's `enableDlq` is set, else `park` "
@@ -245,8 +245,12 @@ class StreamProperties(Properties):
         alias="bindingRetryInterval",
         description="until a failed binding is tried again; 0: fail at start",
     )
-    instance_count: int = Field(1, ge=1, description="instances of the service")
-    instance_index: int = Field(0, ge=0, description="of this instance")
+    instance_count: int = Field(
+        1,
+        ge=1,
+        description="instances of the service: a topic that is made has a partition for each, times concurrency",
+    )
+    instance_index: Annotated[int, _PARTITIONS] = 0
     datasource: DatasourceProperties = Field(default_factory=DatasourceProperties)
     outbox: OutboxProperties = Field(default_factory=OutboxProperties)
     events: EventsProperties = Field(default_factory=EventsProperties)

@@ -244,3 +244,21 @@ def _python(program: str, folder: Path, configuration: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.mark.parametrize(("own", "partitions"), [("", 6), (", instanceCount: 5", 10)], ids=["", "its own"])
+def test_a_topic_that_an_input_makes_has_room_for_all_instances(
+    streams: Streams, stream_application: Applications, own: str, partitions: int
+) -> None:
+    text = f"""
+    spring.cloud.stream:
+      instanceCount: 3
+      bindings.in-a: {{destination: roomy, group: g, consumer: {{concurrency: 2{own}}}}}
+    """
+    application = stream_application(text, include=[keep], metadata=Base.metadata)
+    with streams.run(application):
+        eventually(lambda: len(_assigned(application)) == partitions, 20, lambda: f"{_assigned(application)}")
+
+
+def _assigned(application: StreamApplication) -> list[int]:
+    return [state.lane.partition for status in application.status() for state in status.partitions]

@@ -86,7 +86,7 @@ def test_entries_are_what_is_configured_with_secrets_masked(configured: Configur
 
 
 def test_require_valid_raises_all_findings_at_once(configured: Configured) -> None:
-    configuration = configured("streambind:\n  instanceCount: x\n  source: a\n  instanceIndex: y\n")
+    configuration = configured("streambind:\n  instanceCount: x\n  source: a\n  outbox.batchSize: y\n")
     with pytest.raises(ConfigurationError) as caught:
         configuration.require_valid()
     assert str(caught.value) == (
@@ -94,7 +94,7 @@ def test_require_valid_raises_all_findings_at_once(configured: Configured) -> No
         "  application.yaml:2:18  error  'streambind.instanceCount' takes a whole number, not 'x'\n"
         "  application.yaml:3:3  warning  'source' has no effect here: bindings are declared under `bindings`, and"
         " the code decides their direction\n"
-        "  application.yaml:4:18  error  'streambind.instanceIndex' takes a whole number, not 'y'"
+        "  application.yaml:4:21  error  'streambind.outbox.batchSize' takes a whole number, not 'y'"
     )
     assert caught.value.findings == configuration.findings
 

@@ -18,7 +18,7 @@ IN_A = "streambind.bindings.in-a"
         (f"{IN_A}.consumer.maxAttempts: 1.5", f"'{IN_A}.consumer.maxAttempts' takes a whole number, not '1.5'"),
         (f"{IN_A}.consumer.maxAttempts: 0", f"'{IN_A}.consumer.maxAttempts' takes 1 or more, not '0'"),
         (f"{IN_A}.consumer.backOffMultiplier: x", f"'{IN_A}.consumer.backOffMultiplier' takes a number, not 'x'"),
-        (f"{IN_A}.consumer.batchMode: maybe", f"'{IN_A}.consumer.batchMode' takes true or false, not 'maybe'"),
+        (f"{IN_A}.consumer.autoStartup: maybe", f"'{IN_A}.consumer.autoStartup' takes true or false, not 'maybe'"),
         (
             f"{IN_A}.consumer.backOffInitialInterval: 3 weeks",
             f"'{IN_A}.consumer.backOffInitialInterval' cannot be '3 weeks': write a duration as 500 or 10s or"
@@ -100,7 +100,8 @@ def test_options_are_compared_relaxed(configured: Configured, text: str) -> None
 
 @pytest.mark.parametrize("text", ["yes", "on", "TRUE", "1"])
 def test_true_is_written_as_in_spring(configured: Configured, text: str) -> None:
-    assert configured(f"{IN_A}.consumer.batchMode: {text}").properties.bindings["in-a"].consumer.batch_mode is True
+    outbox = configured(f"streambind: {{bindings: {{in-a: {{}}}}, outbox.relay: {text}}}").properties.outbox
+    assert outbox.relay is True
 
 
 def test_what_has_no_effect_is_said_once_with_the_reason(configured: Configured) -> None:
@@ -167,14 +168,6 @@ def test_a_placeholder_without_value_is_an_error_with_a_place(configured: Config
         "application.yaml:3:16  error  the placeholder ${a} needs itself: a -> b -> a",
     ]
     assert configuration.properties.bindings["in-a"].group is None
-
-
-def test_the_instance_index_comes_from_the_platform(configured: Configured) -> None:
-    assert configured("streambind: {}").properties.instance_index == 0
-    assert configured("streambind: {}", environ={"CF_INSTANCE_INDEX": "2"}).properties.instance_index == 2
-    both = {"CF_INSTANCE_INDEX": "2", "INSTANCE_INDEX": "3"}
-    assert configured("streambind: {}", environ=both).properties.instance_index == 3
-    assert configured("streambind.instanceIndex: 4", environ=both).properties.instance_index == 4
 
 
 SECRETS = """
