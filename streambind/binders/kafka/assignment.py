@@ -28,6 +28,10 @@ REVOKE_WAIT_S = 10.0
 """How long a revoked partition waits for its running delivery, so that what it does is still reported."""
 
 
+QUIET_S = 2.0
+"""How long a new member waits for its first partitions before the log says so."""
+
+
 class Troubles(Protocol):
     """Where what goes wrong is shown."""
 
@@ -64,6 +68,7 @@ class Assignment:
         self.starting: dict[Lane, str | None] = {}
         self._resetting: dict[Lane, KafkaLane] = {}
         self.wait_until: float | None = None
+        self._tell_at: float | None = None
 
     # Callbacks of the client
 
@@ -74,6 +79,7 @@ class Assignment:
             with self._state:
                 self.starting.update(dict.fromkeys(lanes))
             if lanes:
+                self._tell_at = None
                 LOG.info("binding %s: assigned %s", self._binding, _names(lanes))
                 self._inquiries.ask(lanes)
         except Exception as exc:  # noqa: BLE001 - a callback that raises is assigned at the broker's offsets
@@ -127,7 +133,19 @@ class Assignment:
                         *(self._binding, lane.lane.destination, lane.lane.partition),
                     )
 
-    # Called by the poll loop
+    # Called on the poll thread
+
+    def joins(self) -> None:
+        """The group is being joined: if it gives no partition soon, `tell_if_waiting` says so."""
+        self._tell_at = time.monotonic() + QUIET_S
+
+    def tell_if_waiting(self) -> None:
+        if self._tell_at is not None and time.monotonic() >= self._tell_at:
+            self._tell_at = None
+            LOG.info(
+                "binding %s: waiting for partitions: the group is being shared out, or its other members hold all",
+                self._binding,
+            )
 
     def begin(self, client: Consumer, starts: Mapping[Lane, Start]) -> None:
         """Take partitions at the offsets that were found, as far as they are still ours."""

@@ -182,8 +182,10 @@ class KafkaConsumerBinding:
             began = time.monotonic()
             try:
                 self._loop.subscribe()
+                self._assignment.joins()
                 while not self._stop.is_set():
                     self._loop.turn()
+                    self._assignment.tell_if_waiting()
             except Exception as exc:
                 if not isinstance(exc, KafkaException | ClientBroken):
                     LOG.exception("binding %s: polling failed", self._target.binding)

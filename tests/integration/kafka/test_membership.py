@@ -103,6 +103,25 @@ def test_a_client_that_breaks_is_replaced_visibly(kafka: str, binder: KafkaBinde
         effects.come(1, lambda: (binding.partitions(), binding.last_error()))
 
 
+def test_a_member_that_gets_no_partition_says_that_it_waits(
+    binder: KafkaBinder, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "streambind.binders.kafka")
+
+    def waits(name: str) -> bool:
+        said = f"binding {name}: waiting for partitions: "
+        return any(record.getMessage().startswith(said) for record in caplog.records)
+
+    holder, spare = (input_target(topic, topic, binding=name) for name in ("in-holder", "in-spare"))
+    with bound(binder, holder, Effects()) as first:
+        eventually(lambda: len(first.partitions()) == 1, WITHIN_S, "not assigned")
+        # Who holds the only partition keeps it.
+        with bound(binder, spare, Effects()):
+            eventually(lambda: waits("in-spare"), WITHIN_S, "it does not say that it waits")
+            assert len(first.partitions()) == 1
+    assert not waits("in-holder")
+
+
 def test_a_pause_of_a_moment_forgets_nothing(kafka: str, binder: KafkaBinder, topic: str) -> None:
     create_topic(kafka, topic)
     effects = Effects()
