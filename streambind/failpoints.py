@@ -1,8 +1,9 @@
 """Named places where a test can make the process die or fail; nothing happens unless the environment asks for it.
 
 `STREAMBIND_FAILPOINTS="relay.after_ack=kill@3,delivery.before_commit=raise"` kills the process (SIGKILL) when
-the named point is passed for the third time, and raises at each passing of the second. Read once, at import:
-without the variable `failpoint` is a function that does nothing.
+the named point is passed for the third time, and raises at each passing of the second; with `stop` it stands still
+(SIGSTOP) until somebody sends SIGCONT. Read once, at import: without the variable `failpoint` is a function that
+does nothing.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ def _parse(text: str) -> dict[str, tuple[str, int | None]]:
     for part in filter(None, (p.strip() for p in text.split(","))):
         name, _, action = part.partition("=")
         action, _, nth = action.partition("@")
-        if action not in ("kill", "raise") or (nth and not nth.isdigit()):
-            raise ValueError(f"STREAMBIND_FAILPOINTS: {part!r} is not of the form name=kill|raise[@nth]")
+        if action not in ("kill", "stop", "raise") or (nth and not nth.isdigit()):
+            raise ValueError(f"STREAMBIND_FAILPOINTS: {part!r} is not of the form name=kill|stop|raise[@nth]")
         points[name] = (action, int(nth) if nth else None)
     return points
 
@@ -42,6 +43,10 @@ def _armed(points: dict[str, tuple[str, int | None]]) -> Callable[[str], None]:
                 return
         if action == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if action == "stop":
+            # To this thread: sent to the process, another thread may take it up while this one goes on.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+            return
         raise FailpointError(name)
 
     return hit

@@ -12,6 +12,7 @@ from streambind.application.links import Links
 from streambind.binding.binder import ProducerBinding, ProducerTarget
 from streambind.binding.binding import DirectProducer, OutputBinding
 from streambind.binding.factory import BinderFactory
+from streambind.binding.fencing import bind_fenced
 from streambind.binding.outcome import Failed, Unknown
 from streambind.configuration import BindingProperties, Configuration, ProducerProperties
 from streambind.configuration.destinations import destinations_of
@@ -134,6 +135,19 @@ class LetterProducers:
                 return self._producer(name, destination, None)
         return None
 
+    def fenced(self, destination: str, fence: str) -> ProducerBinding | None:
+        """For the relay, a new one with a fence, which its user unbinds; None if no dead letters go there.
+
+        Raises:
+            BrokerError: the broker is away or refuses.
+            ConfigurationError: the broker has no fences.
+        """
+        for name, route in self._routes.items():
+            if destination in route.destinations.values():
+                target = self._target(name, destination, None)
+                return LetterProducer(bind_fenced(self._binders.binder(route.binder), target, fence))
+        return None
+
     def close(self, timeout_ms: int) -> None:
         with self._lock:
             producers = list(self._producers.values())
@@ -148,15 +162,18 @@ class LetterProducers:
                 self._producers[name, destination, timeout_ms] = known
             return known
 
-    def _binding(self, name: str, destination: str, timeout_ms: int | None) -> OutputBinding:
-        binder_name = self._routes[name].binder
-        target = ProducerTarget(
+    def _target(self, name: str, destination: str, timeout_ms: int | None) -> ProducerTarget:
+        return ProducerTarget(
             binding=f"{name} (dead letters)",
             destination=destination,
             properties=ProducerProperties(),
-            extended=self._configuration.binder(binder_name).producer(name),
+            extended=self._configuration.binder(self._routes[name].binder).producer(name),
             timeout_ms=timeout_ms,
         )
+
+    def _binding(self, name: str, destination: str, timeout_ms: int | None) -> OutputBinding:
+        binder_name = self._routes[name].binder
+        target = self._target(name, destination, timeout_ms)
         return OutputBinding(
             target.binding,
             lambda: self._binders.binder(binder_name).bind_producer(target),

@@ -10,6 +10,7 @@ from functools import partial
 from streambind.binding.binder import ProducerBinding, ProducerTarget
 from streambind.binding.binding import BindingState, DirectProducer, OutputBinding
 from streambind.binding.factory import BinderFactory, binder_types
+from streambind.binding.fencing import bind_fenced
 from streambind.configuration import BindingProperties, Configuration, Finding, Severity
 from streambind.configuration.properties import Publish
 from streambind.conversion import converter_for
@@ -93,9 +94,21 @@ class Outputs:
         Raises:
             BrokerUnavailableError: the output is not bound.
         """
-        candidates = [binding for binding in self.bindings.values() if binding.destination == destination]
-        bound = [binding for binding in candidates if binding.state is BindingState.RUNNING]
-        return (bound or candidates)[0].producer() if candidates else None
+        output = self._output_to(destination)
+        return None if output is None else output.producer()
+
+    def fenced_producer(self, destination: str, fence: str) -> ProducerBinding | None:
+        """A new producer with a fence, for who asks to unbind; None if there is no output to the destination.
+
+        Raises:
+            BrokerError: the broker is away or refuses.
+            ConfigurationError: the broker has no fences.
+        """
+        output = self._output_to(destination)
+        if output is None:
+            return None
+        target = self._target(self.plans[output.name], None)
+        return bind_fenced(self._binders.binder(output.binder), target, fence)
 
     def sender(self, name: str) -> QueuedSender:
         """The sender for direct messages of an output, made on first use.
@@ -153,6 +166,11 @@ class Outputs:
         for producer in direct:
             producer.unbind(timeout_ms)
 
+    def _output_to(self, destination: str) -> OutputBinding | None:
+        candidates = [binding for binding in self.bindings.values() if binding.destination == destination]
+        bound = [binding for binding in candidates if binding.state is BindingState.RUNNING]
+        return (bound or candidates)[0] if candidates else None
+
     def _properties(self, name: str) -> BindingProperties:
         return self._configuration.properties.bindings[name]
 
@@ -172,13 +190,7 @@ class Outputs:
 
     def _bound_with(self, plan: OutputPlan, timeout_ms: int | None) -> OutputBinding:
         binder_name = self._configuration.binder_name(plan.binding)
-        target = ProducerTarget(
-            binding=plan.binding,
-            destination=plan.destination,
-            properties=self._properties(plan.binding).producer,
-            extended=self._configuration.binder(binder_name).producer(plan.binding),
-            timeout_ms=timeout_ms,
-        )
+        target = self._target(plan, timeout_ms)
 
         def bind() -> ProducerBinding:
             producer = self._binders.binder(binder_name).bind_producer(target)
@@ -186,6 +198,16 @@ class Outputs:
             return producer
 
         return OutputBinding(plan.binding, bind, destination=plan.destination, binder=binder_name)
+
+    def _target(self, plan: OutputPlan, timeout_ms: int | None) -> ProducerTarget:
+        binder_name = self._configuration.binder_name(plan.binding)
+        return ProducerTarget(
+            binding=plan.binding,
+            destination=plan.destination,
+            properties=self._properties(plan.binding).producer,
+            extended=self._configuration.binder(binder_name).producer(plan.binding),
+            timeout_ms=timeout_ms,
+        )
 
 
 def _at_once(works: Sequence[Callable[[], None]]) -> None:

@@ -16,6 +16,7 @@ from streambind.binding.binder import BinderType, ProducerBinding
 from streambind.binding.factory import BinderFactory
 from streambind.binding.service import BindingService
 from streambind.configuration.masking import shown_url
+from streambind.configuration.properties import Fencing
 from streambind.errors import ConfigurationError, DatabaseUnavailableError
 from streambind.inbound.letter_producer import LetterProducer
 from streambind.outbound.outgoing import Outgoing
@@ -66,7 +67,9 @@ class Running:
         )
         self.relay: Relay | None = None
         if blueprint.database is not None and blueprint.has_outbox and (properties.outbox.relay or relay_only):
-            self.relay = Relay(blueprint.database, self._relay_producer, properties.outbox, owner)
+            is_fenced = properties.outbox.fencing is Fencing.TRANSACTIONAL
+            fenced = self._fenced_producer if is_fenced else None
+            self.relay = Relay(blueprint.database, self._relay_producer, properties.outbox, owner, fenced=fenced)
         elif relay_only:
             raise ConfigurationError(
                 "there is nothing to relay: no database (set streambind.datasource.url, or name the application "
@@ -168,6 +171,13 @@ class Running:
         """An output's of the application, else that of dead letters."""
         own, letters = self.outputs.relay_producer(destination), self.dead_letters.relay(destination)
         return LetterProducer(own) if own is not None and letters is not None else own or letters
+
+    def _fenced_producer(self, destination: str, fence: str) -> ProducerBinding | None:
+        """The same with a fence, new each time."""
+        own = self.outputs.fenced_producer(destination, fence)
+        if own is None:
+            return self.dead_letters.fenced(destination, fence)
+        return own if self.dead_letters.relay(destination) is None else LetterProducer(own)
 
 
 def _left_ms(deadline: float) -> int:

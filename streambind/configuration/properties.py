@@ -24,6 +24,7 @@ __all__ = [
     "DatasourceProperties",
     "DeadLetterFormat",
     "EventsProperties",
+    "Fencing",
     "Milliseconds",
     "NoEffect",
     "OnError",
@@ -85,6 +86,13 @@ class Publish(StrEnum):
     OUTBOX = "outbox"
     AFTER_COMMIT = "after-commit"
     DIRECT = "direct"
+
+
+class Fencing(StrEnum):
+    """What keeps a relay that has lost its shards from sending after their new owner."""
+
+    TRANSACTIONAL = "transactional"
+    NONE = "none"
 
 
 class ConsumerProperties(Properties):
@@ -202,6 +210,11 @@ class OutboxProperties(Properties):
         10_000, alias="lease", ge=1000, description="after which another instance takes over from a silent one"
     )
     relay: bool = Field(True, description="whether this process sends what is in the outbox")
+    fencing: Fencing = Field(
+        Fencing.NONE,
+        description="`transactional`: the broker shuts a relay out that has lost its lease, for consumers that do "
+        "not check sequence numbers; all relays of a database need the same",
+    )
     notify: bool = Field(
         True, description="PostgreSQL: whether processes wake each other's relays after a commit (LISTEN, NOTIFY)"
     )

@@ -12,8 +12,9 @@ must not differ by more than that.
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -92,6 +93,14 @@ def ranges(numbers: Collection[int]) -> str:
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
 
 
+class Hold(NamedTuple):
+    """Shards that are held until a time (monotonic seconds), each in a tenure: a number that is another one
+    whenever somebody else may have held the shard in between."""
+
+    valid_until: float
+    tenures: Mapping[int, int]
+
+
 class Leases:
     """The leases of one relay; used by the relay's thread only.
 
@@ -118,7 +127,9 @@ class Leases:
         self.retiring: frozenset[int] = frozenset()
         self.valid_until = 0.0
         self.due_at = 0.0
+        self.tenures: Mapping[int, int] = {}
         self.stalled: str | None = None
+        self._numbers = itertools.count(1)
         self._others: frozenset[LeaseRow] = frozenset()
         self._others_since = clock()
 
@@ -133,10 +144,24 @@ class Leases:
         plan, others = self._database.run(lambda connection: self._round(connection, busy))
         self.held = frozenset((*plan.keep, *plan.take))
         self.retiring = frozenset(plan.surplus)
+        kept = before - set(plan.take)  # what we thought to hold and take again was somebody else's meanwhile
+        self.tenures = {
+            s: self.tenures[s] if s in kept else next(self._numbers) for s in self.held | self.retiring
+        }
         self.valid_until = asked_at + self._lease_ms / 1000
         self.due_at = asked_at + self._lease_ms / 3000
         self._watch(others, asked_at)
         return self.held - before
+
+    @property
+    def hold(self) -> Hold:
+        """What is held now."""
+        return Hold(self.valid_until, self.tenures)
+
+    def begin_anew(self, shards: Collection[int]) -> None:
+        """Somebody else may have held these: give them new tenures and ask soon whether they are still ours."""
+        self.tenures = {s: next(self._numbers) if s in shards else number for s, number in self.tenures.items()}
+        self.due_at = 0.0
 
     def release(self) -> None:
         """Let everything go at once, the seat too.
@@ -145,6 +170,7 @@ class Leases:
             SQLAlchemyError: the leases expire by themselves.
         """
         self.held = self.retiring = frozenset()
+        self.tenures = {}
         self.valid_until = 0.0
 
         def work(connection: Connection) -> None:

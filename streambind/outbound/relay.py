@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from streambind.configuration.masking import shown_url
 from streambind.configuration.properties import OutboxProperties
-from streambind.outbound.relay_lane import Producers
 from streambind.outbound.relay_loop import RelayLoop
 from streambind.outbound.relay_state import RelayState, RelayStatus
+from streambind.outbound.relay_way import FencedProducers, FencedWay, Producers, SharedWay, Way
 from streambind.persistence.database import Database
 from streambind.persistence.tables import SHARDS
 
@@ -28,7 +28,9 @@ class Relay:
     this relay; no other relay may have the same name, not even the same service after a restart.
 
     `producers` gives the producer for a destination, None if this application has no output to it; it is asked
-    again for every batch and may raise BrokerError. The producers' sends should have no time limit.
+    again for every batch and may raise BrokerError. The producers' sends should have no time limit. `fenced` binds
+    producers that have a fence; with it what a relay sends that has lost its shard never gets into a log after
+    what the new owner sends.
     """
 
     def __init__(
@@ -38,10 +40,12 @@ class Relay:
         properties: OutboxProperties,
         owner: str,
         *,
+        fenced: FencedProducers | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._producers = producers
+        self._fenced = fenced
         self._properties = properties
         self._owner = owner
         self._clock = clock
@@ -54,7 +58,7 @@ class Relay:
         with self._lock:
             if self._thread is not None:
                 return
-            loop = RelayLoop(self._database, self._producers, self._properties, self._owner, clock=self._clock)
+            loop = RelayLoop(self._database, self._way, self._properties, self._owner, clock=self._clock)
             self._loop = loop
             self._thread = threading.Thread(target=loop.run, name="streambind-relay", daemon=True)
             self._thread.start()
@@ -83,6 +87,11 @@ class Relay:
             log.warning("relay: not ended within %d ms; what it has not sent stays in the outbox", timeout_ms)
         else:
             log.info("relay: ended; %d messages were confirmed", loop.sent)
+
+    def _way(self, destination: str) -> Way:
+        if self._fenced is None:
+            return SharedWay(destination, self._producers)
+        return FencedWay(destination, self._producers, self._fenced)
 
     @property
     def has_all_shards(self) -> bool:

@@ -9,42 +9,32 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from streambind.binding.binder import ProducerBinding
 from streambind.binding.key_order import HELD_BACK, KeyOrder
-from streambind.binding.outcome import Failed, Sent, Unknown, one_each
+from streambind.binding.outcome import Failed
 from streambind.errors import SendError
+from streambind.failpoints import failpoint
 from streambind.message import Message
 from streambind.outbound.back_off import BackOff
-from streambind.outbound.wire_message import OutboxRow, Source, row_message
+from streambind.outbound.relay_way import Job, Readiness, Result, Way
+from streambind.outbound.wire_message import row_message
 
 log = logging.getLogger("streambind.relay")
-
-Result = Sent | Failed | Unknown
-
-Producers = Callable[[str], ProducerBinding | None]
-"""The producer for a destination now; None if this application has no output to it. May raise BrokerError."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Rows to send now, of one destination, while the lease is good (monotonic seconds)."""
-
-    rows: tuple[OutboxRow, ...]
-    source: Source
-    valid_until: float
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """How a job ended: with results, with an error, or without having been tried, because the destination has
-    no producer here (`foreign`), or the lease or the relay ended before the send (`late`)."""
+    no producer here (`foreign`), the lease or the relay ended before the send (`late`), or producers have only
+    now been bound (`fresh`). `lost` are shards that somebody else may have by now."""
 
     destination: str
-    rows: tuple[OutboxRow, ...]
+    job: Job
     results: Sequence[Result] = ()
     error: Exception | None = None
     foreign: bool = False
     late: bool = False
+    fresh: bool = False
+    lost: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -66,18 +56,17 @@ class Lane:
     def __init__(
         self,
         destination: str,
-        producers: Producers,
+        way: Way,
         report: Callable[[Report], None],
         *,
         clock: Callable[[], float],
     ) -> None:
         self.destination = destination
         self.state = LaneState()
-        self._producers = producers
+        self._way = way
         self._report = report
         self._clock = clock
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._producer: ProducerBinding | None = None
         self._purged = False
         self._thread = threading.Thread(target=self._run, name=f"streambind-relay {destination}", daemon=True)
         self._thread.start()
@@ -90,11 +79,8 @@ class Lane:
     def purge(self) -> None:
         """Make a send that waits return, and send nothing any more; the producer is of no use afterwards."""
         self._purged = True
-        producer = self._producer
-        if producer is None:
-            return
         try:
-            producer.purge()
+            self._way.purge()
         except Exception:
             log.exception("relay: destination %s: the binder failed to purge", self.destination)
 
@@ -109,24 +95,24 @@ class Lane:
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             self._report(self._send(job))
+        self._way.end()
 
     def _send(self, job: Job) -> Report:
         try:
-            producer = self._producers(self.destination)
-            if producer is None:
-                return Report(self.destination, job.rows, foreign=True)
+            readiness = self._way.prepare(job)
+            if readiness is not Readiness.READY:
+                foreign = readiness is Readiness.FOREIGN
+                return Report(self.destination, job, foreign=foreign, fresh=not foreign)
             results, messages = _messages(job)
-            self._producer = producer
             # This process may have been stopped since the rows were read, and another relay be at work by now.
-            if self._purged or self._clock() >= job.valid_until:
-                return Report(self.destination, job.rows, late=True)
-            sent = producer.send([*messages.values()]) if messages else ()
-            results.update(zip(messages, one_each(sent, len(messages)), strict=True))
-            return Report(self.destination, job.rows, [results[i] for i in range(len(job.rows))])
+            if self._purged or self._clock() >= job.hold.valid_until:
+                return Report(self.destination, job, late=True)
+            failpoint("relay.before_send")
+            sent, lost = self._way.send(job, messages)
+            results.update(sent)
+            return Report(self.destination, job, [results[i] for i in range(len(job.rows))], lost=lost)
         except Exception as error:  # noqa: BLE001 - whatever happens here is the relay's to report
-            return Report(self.destination, job.rows, error=error)
-        finally:
-            self._producer = None
+            return Report(self.destination, job, error=error)
 
 
 def _messages(job: Job) -> tuple[dict[int, Result], dict[int, Message]]:

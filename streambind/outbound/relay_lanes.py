@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from streambind.errors import StreambindError
-from streambind.outbound.relay_lane import Job, Lane, Producers, Report
+from streambind.outbound.lease import Hold
+from streambind.outbound.relay_lane import Lane, Report
 from streambind.outbound.relay_outcome import RelayOutcome, decide
+from streambind.outbound.relay_way import Job, Way
 from streambind.outbound.wire_message import OutboxRow, Source
 from streambind.persistence.failures import describe
 
@@ -18,18 +21,30 @@ _FOREIGN_AGAIN_S = 30.0
 _SILENT_AFTER_S = 5.0
 
 
+class Collected(NamedTuple):
+    """How many lanes have reported, the outcomes among that, the shards that are lost, and whether producers have
+    been bound afresh."""
+
+    reports: int
+    outcomes: Sequence[RelayOutcome]
+    lost: frozenset[int]
+    fresh: bool
+
+
 class Lanes:
     """Used by the relay's thread; only `troubles` and `purge` may be called from others. `notify` is called
-    when a report has come in, on the lane's thread."""
+    when a report has come in, on the lane's thread; `way` makes the way to a destination."""
 
-    def __init__(self, producers: Producers, notify: Callable[[], None], *, clock: Callable[[], float]) -> None:
-        self._producers = producers
+    def __init__(
+        self, way: Callable[[str], Way], notify: Callable[[], None], *, clock: Callable[[], float]
+    ) -> None:
+        self._way = way
         self._notify = notify
         self._clock = clock
         self._lanes: dict[str, Lane] = {}
         self._reports: deque[Report] = deque()
 
-    def dispatch(self, rows: Sequence[OutboxRow], source: Source, valid_until: float) -> None:
+    def dispatch(self, rows: Sequence[OutboxRow], source: Source, hold: Hold) -> None:
         """Send the rows, each destination's on its own lane; none of the destinations may be busy."""
         by_destination: dict[str, list[OutboxRow]] = {}
         for row in rows:
@@ -37,29 +52,31 @@ class Lanes:
         for destination, chosen in by_destination.items():
             lane = self._lanes.get(destination)
             if lane is None:
-                lane = Lane(destination, self._producers, self._hand_in, clock=self._clock)
+                lane = Lane(destination, self._way(destination), self._hand_in, clock=self._clock)
                 self._lanes[destination] = lane
-            lane.dispatch(Job(tuple(chosen), source, valid_until))
+            lane.dispatch(Job(tuple(chosen), source, hold))
 
-    def collect(self) -> tuple[int, list[RelayOutcome]]:
-        """How many lanes have reported since the last call, and the outcomes among that."""
-        count, outcomes = 0, []
+    def collect(self) -> Collected:
+        """What the lanes have reported since the last call."""
+        count, outcomes, lost, fresh = 0, list[RelayOutcome](), set[int](), False
         while self._reports:
             report, count = self._reports.popleft(), count + 1
+            lost |= report.lost
+            fresh |= report.fresh
             lane = self._lanes[report.destination]
             lane.state.in_flight = None
             if report.foreign:
                 self._leave_alone(lane, report)
             elif report.error is not None:
                 self._hold_back(lane, describe(report.error), report.error)
-            elif not report.late:
-                outcome = decide(report.rows, report.results)
+            elif not report.late and not report.fresh:
+                outcome = decide(report.job.rows, report.results, report.job.hold.tenures)
                 outcomes.append(outcome)
                 if outcome.trouble is None:
                     self._recover(lane)
                 else:
                     self._hold_back(lane, outcome.trouble)
-        return count, outcomes
+        return Collected(count, outcomes, frozenset(lost), fresh)
 
     def forget_trouble(self, seen: frozenset[str]) -> None:
         """A read that left nothing out found no rows of these held-back destinations: nothing to try again."""
@@ -158,7 +175,7 @@ class Lanes:
                 "this application leads there. Bind it again under that destination; if the rows are another "
                 "service's, give each service tables of its own (streambind.datasource.schema)",
                 lane.destination,
-                report.rows[0].binding,
+                report.job.rows[0].binding,
             )
         state.foreign, state.trouble = True, None
         state.not_before = self._clock() + _FOREIGN_AGAIN_S

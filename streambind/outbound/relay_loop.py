@@ -13,12 +13,12 @@ from streambind.failpoints import failpoint
 from streambind.outbound.back_off import BackOff
 from streambind.outbound.lease import Leases, ranges
 from streambind.outbound.relay_floor import Floor
-from streambind.outbound.relay_lane import Producers
 from streambind.outbound.relay_lanes import Lanes
 from streambind.outbound.relay_outcome import Blocked, RelayOutcome
 from streambind.outbound.relay_pace import Pace
 from streambind.outbound.relay_rows import OutboxRows
 from streambind.outbound.relay_state import RelayStatus
+from streambind.outbound.relay_way import Way
 from streambind.outbound.wire_message import OutboxRow, Source
 from streambind.persistence.database import Database
 from streambind.persistence.failures import describe, is_database_trouble
@@ -36,7 +36,7 @@ class RelayLoop:
     def __init__(
         self,
         database: Database,
-        producers: Producers,
+        way: Callable[[str], Way],
         properties: OutboxProperties,
         owner: str,
         *,
@@ -48,7 +48,7 @@ class RelayLoop:
         self.blocked = 0
         self.sent = 0
         self.leases = Leases(database, owner, lease_ms=properties.lease_ms, clock=clock)
-        self.lanes = Lanes(producers, self._notify, clock=clock)
+        self.lanes = Lanes(way, self._notify, clock=clock)
         self._database = database
         self._clock = clock
         self._rows = OutboxRows(
@@ -116,7 +116,7 @@ class RelayLoop:
             self._drained = not rows
         if rows and self._source is not None:
             failpoint("relay.after_select")
-            self.lanes.dispatch(rows, self._source, self.leases.valid_until)
+            self.lanes.dispatch(rows, self._source, self.leases.hold)
         if self._floor.wants_look():
             self._database.run(self._floor.look)
         if self.leases.retiring and not self.leases.retiring & self._busy_shards():
@@ -125,8 +125,11 @@ class RelayLoop:
 
     def _collect(self) -> bool:
         """Take in what the lanes report; whether there was anything."""
-        freed, outcomes = self.lanes.collect()
+        freed, outcomes, lost, fresh = self.lanes.collect()
         self._outcomes.extend(outcomes)
+        if lost or fresh:
+            # Before the next read: are the shards ours, now that nobody else can send for them?
+            self.leases.begin_anew(lost)
         self.sent += sum(len(outcome.delivered) for outcome in outcomes)
         if any(outcome.delivered for outcome in outcomes):
             failpoint("relay.after_ack")
@@ -154,7 +157,8 @@ class RelayLoop:
 
     def _exchange(self, *, read: bool) -> list[OutboxRow]:
         """Put outcomes into the database and read what comes next, in one transaction."""
-        outcomes = list(self._outcomes)
+        count = len(self._outcomes)
+        outcomes = [outcome.within(self.leases.tenures) for outcome in self._outcomes]
         if not read and not outcomes:
             return []
         delivered = [row for outcome in outcomes for row in outcome.delivered]
@@ -180,7 +184,7 @@ class RelayLoop:
         above, began = self._floor.for_read(), self._clock()
         dispossessed, newly_blocked, rows = self._database.run(work)
         now = self._clock()
-        del self._outcomes[: len(outcomes)]
+        del self._outcomes[:count]
         if delivered:
             self._floor.has_deleted(max(row.id for row in delivered))
             failpoint("relay.after_delete")
@@ -233,7 +237,7 @@ class RelayLoop:
         while self.lanes.is_busy() and self._clock() < self._finish_by - 0.1:
             self._signal.wait(0.05)
             self._signal.clear()
-            self._outcomes.extend(self.lanes.collect()[1])
+            self._outcomes.extend(self.lanes.collect().outcomes)
         self.lanes.end()
         try:
             self._exchange(read=False)

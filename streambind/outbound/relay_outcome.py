@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from streambind.binding.key_order import KeyOrder
@@ -26,14 +26,29 @@ class Blocked(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class RelayOutcome:
     """`delivered` may be deleted; `blocked` stay until somebody mends the cause; everything else is sent again.
-    `trouble` says why, None if nothing is."""
+    `trouble` says why, None if nothing is. `tenures` are those in which it was sent, by shard: in another one it
+    means nothing."""
 
     delivered: tuple[OutboxRow, ...]
     blocked: tuple[Blocked, ...]
     trouble: str | None
+    tenures: Mapping[int, int] = field(default_factory=dict)
+
+    def within(self, tenures: Mapping[int, int]) -> RelayOutcome:
+        """What of it still counts while the shards are held in these tenures."""
+
+        def counts(row: OutboxRow) -> bool:
+            return tenures.get(row.shard) == self.tenures.get(row.shard)
+
+        delivered = tuple(row for row in self.delivered if counts(row))
+        return replace(self, delivered=delivered, blocked=tuple(b for b in self.blocked if counts(b.row)))
 
 
-def decide(rows: Sequence[OutboxRow], results: Sequence[Sent | Failed | Unknown]) -> RelayOutcome:
+def decide(
+    rows: Sequence[OutboxRow],
+    results: Sequence[Sent | Failed | Unknown],
+    tenures: Mapping[int, int] | None = None,
+) -> RelayOutcome:
     """A row is delivered if it was sent and no earlier row of its key failed: deleting one behind a failed one
     would make the failed one, sent again, come last. A row is blocked if it failed for good and no earlier row
     of its key is to be sent again. A destination that refuses everything is no fault of a row: what it refuses
@@ -53,4 +68,4 @@ def decide(rows: Sequence[OutboxRow], results: Sequence[Sent | Failed | Unknown]
             blocked.append(Blocked(row, describe(result.error)))
         elif trouble is None:
             trouble = describe(result.error) if isinstance(result, Failed) else result.reason
-    return RelayOutcome(tuple(delivered), tuple(blocked), trouble)
+    return RelayOutcome(tuple(delivered), tuple(blocked), trouble, tenures or {})

@@ -16,6 +16,7 @@ from streambind.binding.binder import ProducerTarget
 from streambind.binding.key_order import HELD_BACK, KeyOrder
 from streambind.binding.outcome import Failed, Sent, Unknown
 from streambind.errors import FencedError, LifecycleError
+from streambind.failpoints import failpoint
 from streambind.message import Message
 
 _TRANSACTION_TIMEOUT_MS = 60_000
@@ -113,6 +114,7 @@ class KafkaFencedProducer:
             sending.all_accepted(sum(self._give(sending, i, m) for i, m in enumerate(messages)))
         except KafkaException as exc:
             self._lose(exc.args[0])
+        failpoint("kafka.in_transaction")
         reason = self._commit(deadline)
         if reason is None:
             return None, sending.finished("it was committed without a report")

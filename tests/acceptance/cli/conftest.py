@@ -23,6 +23,8 @@ from streambind.cli import main
 from streambind.configuration import ProducerProperties
 from streambind.message import Message
 from streambind.testing.eventually import eventually
+from tests.acceptance.cli.writer import CONFIGURATION, Writer
+from tests.acceptance.stage import prepare
 
 WITHIN_S = 60.0
 COMMAND = [sys.executable, "-m", "streambind"]
@@ -146,3 +148,21 @@ def send(broker: EmbeddedBroker) -> Iterator[Callable[[str, Message], None]]:
 
     yield send_one
     binder.close(1000)
+
+
+def service(shell: Shell, brokers: str, url: str, topic: str) -> Writer:
+    """A service that only writes, and a folder with its configuration for relays."""
+    shell.write({"service/application.yaml": CONFIGURATION})
+    settings = {"KAFKA_BROKERS": brokers, "DATABASE_URL": url, "TOPIC": topic}
+    shell.environment.update(settings)
+    return Writer(shell.folder, settings)
+
+
+@pytest.fixture
+def writer(shell: Shell, kafka: str, postgres_url: str, topic: str) -> Iterator[Writer]:
+    """A service that only writes, on PostgreSQL, and a folder with its configuration for relays."""
+    prepare(postgres_url)
+    writer = service(shell, kafka, postgres_url, topic)
+    with writer.stream:
+        yield writer
+    writer.database.dispose()

@@ -3,91 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections import Counter
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
-from streambind import StreamApplication, publish
 from streambind.binders.kafka import EmbeddedBroker
-from streambind.message import ORIGIN, Message
-from streambind.origin import Origin
-from streambind.outbound.outbox_status import OutboxStatus, outbox_status
-from streambind.persistence.database import Database
 from streambind.testing.eventually import eventually
-from tests.acceptance.cli.conftest import WITHIN_S, Shell
-from tests.acceptance.stage import Stage, prepare, sqlite_databases
+from tests.acceptance.cli.conftest import WITHIN_S, Shell, service
+from tests.acceptance.cli.writer import CONFIGURATION, Writer, sequences
+from tests.acceptance.stage import Stage, sqlite_databases
 from tests.integration.relay.wire import gaps, overtaken
-
-CONFIGURATION = """\
-spring:
-  cloud:
-    stream:
-      kafka.binder.brokers: ${KAFKA_BROKERS}
-      bindings:
-        in-other: {destination: other, group: g}
-        out-a: {destination: "${TOPIC}"}
-streambind:
-  datasource.url: ${DATABASE_URL}
-  outbox: {relay: false, lease: 1s}
-"""
-
-
-class Writer:
-    """The service that only writes, in this process: its own relay is off."""
-
-    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
-        text = CONFIGURATION
-        for name, value in settings.items():
-            text = text.replace("${" + name + "}", value)
-        (folder / "writer.yaml").write_text(text)
-        self.stream = StreamApplication(folder / "writer.yaml", arguments=[])
-
-    def commit(self, keys: Iterable[int]) -> None:
-        """One transaction for each key."""
-        for key in keys:
-            with self.stream.sessions.begin() as session:
-                publish(session, "out-a", {"key": key}, key=str(key))
-
-    @property
-    def database(self) -> Database:
-        assert self.stream.database is not None
-        return self.stream.database
-
-    def status(self) -> OutboxStatus:
-        return outbox_status(self.database)
-
-    def shards(self) -> list[int]:
-        """How many shards each relay has, of those whose lease runs."""
-        leases = self.status().leases
-        return sorted(Counter(lease.owner for lease in leases if lease.owner and lease.expires_in_ms > 0).values())
-
-
-def _sequences(messages: Iterable[Message]) -> dict[bytes | None, list[int]]:
-    found: dict[bytes | None, list[int]] = {}
-    for message in messages:
-        origin = Origin.parse(str(message.headers[ORIGIN]))
-        assert origin is not None
-        found.setdefault(message.key, []).append(origin.seq)
-    return found
-
-
-def _service(shell: Shell, brokers: str, url: str, topic: str) -> Writer:
-    shell.write({"service/application.yaml": CONFIGURATION})
-    settings = {"KAFKA_BROKERS": brokers, "DATABASE_URL": url, "TOPIC": topic}
-    shell.environment.update(settings)
-    return Writer(shell.folder, settings)
-
-
-@pytest.fixture
-def writer(shell: Shell, kafka: str, postgres_url: str, topic: str) -> Iterator[Writer]:
-    """A service that only writes, on PostgreSQL, and a folder with its configuration for relays."""
-    prepare(postgres_url)
-    writer = _service(shell, kafka, postgres_url, topic)
-    with writer.stream:
-        yield writer
-    writer.database.dispose()
 
 
 def test_two_share_the_shards_and_one_takes_over_from_a_killed_one(
@@ -109,7 +34,7 @@ def test_two_share_the_shards_and_one_takes_over_from_a_killed_one(
     assert "messages were confirmed" in second.output
     assert "Traceback" not in second.output
     with Stage(kafka, lambda: "").reader(topic) as reader:
-        travelled = _sequences(reader.read(80, WITHIN_S))
+        travelled = sequences(reader.read(80, WITHIN_S))
     assert {key: sorted(set(numbers)) for key, numbers in travelled.items()} == {
         b"%d" % key: [1, 2] for key in range(40)
     }
@@ -119,7 +44,7 @@ def test_two_share_the_shards_and_one_takes_over_from_a_killed_one(
 def test_what_was_written_before_it_came_is_sent_and_it_drains_on_sigterm(
     shell: Shell, broker: EmbeddedBroker, topic: str, tmp_path: Path
 ) -> None:
-    writer = _service(shell, broker.address, sqlite_databases(tmp_path)(), topic)
+    writer = service(shell, broker.address, sqlite_databases(tmp_path)(), topic)
     with writer.stream:
         writer.commit(range(10))
     with shell.started("relay", "service") as relay:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, literal_column
 from streambind.configuration.properties import OutboxProperties
 from streambind.event_loop import EventLoop
 from streambind.outbound.relay import Relay
-from streambind.outbound.relay_lane import Producers
+from streambind.outbound.relay_way import FencedProducers, Producers
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
 
@@ -56,9 +56,15 @@ def start_relay() -> Iterator[StartRelay]:
     """Starts relays with short times; stops them after the test."""
     relays: list[Relay] = []
 
-    def start(database: Database, producers: Producers, owner: str = "relay-1", **properties: int) -> Relay:
+    def start(
+        database: Database,
+        producers: Producers,
+        owner: str = "relay-1",
+        fenced: FencedProducers | None = None,
+        **properties: int,
+    ) -> Relay:
         chosen = {"lease_ms": 5000, "poll_interval_ms": 50, **properties}
-        relay = Relay(database, producers, OutboxProperties(**chosen), owner)
+        relay = Relay(database, producers, OutboxProperties(**chosen), owner, fenced=fenced)
         relay.start()
         relays.append(relay)
         return relay

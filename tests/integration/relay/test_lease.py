@@ -208,3 +208,35 @@ def test_a_relay_beside_one_that_renews_is_not_stalled(database: Database, datab
         clock.now += 3
         assert second.stalled is None
     assert second.held == frozenset()
+
+
+def test_a_tenure_lasts_until_somebody_else_may_have_held_the_shard(
+    database: Database, database_clock: DatabaseClock
+) -> None:
+    one, other = _leases(database, "a"), _leases(database, "b")
+    one.round(())
+    first = dict(one.tenures)
+    assert set(first) == ALL
+    database_clock.advance(LEASE_MS * 2)
+    one.round(())
+    assert one.tenures == first, "expired, and nobody has taken it"
+
+    database_clock.advance(LEASE_MS * 2)
+    other.round(())
+    database_clock.advance(LEASE_MS * 2)
+    one.round(())
+    assert set(one.tenures) == ALL
+    assert not set(one.tenures.values()) & set(first.values())
+
+
+def test_what_is_begun_anew_has_a_new_tenure_and_is_asked_for_soon(database: Database) -> None:
+    leases = _leases(database, "a")
+    leases.round(())
+    before = dict(leases.tenures)
+
+    leases.begin_anew({3, 5})
+
+    assert {shard for shard in ALL if leases.tenures[shard] != before[shard]} == {3, 5}
+    assert leases.due_at == 0.0
+    leases.release()
+    assert leases.tenures == {}

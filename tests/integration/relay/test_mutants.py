@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from sqlalchemy import delete, select
@@ -26,10 +26,12 @@ from tests.services.process import wait_for
 def test_deleting_what_was_sent_behind_a_failed_one_leaves_the_old_value_last(
     sqlite: Database, start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(rows: Sequence[OutboxRow], results: Sequence[Sent | Failed | Unknown]) -> RelayOutcome:
-        right = decide(rows, results)
+    def wrong(
+        rows: Sequence[OutboxRow], results: Sequence[Sent | Failed | Unknown], tenures: Mapping[int, int]
+    ) -> RelayOutcome:
+        right = decide(rows, results, tenures)
         sent = tuple(row for row, result in zip(rows, results, strict=True) if isinstance(result, Sent))
-        return RelayOutcome(sent, right.blocked, right.trouble)
+        return RelayOutcome(sent, right.blocked, right.trouble, tenures)
 
     monkeypatch.setattr(relay_lanes, "decide", wrong)
     failures = [Failed(SendError("not now"), permanent=False)]

@@ -11,9 +11,11 @@ from streambind.binding.binder import ProducerBinding
 from streambind.binding.outcome import Failed, Sent
 from streambind.errors import BrokerUnavailableError, SendError
 from streambind.message import Message
+from streambind.outbound.lease import Hold
 from streambind.outbound.relay_lanes import Lanes
 from streambind.outbound.relay_outcome import RelayOutcome
 from streambind.outbound.relay_pace import Pace
+from streambind.outbound.relay_way import SharedWay
 from streambind.outbound.wire_message import Source
 from tests.unit.outbound_relay.producer import Result, ScriptedProducer
 from tests.unit.outbound_relay.rows import row
@@ -29,7 +31,9 @@ class Bench:
         self.producers: dict[str, ProducerBinding | Exception | None] = {}
         self.asked: list[str] = []
         self.reported = threading.Semaphore(0)
-        self.lanes = Lanes(self._producer, self.reported.release, clock=lambda: self.now)
+        self.lanes = Lanes(
+            lambda name: SharedWay(name, self._producer), self.reported.release, clock=lambda: self.now
+        )
 
     def _producer(self, destination: str) -> ProducerBinding | None:
         self.asked.append(destination)
@@ -41,12 +45,12 @@ class Bench:
     def send(self, *destinations: str) -> list[RelayOutcome]:
         """Send one row to each and wait for all reports."""
         rows = [row(destination=destination, shard=n) for n, destination in enumerate(destinations)]
-        self.lanes.dispatch(rows, SOURCE, self.now + 10)
+        self.lanes.dispatch(rows, SOURCE, Hold(self.now + 10, {}))
         for _ in destinations:
             assert self.reported.acquire(timeout=10)
-        count, outcomes = self.lanes.collect()
-        assert count == len(destinations)
-        return outcomes
+        collected = self.lanes.collect()
+        assert collected.reports == len(destinations)
+        return list(collected.outcomes)
 
 
 @pytest.fixture
@@ -67,8 +71,8 @@ def test_a_purge_before_the_send_sends_nothing(bench: Bench) -> None:
         may_bind.wait(10)
         return producer
 
-    lanes = Lanes(bind, bench.reported.release, clock=lambda: bench.now)
-    lanes.dispatch([row(destination="a")], SOURCE, bench.now + 10)
+    lanes = Lanes(lambda name: SharedWay(name, bind), bench.reported.release, clock=lambda: bench.now)
+    lanes.dispatch([row(destination="a")], SOURCE, Hold(bench.now + 10, {}))
     assert asking.wait(10)
     lanes.purge()
     may_bind.set()
@@ -100,10 +104,10 @@ def test_a_row_that_cannot_be_read_is_blocked_and_the_others_are_sent(bench: Ben
         row(None, None, destination="a"),
         row(b"3", 1, destination="a"),
     ]
-    bench.lanes.dispatch(rows, SOURCE, bench.now + 10)
+    bench.lanes.dispatch(rows, SOURCE, Hold(bench.now + 10, {}))
 
     assert bench.reported.acquire(timeout=10)
-    [outcome] = bench.lanes.collect()[1]
+    [outcome] = bench.lanes.collect().outcomes
     assert outcome.delivered == (rows[0], rows[4], rows[5])
     assert [blocked.row for blocked in outcome.blocked] == [rows[1], rows[3]]
     assert f"the headers of row {rows[1].id} cannot be read" in outcome.blocked[0].reason
@@ -122,7 +126,7 @@ def test_a_binder_that_gives_too_few_or_too_many_results_delivers_what_it_answer
 
     bench.producers = {"short": Short(), "long": Long()}
     rows = [row(b"1", destination="short"), row(b"2", destination="short"), row(destination="long")]
-    bench.lanes.dispatch(rows, SOURCE, bench.now + 10)
+    bench.lanes.dispatch(rows, SOURCE, Hold(bench.now + 10, {}))
     for _ in range(2):
         assert bench.reported.acquire(timeout=10)
 
@@ -136,7 +140,9 @@ def test_what_is_in_flight_is_excluded_and_its_shards_are_busy(bench: Bench) -> 
     held = ScriptedProducer()
     held.hold()
     bench.producers = {"a": held}
-    bench.lanes.dispatch([row(destination="a", shard=5), row(destination="a", shard=9)], SOURCE, bench.now + 10)
+    bench.lanes.dispatch(
+        [row(destination="a", shard=5), row(destination="a", shard=9)], SOURCE, Hold(bench.now + 10, {})
+    )
 
     assert bench.lanes.excluded() == {"a"}
     assert bench.lanes.busy_shards() == {5, 9}
@@ -192,10 +198,10 @@ def test_a_destination_without_producer_is_looked_at_again_after_half_a_minute(
 def test_a_lease_that_ran_out_before_the_send_sends_nothing(bench: Bench) -> None:
     producer = ScriptedProducer()
     bench.producers = {"a": producer}
-    bench.lanes.dispatch([row(destination="a")], SOURCE, bench.now)
+    bench.lanes.dispatch([row(destination="a")], SOURCE, Hold(bench.now, {}))
 
     assert bench.reported.acquire(timeout=10)
-    assert bench.lanes.collect() == (1, [])
+    assert bench.lanes.collect() == (1, [], frozenset(), False)
     assert producer.sent == []
     assert bench.lanes.idle() == {"a"}
 
@@ -217,13 +223,13 @@ def test_purge_frees_what_is_in_flight_only(bench: Bench) -> None:
     held.hold()
     bench.producers = {"a": held, "b": idle}
     bench.send("b")
-    bench.lanes.dispatch([row(destination="a")], SOURCE, bench.now + 10)
+    bench.lanes.dispatch([row(destination="a")], SOURCE, Hold(bench.now + 10, {}))
     assert held.sending.wait(10)
 
     bench.lanes.purge()
 
     assert bench.reported.acquire(timeout=10)
-    assert bench.lanes.collect()[1][0].trouble == "purged"
+    assert bench.lanes.collect().outcomes[0].trouble == "purged"
     assert held.purged
     assert not idle.purged
 
@@ -262,7 +268,7 @@ class TestPace:
         bench.producers = {"a": held, "b": ScriptedProducer()}
         pace = Pace(longest_poll_s=1.0)
         pace.has_read(bench.now, bench.lanes, rows=1, full=False, took_s=0.2)
-        bench.lanes.dispatch([row(destination="a")], SOURCE, bench.now + 10)
+        bench.lanes.dispatch([row(destination="a")], SOURCE, Hold(bench.now + 10, {}))
         pace.woken = True
 
         assert not pace.should_read(bench.now + 0.9, bench.lanes, freed=False)
@@ -277,7 +283,7 @@ class TestPace:
         bench.send("b")
         pace = Pace(longest_poll_s=1.0)
         pace.has_read(bench.now, bench.lanes, rows=1, full=False, took_s=0.1)
-        bench.lanes.dispatch([row(destination="a")], SOURCE, bench.now + 10)
+        bench.lanes.dispatch([row(destination="a")], SOURCE, Hold(bench.now + 10, {}))
         pace.woken = True
 
         assert not pace.should_read(bench.now + 0.39, bench.lanes, freed=False)

@@ -1,0 +1,197 @@
+"""How a destination's messages get to the broker: through the one producer of its output, or fenced: through one
+per shard, so that a relay that has lost a shard is shut out by the broker itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from typing import Protocol, TypeVar
+
+from streambind.binding.binder import ProducerBinding
+from streambind.binding.outcome import Failed, Sent, Unknown, one_each
+from streambind.errors import FencedError
+from streambind.message import Message
+from streambind.outbound.lease import Hold
+from streambind.outbound.wire_message import OutboxRow, Source
+from streambind.persistence.failures import describe
+
+Result = Sent | Failed | Unknown
+
+T = TypeVar("T")
+
+Producers = Callable[[str], ProducerBinding | None]
+"""The producer for a destination now; None if this application has no output to it. May raise BrokerError."""
+
+FencedProducers = Callable[[str, str], ProducerBinding | None]
+"""A new producer for a destination and a fence, which it has once it is returned; its user unbinds it. May raise
+BrokerError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Rows to send now, of one destination, while the shards are held."""
+
+    rows: tuple[OutboxRow, ...]
+    source: Source
+    hold: Hold
+
+
+class Readiness(Enum):
+    """`FOREIGN`: this application has no output there. `FRESH`: producers have been bound just now; what was read
+    before may have been sent by somebody else."""
+
+    READY = "ready"
+    FRESH = "fresh"
+    FOREIGN = "foreign"
+
+
+class Way(Protocol):
+    """Used by one lane's thread; only `purge` may be called from others."""
+
+    def prepare(self, job: Job) -> Readiness:
+        """
+        Raises:
+            BrokerError: not now.
+        """
+        ...
+
+    def send(self, job: Job, messages: Mapping[int, Message]) -> tuple[dict[int, Result], frozenset[int]]:
+        """Send messages, given by the index of their row; their results, and the shards that are lost."""
+        ...
+
+    def purge(self) -> None:
+        """Make a send that waits return; the way is of no use afterwards."""
+        ...
+
+    def end(self) -> None:
+        """Let go of what it has bound."""
+        ...
+
+
+class SharedWay:
+    """Through the producer of the destination's output, which it shares with nobody at that moment."""
+
+    def __init__(self, destination: str, producers: Producers) -> None:
+        self._destination = destination
+        self._producers = producers
+        self._producer: ProducerBinding | None = None
+
+    def prepare(self, job: Job) -> Readiness:
+        self._producer = self._producers(self._destination)
+        return Readiness.FOREIGN if self._producer is None else Readiness.READY
+
+    def send(self, job: Job, messages: Mapping[int, Message]) -> tuple[dict[int, Result], frozenset[int]]:
+        producer, results = self._producer, {}
+        try:
+            if producer is not None and messages:
+                sent = producer.send([*messages.values()])
+                results = dict(zip(messages, one_each(sent, len(messages)), strict=True))
+        finally:
+            self._producer = None
+        return results, frozenset()
+
+    def purge(self) -> None:
+        producer = self._producer
+        if producer is not None:
+            producer.purge()
+
+    def end(self) -> None:
+        """The producer is its output's."""
+
+
+class FencedWay:
+    """Through a producer for each shard, bound in the tenure in which it is used.
+
+    Why that keeps an older value from coming last, whoever wakes up when: a relay that holds a shard anew takes
+    the fence of each destination before it sends anything there, asks the database once more whether the shard
+    is still its own, and sends only what it has read after that; and rows are deleted only in the tenure in
+    which they were sent. So whoever still has rows of the shard from before is shut out before the first row
+    that he does not know of is sent, or deleted.
+    """
+
+    def __init__(self, destination: str, producers: Producers, fenced: FencedProducers) -> None:
+        self._destination = destination
+        self._producers = producers
+        self._fenced = fenced
+        self._bound: dict[int, tuple[int, ProducerBinding]] = {}
+
+    def prepare(self, job: Job) -> Readiness:
+        if self._producers(self._destination) is None:
+            return Readiness.FOREIGN
+        for shard, (tenure, producer) in list(self._bound.items()):
+            if job.hold.tenures.get(shard) != tenure:
+                del self._bound[shard]
+                producer.unbind(0)
+        missing = sorted({row.shard for row in job.rows} - self._bound.keys())
+        if not missing:
+            return Readiness.READY
+        outcomes = _at_once([partial(self._bind, job.source, shard) for shard in missing])
+        bound = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                # All or none: what is bound counts only once the database has been asked again.
+                for producer in bound:
+                    producer.unbind(0)
+                raise outcome
+        for shard, producer in zip(missing, bound, strict=True):
+            self._bound[shard] = job.hold.tenures[shard], producer
+        return Readiness.FRESH
+
+    def send(self, job: Job, messages: Mapping[int, Message]) -> tuple[dict[int, Result], frozenset[int]]:
+        by_shard: dict[int, dict[int, Message]] = {}
+        for index, message in messages.items():
+            by_shard.setdefault(job.rows[index].shard, {})[index] = message
+        works = [partial(self._send, shard, some) for shard, some in by_shard.items()]
+        results: dict[int, Result] = {}
+        lost: set[int] = set()
+        for (shard, some), outcome in zip(by_shard.items(), _at_once(works), strict=True):
+            if isinstance(outcome, FencedError):
+                lost.add(shard)
+            if isinstance(outcome, Exception):
+                outcome = dict.fromkeys(some, Unknown(describe(outcome)))
+            results |= outcome
+        return results, frozenset(lost)
+
+    def purge(self) -> None:
+        for _, producer in list(self._bound.values()):
+            producer.purge()
+
+    def end(self) -> None:
+        bound, self._bound = self._bound, {}
+        for _, producer in bound.values():
+            producer.unbind(0)
+
+    def _bind(self, source: Source, shard: int) -> ProducerBinding:
+        producer = self._fenced(self._destination, f"{source.source_id}/{self._destination}/{shard}")
+        assert producer is not None, "an output that was there a moment ago"
+        return producer
+
+    def _send(self, shard: int, messages: Mapping[int, Message]) -> dict[int, Result]:
+        sent = self._bound[shard][1].send([*messages.values()])
+        return dict(zip(messages, one_each(sent, len(messages)), strict=True))
+
+
+def _at_once(works: Sequence[Callable[[], T]]) -> list[T | Exception]:
+    """Do all of it at the same time; what each has returned or raised."""
+    outcomes: dict[int, T | Exception] = {}
+
+    def run(index: int) -> None:
+        try:
+            outcomes[index] = works[index]()
+        except Exception as error:  # noqa: BLE001 - the caller decides
+            outcomes[index] = error
+
+    threads = [
+        threading.Thread(target=run, args=(index,), name="streambind-relay-shard", daemon=True)
+        for index in range(1, len(works))
+    ]
+    for thread in threads:
+        thread.start()
+    if works:
+        run(0)
+    for thread in threads:
+        thread.join()
+    return [outcomes[index] for index in range(len(works))]
