@@ -33,14 +33,15 @@ class BrokerEffects:
     def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
         run_all = self._dispatcher.run_all
         progress = Progress()
-        if run_all is not None and count == len(batch):
+        is_batch = self._dispatcher.is_batch
+        if run_all is not None and count == len(batch) and not (singly and is_batch):
             try:
                 if run_all(batch, progress):
                     return
             except FailpointError:
                 raise
             except Exception as error:
-                raise _blamed(error, [progress.done], progress.done) from error
+                raise _blamed(error, range(count) if is_batch else [progress.done], progress.done) from error
         self._apply_units(batch, range(progress.done, count), singly=singly)
 
     def pass_over(self, batch: Batch, index: int, letter: Message | None) -> None:

@@ -32,7 +32,7 @@ class ListenerPlan:
 
     `call` takes one message; `call_many` several of one partition, in order, and is there if the listener
     takes batches (then `call` is not). Both block until an `async def` is through, which needs
-    `EventLoop.call` around them. `single` is the payload's decoder if the payload is all that is asked for.
+    `EventLoop.call` around them. `plain` is the payloads' decoder if payloads are all that is asked for.
     """
 
     mark: ListenerMark
@@ -41,7 +41,7 @@ class ListenerPlan:
     takes_null: bool
     call: Callable[[Arrival], Any] | None
     call_many: Callable[[Sequence[Arrival]], Any] | None
-    single: PayloadDecoder | None
+    plain: PayloadDecoder | None
 
     @property
     def reply(self) -> SendTo | None:
@@ -76,7 +76,7 @@ class Planner:
             self.findings += signature.mistakes
             return None
         payloads = [a for a in signature.arguments if a.kind in (Kind.PAYLOAD, Kind.PAYLOADS)]
-        single = len(signature.arguments) == 1 and payloads and not signature.is_batch
+        is_plain = len(signature.arguments) == len(payloads) == 1
         return ListenerPlan(
             mark=mark,
             signature=signature,
@@ -84,7 +84,7 @@ class Planner:
             takes_null=all(self._decoder(a.annotation).takes_null for a in payloads),
             call=None if signature.is_batch else _caller(signature, fills),
             call_many=_caller(signature, fills_many) if signature.is_batch else None,
-            single=self._decoder(payloads[0].annotation) if single else None,
+            plain=self._decoder(payloads[0].annotation) if is_plain else None,
         )
 
     def _condition(self, mark: ListenerMark, signature: Signature) -> Callable[[Arrival], bool] | None:
