@@ -255,12 +255,14 @@ class KafkaConsumerBinding:
         self._reports.acknowledged(error, partitions)
 
     def _no_longer_held(self, lane: KafkaLane, why: str) -> None:
-        if lane.stalled is None or lane.lost:
+        if lane.stalled is not None and not lane.lost:
+            return
+        if not lane.lost:
             LOG.info(
                 "binding %s: %s[%d] cannot go on at %d: %s",
                 *(self._target.binding, lane.lane.destination, lane.lane.partition, lane.expected, why),
             )
-            self._assignment.reset(lane)
+        self._assignment.reset(lane)
 
 
 def _revoke_wait_s(settings: ConsumerSettings) -> float:

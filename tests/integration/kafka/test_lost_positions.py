@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streambind.binders.kafka import KafkaBinder, inquiries
+from streambind.binders.kafka.admin import KafkaAdmin, Topic
 from streambind.binders.kafka.consumer import KafkaConsumerBinding
 from streambind.binding.binder import Identity, Lane
 from streambind.testing.eventually import eventually
@@ -116,6 +118,23 @@ class TestMadeAnew:
         assert store.by_partition == {0: [b"1", b"2", b"new 1", b"new 2", b"new 3", b"new 4"]}
 
     @PROTOCOLS
+    def test_one_that_was_lost_when_it_was_assigned_goes_on_too(
+        self, kafka: str, binder: KafkaBinder, topic: str, protocol: str
+    ) -> None:
+        create_topic(kafka, topic)
+        send(output(binder, topic), b"0", b"1", b"2")
+        lane, now = Lane(topic, 0), identity(binder, topic)
+        store = FencingStore({lane: 2})
+        store.identities[lane] = replace(now, cluster="another")
+        with bound(binder, input_target(topic, topic, positions=store, groupProtocol=protocol), store) as binding:
+            stalled(binding, "DestinationReplacedError", f"cluster {now.cluster}", "If the address is wrong")
+            store.reset(lane, 1, now)
+            store.come(2, binding.partitions)
+            send(output(binder, topic), b"3")
+            store.come(3, binding.partitions)
+        assert store.offsets == {0: [1, 2, 3]}
+
+    @PROTOCOLS
     def test_positions_at_the_broker_begin_anew(
         self, kafka: str, binder: KafkaBinder, topic: str, protocol: str
     ) -> None:
@@ -131,6 +150,24 @@ class TestMadeAnew:
                 WITHIN_S,
                 lambda: f"{effects.by_partition}, {binding.partitions()}",
             )
+
+
+def test_a_broker_that_tells_no_identity_is_named_once(
+    kafka: str, binder: KafkaBinder, topic: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    create_topic(kafka, topic, 2)
+    told = KafkaAdmin.topic
+
+    def untold(admin: KafkaAdmin, name: str, timeout_s: float) -> Topic | None:
+        found = told(admin, name, timeout_s)
+        return None if found is None else replace(found, id=None)
+
+    monkeypatch.setattr(KafkaAdmin, "topic", untold)
+    store = FencingStore({Lane(topic, 0): 0})
+    for _ in range(2):
+        with bound(binder, input_target(topic, topic, positions=store), store) as binding:
+            eventually(lambda: assigned(binding) == {0, 1}, WITHIN_S, lambda: f"{binding.partitions()}")
+    assert caplog.text.count(f"the broker does not tell which topic {topic} is") == 2  # once per binding
 
 
 class TestOutsideTheLog:
