@@ -182,6 +182,7 @@ class CapturedSession:
         rows = [m for m in messages if outputs[m.binding].publish is Publish.OUTBOX]
         self._unsent.extend(m for m in messages if outputs[m.binding].publish is not Publish.OUTBOX)
         if rows:
+            failpoint("capture.before_rows")
             desk.outbox.write(connection, rows)
             self._rows_written = True
             failpoint("capture.after_rows")

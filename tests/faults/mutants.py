@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Mapping
 
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine, update
 from sqlalchemy.orm import Session
 
 import streambind.inbound.input
@@ -13,6 +15,8 @@ from streambind.binding.binder import Lane
 from streambind.errors import PermanentError
 from streambind.failpoints import failpoint
 from streambind.inbound.delivery_positions import DatabaseEffects
+from streambind.inbound.failure import Trouble
+from streambind.inbound.positions import DatabasePositions
 from streambind.message import Batch, Message, boundary
 from tests.faults import effects
 
@@ -64,15 +68,41 @@ class LetterFirst(DatabaseEffects):
         super().pass_over(batch, index, None)
 
 
+class Unconditional(DatabasePositions):
+    """Moves the position wherever it stands: the last owner wins, whoever was the rightful one."""
+
+    def claim(self, connection: Connection, lane: Lane, expected: int, target: int) -> bool:
+        return True
+
+    def move(self, connection: Connection, lane: Lane, expected: int, target: int) -> bool:
+        position = self._table.c
+        here = (position.destination == lane.destination) & (position.partition == lane.partition)
+        mine = position.group_name == self._group
+        connection.execute(update(self._table).where(here & mine).values(next_offset=target))
+        return True
+
+
+class TakenForGranted(DatabaseEffects):
+    """Takes a commit that was not confirmed for one that came about."""
+
+    def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
+        with contextlib.suppress(Trouble):
+            super().apply(batch, count, singly=singly)
+
+
 def listener(name: str) -> object:
     """What the service of the effects includes instead of its own listener."""
-    if name == "poisoned":
-        return Poisoned()
-    if name == "letter-first":
-        vars(streambind.inbound.input)["DatabaseEffects"] = LetterFirst
-        return Poisoned()
     if name == "offsets-only":
         return OffsetsOnly(os.environ["DATABASE_URL"])
-    assert name == "position-first"
-    vars(streambind.inbound.input)["DatabaseEffects"] = PositionFirst
-    return effects
+    vars(streambind.inbound.input).update(_REPLACED[name])
+    return Poisoned() if name in ("poisoned", "letter-first") else effects
+
+
+_REPLACED: Mapping[str, Mapping[str, type]] = {
+    "poisoned": {},
+    "letter-first": {"DatabaseEffects": LetterFirst},
+    "position-first": {"DatabaseEffects": PositionFirst},
+    "position-unconditional": {"DatabasePositions": Unconditional},
+    # Comparing, the next move would notice.
+    "commit-taken-for-granted": {"DatabaseEffects": TakenForGranted, "DatabasePositions": Unconditional},
+}

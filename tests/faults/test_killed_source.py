@@ -12,6 +12,7 @@ CHANGES = 40
 KILLED_WITHIN_S = 30.0
 
 POINTS = [
+    "capture.before_rows=kill@9",
     "capture.after_rows=kill@9",
     "capture.after_commit=kill@9",
     "relay.after_select=kill@2",

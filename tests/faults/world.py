@@ -53,10 +53,10 @@ class World:
         process.start(**environment)
         return process
 
-    def effects(self, **environment: str) -> ServiceProcess:
-        """The reading service, started."""
+    def effects(self, name: str = "effects", /, **environment: str) -> ServiceProcess:
+        """An instance of the reading service, started."""
         settings = {"GROUP": self.group, **self._settings(self.effects_url)}
-        process = self.services.program("effects", "tests.faults.effects", settings)
+        process = self.services.program(name, "tests.faults.effects", settings)
         process.start(**environment)
         return process
 

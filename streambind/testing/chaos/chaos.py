@@ -15,13 +15,13 @@ from sqlalchemy import make_url
 from streambind.binders.kafka import EmbeddedBroker
 from streambind.testing.chaos.drain import Drain
 from streambind.testing.chaos.faults import (
+    BreakAtCommit,
     Crash,
     Cut,
     Fault,
     Freeze,
     Hold,
     Kill,
-    LoseAnswerToCommit,
     RebalanceStorm,
     StealLeases,
     start_if_dead,
@@ -40,6 +40,8 @@ DRAIN_S = 180.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _FENCED = b"by another owner"
 _RESTART_AFTER_S = 0.5
+_GAPS = 10
+"""How many are shown."""
 _KILLS, _FREEZES = 4, 2
 """For each time that the other kinds of fault come once: there are several programs."""
 
@@ -96,7 +98,7 @@ class Chaos:
                     raise ValueError(f"chaos breaks connections on this machine only, not to {observed.name}")
                 proxy = self.proxy(name, parsed.port)
                 if parsed.get_backend_name() == "postgresql":
-                    self._faults.append(LoseAnswerToCommit(name, proxy))
+                    self._faults.append(BreakAtCommit(name, proxy))
                 url_for_services = parsed.set(host="127.0.0.1", port=proxy.port)
             else:
                 url_for_services = parsed
@@ -141,7 +143,7 @@ class Chaos:
         says.
 
         `only` names the kinds of fault that are wanted: `kill`, `freeze`, `steal-leases`, `rebalance-storm`,
-        `crash-*`, `cut-*`, `hold-*`, `lose-commit-*`, by their beginnings.
+        `crash-*`, `cut-*`, `hold-*`, `break-at-commit-*`, by their beginnings.
 
         Raises:
             BrokenPromises: with the report.
@@ -173,7 +175,7 @@ class Chaos:
                 watch.stop()
             self._stop(self._services)
             told, wire, seen = history(), drain.wire(), watch.seen
-        found = [*violations(told), *seen.violations]
+        found = [*violations(told), *seen.violations, *(Violation(Kind.GAP, gap) for gap in wire.gaps[:_GAPS])]
         if lag is not None:
             text = "\n".join([f"not drained within {drain_s:g} s: {lag}", *(p.tail() for p in self._services)])
             found.append(Violation(Kind.STANDSTILL, text))

@@ -10,7 +10,8 @@ from streambind.binders.kafka import KAFKA
 from streambind.binding.binder import Binder
 from streambind.errors import StreambindError
 from streambind.headers import header_text
-from streambind.message import EVENT_ID
+from streambind.message import EVENT_ID, ORIGIN, Message
+from streambind.origin import Origin
 from streambind.testing.chaos.observed import ObservedDatabase, Position
 
 _TIMEOUT_MS = 5_000
@@ -20,10 +21,12 @@ _BETWEEN_S = 0.1
 
 @dataclass(frozen=True)
 class Wire:
-    """What the topics hold: `events` are distinct by their id, `duplicates` are the other records."""
+    """What the topics hold: `events` are distinct by their id, `duplicates` are the other records; `gaps` are
+    numbers of a key that came before the number before them."""
 
     records: int
     events: int
+    gaps: Sequence[str]
 
     @property
     def duplicates(self) -> int:
@@ -60,6 +63,8 @@ class Drain:
         """
         records = 0
         ids: set[object] = set()
+        last: dict[object, int] = {}
+        gaps: list[str] = []
         for destination in {p.destination for d in self._databases for p in d.positions() or ()}:
             info = self._binder.describe(destination, _TIMEOUT_MS)
             at = {} if info is None else dict(info.starts)
@@ -71,9 +76,17 @@ class Drain:
                     records += 1
                     place = (destination, partition, offset)
                     ids.add(header_text(message.raw_headers, EVENT_ID) or place)
+                    if (origin := _origin(message)) is not None:
+                        chain = (destination, origin.source_id, origin.epoch, message.key)
+                        if origin.seq > last.get(chain, 0) + 1:
+                            gaps.append(
+                                f"{destination}[{partition}]@{offset}: number {origin.seq} of key "
+                                f"{message.key!r} came after number {last.get(chain, 0)}"
+                            )
+                        last[chain] = max(last.get(chain, 0), origin.seq)
                 if not messages:
                     break  # What is left are a transaction's marks.
-        return Wire(records, len(ids))
+        return Wire(records, len(ids), gaps)
 
     def close(self) -> None:
         self._binder.close(1000)
@@ -117,3 +130,9 @@ class Drain:
         if left:
             return f"group {group}: {len(left)} records or more of {destination} are not handled yet"
         return None
+
+
+def _origin(message: Message) -> Origin | None:
+    text = header_text(message.raw_headers, ORIGIN)
+    origin = None if text is None else Origin.parse(text)
+    return origin if origin is not None and origin.destination == message.destination else None

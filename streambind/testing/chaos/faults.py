@@ -176,19 +176,20 @@ class Hold:
 
 
 @dataclass(frozen=True)
-class LoseAnswerToCommit:
-    """A transaction is committed, and whoever asked for it does not learn so."""
+class BreakAtCommit:
+    """The connection of a COMMIT breaks, before it reaches the server or before its answer comes back: whoever
+    asked for it does not learn which."""
 
     name: str
     proxy: Proxy
 
     @property
     def kind(self) -> str:
-        return f"lose-commit-{self.name}"
+        return f"break-at-commit-{self.name}"
 
     def strike(self, chance: Random, after: After) -> str | None:
-        self.proxy.lose_next_answer_to_commit()
-        after(_ARMED_S, lambda: self.proxy.lose_next_answer_to_commit(False))
+        self.proxy.break_at_commit(passed_on=chance.random() < 0.5)
+        after(_ARMED_S, self.proxy.spare_commits)
         return self.name
 
 

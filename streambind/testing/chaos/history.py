@@ -22,8 +22,9 @@ class Change(NamedTuple):
 
 class Kind(StrEnum):
     """What is broken. `half`: effects of one event that belong together were not made together; `parked`: set
-    aside without a reason, or set aside and done all the same; `position`: one went backwards; `growth`: memory
-    or backlog went beyond the bounds; `standstill`: nothing moved for too long after a fault was over."""
+    aside without a reason, or set aside and done all the same; `position`: one went backwards; `gap`: a key's
+    number is on the topic and the one before it is not, or only later; `growth`: memory or backlog went beyond the
+    bounds; `standstill`: nothing moved for too long after a fault was over."""
 
     LOST = "lost"
     TWICE = "twice"
@@ -34,6 +35,7 @@ class Kind(StrEnum):
     UNSENT = "unsent"
     PARKED = "parked"
     POSITION = "position"
+    GAP = "gap"
     GROWTH = "growth"
     STANDSTILL = "standstill"
 

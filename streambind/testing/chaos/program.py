@@ -71,6 +71,14 @@ class Program:
     def pid(self) -> int | None:
         return self._process.pid if self._process is not None and self.is_running else None
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it stands still, by whoever's doing."""
+        if self.pid is None:
+            return False
+        listed = subprocess.run(["ps", "-o", "stat=", "-p", str(self.pid)], capture_output=True, check=False)
+        return listed.stdout.strip().startswith(b"T")
+
     def start(self, **environment: str) -> None:
         """Start a run; `environment` is added for this run alone."""
         assert not self.is_running, f"{self.name} runs already"

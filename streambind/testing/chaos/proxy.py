@@ -1,5 +1,4 @@
-"""A TCP door in front of a server on this machine, which can be cut, held shut, or lose the answer to one
-COMMIT."""
+"""A TCP door in front of a server on this machine, which can be cut, held shut, or broken at a COMMIT."""
 
 from __future__ import annotations
 
@@ -31,8 +30,8 @@ class Proxy:
         self._open = threading.Event()
         self._open.set()
         self._closed = False
-        self._on_commit = threading.Event()
-        self._answers_lost = 0
+        self._at_commit: bool | None = None
+        self._commits_broken = 0
         self._listener = socket.create_server((_HOST, port), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, name=f"streambind-proxy-{self.port}", daemon=True)
@@ -43,9 +42,9 @@ class Proxy:
         return f"{_HOST}:{self.port}"
 
     @property
-    def answers_lost(self) -> int:
-        """How many COMMITs were passed on whose answer was not."""
-        return self._answers_lost
+    def commits_broken(self) -> int:
+        """At how many COMMITs a connection was broken."""
+        return self._commits_broken
 
     def cut(self) -> int:
         """Break every connection; new ones are welcome. Returns how many were broken."""
@@ -62,13 +61,14 @@ class Proxy:
     def let_go(self) -> None:
         self._open.set()
 
-    def lose_next_answer_to_commit(self, is_wanted: bool = True) -> None:
-        """Pass the next COMMIT on to the server, and break the connection when its answer comes: the server has
-        committed, the client cannot know. PostgreSQL's protocol, without TLS."""
-        if is_wanted:
-            self._on_commit.set()
-        else:
-            self._on_commit.clear()
+    def break_at_commit(self, *, passed_on: bool) -> None:
+        """Break the connection of the next COMMIT: either it is passed on, and its answer is not, or it is not
+        passed on. The client cannot know which. PostgreSQL's protocol, without TLS."""
+        self._at_commit = passed_on
+
+    def spare_commits(self) -> None:
+        """Unless it has come to pass, it shall not."""
+        self._at_commit = None
 
     def close(self) -> None:
         """Break everything and listen no longer."""
@@ -114,17 +114,14 @@ class Proxy:
     def wait_until_open(self) -> None:
         self._open.wait()
 
-    def takes_commit(self) -> bool:
-        """Whether the COMMIT that was just seen is the one whose answer is to be lost: one of them only."""
+    def on_commit(self) -> bool | None:
+        """What is to be done with the connection of a COMMIT that was just seen: None is nothing. One of them is
+        hit, however many come at once."""
         with self._lock:
-            if not self._on_commit.is_set():
-                return False
-            self._on_commit.clear()
-            return True
-
-    def has_lost_answer(self) -> None:
-        with self._lock:
-            self._answers_lost += 1
+            passed_on, self._at_commit = self._at_commit, None
+            if passed_on is not None:
+                self._commits_broken += 1
+            return passed_on
 
     def forget(self, link: _Link) -> None:
         with self._lock:
@@ -171,15 +168,17 @@ class _Link:
     def _requests(self) -> None:
         while data := self._client.recv(_BUFFER):
             self._proxy.wait_until_open()
-            if _COMMIT.search(data) and self._proxy.takes_commit():
-                self._loses_answer = True  # Before the server can answer.
+            if _COMMIT.search(data):
+                passed_on = self._proxy.on_commit()
+                if passed_on is False:
+                    return
+                self._loses_answer = passed_on is True  # Before the server can answer.
             self._server.sendall(data)
 
     def _answers(self) -> None:
         while data := self._server.recv(_BUFFER):
             self._proxy.wait_until_open()
             if self._loses_answer:
-                self._proxy.has_lost_answer()
                 return
             self._client.sendall(data)
 

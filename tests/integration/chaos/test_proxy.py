@@ -101,22 +101,39 @@ def test_closing_breaks_what_is_held(proxy: Proxy) -> None:
             assert client.recv(10) == b""
 
 
-@pytest.mark.parametrize("driver", ["postgresql+psycopg", "postgresql+asyncpg"])
-def test_a_commit_whose_answer_is_lost_has_happened(postgres_url: str, driver: str) -> None:
+@pytest.mark.parametrize(("passed_on", "left"), [(True, [1, 2, 3]), (False, [1, 3])])
+def test_a_connection_breaks_at_a_commit_that_the_server_has_got_or_has_not(
+    postgres_url: str, passed_on: bool, left: list[int]
+) -> None:
+    url = make_url(postgres_url)
+    proxy = Proxy(url.port)
+    engine = create_engine(url.set(port=proxy.port))
+
+    def write(number: int) -> None:
+        with engine.begin() as connection:
+            connection.execute(text(f"INSERT INTO t VALUES ({number})"))
+
     with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as direct:
         direct.execute("CREATE TABLE t (i int)")
-        url = make_url(postgres_url)
-        proxy = Proxy(url.port)
-        through = url.set(port=proxy.port)
-        engine = create_engine(through)
-        with engine.begin() as connection:
-            connection.execute(text("INSERT INTO t VALUES (1)"))
-        proxy.lose_next_answer_to_commit()
-        with pytest.raises(OperationalError), engine.begin() as connection:
-            connection.execute(text("INSERT INTO t VALUES (2)"))
-        assert proxy.answers_lost == 1
-        with engine.begin() as connection:
-            connection.execute(text("INSERT INTO t VALUES (3)"))
+        write(1)
+        proxy.break_at_commit(passed_on=passed_on)
+        with pytest.raises(OperationalError):
+            write(2)
+        assert proxy.commits_broken == 1
+        write(3)
         engine.dispose()
         proxy.close()
-        assert [row[0] for row in direct.execute("SELECT i FROM t ORDER BY i")] == [1, 2, 3]
+        assert [row[0] for row in direct.execute("SELECT i FROM t ORDER BY i")] == left
+
+
+def test_a_commit_that_is_spared_again_goes_through(postgres_url: str) -> None:
+    url = make_url(postgres_url)
+    proxy = Proxy(url.port)
+    engine = create_engine(url.set(port=proxy.port))
+    proxy.break_at_commit(passed_on=False)
+    proxy.spare_commits()
+    with engine.begin() as connection:
+        connection.execute(text("SELECT 1"))
+    assert proxy.commits_broken == 0
+    engine.dispose()
+    proxy.close()
