@@ -157,7 +157,7 @@ def unblock(
     if not dry_run and chosen:
         database = resolved.database()
         with database_named(database):
-            unblock_keys(database, [(b.destination, b.key) for b in chosen])
+            unblock_keys(database, chosen)
     if as_json:
         print_json({"unblocked": [blocked_document(b) for b in chosen], "dry_run": dry_run})
         return

@@ -15,6 +15,7 @@ from streambind.outbound.outbox_status import BlockedKey, OutboxStatus, ShardLea
 from streambind.visible import visible
 
 NO_KEY = "(no key)"
+EMPTY_KEY = "(empty key)"
 
 
 def ask_outbox(target: Target) -> OutboxStatus:
@@ -28,9 +29,11 @@ def ask_outbox(target: Target) -> OutboxStatus:
     return ask_database(database, lambda: outbox_status(database))
 
 
-def key_text(key: bytes) -> str:
+def key_text(key: bytes | None) -> str:
     """A blocked key as it is shown, and as it is named to `streambind outbox unblock`."""
-    return visible(key) if key else NO_KEY
+    if key is None:
+        return NO_KEY
+    return visible(key) if key else EMPTY_KEY
 
 
 def owners(status: OutboxStatus) -> dict[str, list[ShardLease]]:
@@ -80,7 +83,8 @@ def outbox_document(status: OutboxStatus) -> dict[str, Any]:
 def blocked_document(blocked: BlockedKey) -> dict[str, Any]:
     return {
         "destination": blocked.destination,
-        "key": blocked.key.decode(errors="backslashreplace") if blocked.key else None,
+        "key": None if blocked.key is None else blocked.key.decode(errors="backslashreplace"),
+        "row_id": blocked.row_id or None,
         "reason": blocked.reason,
         "for_ms": blocked.for_ms,
     }

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, and_, delete, func, select
 
 from streambind.persistence.database import Database
-from streambind.persistence.tables import SHARDS
+from streambind.persistence.tables import MAX_KEY_BYTES, SHARDS
 
 
 @dataclass(frozen=True, slots=True)
 class BlockedKey:
-    """A key whose first unsent message can never be sent. An empty key stands for all messages without one."""
+    """A key whose first unsent message can never be sent; or a message without a key (None), which nothing waits
+    for: the one with the id `row_id` in the outbox."""
 
     destination: str
-    key: bytes
+    key: bytes | None
     reason: str
     for_ms: int
+    row_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,14 @@ def outbox_status(database: Database) -> OutboxStatus:
             backlog=int(connection.scalar(select(func.count()).select_from(tables.outbox)) or 0),
             oldest_ms=None if oldest is None else max(0, now_ms - oldest),
             blocked=tuple(
-                BlockedKey(row.destination, row.key, row.reason, max(0, now_ms - row.since_ms)) for row in blocked
+                BlockedKey(
+                    row.destination,
+                    None if row.row_id else row.key,
+                    row.reason,
+                    max(0, now_ms - row.since_ms),
+                    row.row_id,
+                )
+                for row in blocked
             ),
             leases=tuple(ShardLease(row.shard, row.owner, row.expires_ms - now_ms) for row in leases),
         )
@@ -66,9 +75,9 @@ def outbox_status(database: Database) -> OutboxStatus:
     return database.run(work)
 
 
-def unblock(database: Database, keys: Collection[tuple[str, bytes]]) -> int:
-    """Let the relay try these blocked keys again, by destination and key; returns how many of them were blocked.
-    What is still refused is blocked again.
+def unblock(database: Database, keys: Collection[BlockedKey]) -> int:
+    """Let the relay try these again; returns how many of them were blocked. What is still refused is blocked
+    again.
 
     Raises:
         SQLAlchemyError: nothing has changed.
@@ -77,7 +86,14 @@ def unblock(database: Database, keys: Collection[tuple[str, bytes]]) -> int:
     statement = delete(database.tables.blocked)
 
     def work(connection: Connection) -> int:
-        chosen = (and_(blocked.destination == destination, blocked.key == key) for destination, key in keys)
-        return sum(connection.execute(statement.where(one)).rowcount for one in chosen)
+        chosen = (
+            and_(
+                blocked.destination == one.destination,
+                blocked.key == (one.key or b"")[:MAX_KEY_BYTES],
+                blocked.row_id == one.row_id,
+            )
+            for one in keys
+        )
+        return sum(connection.execute(statement.where(row)).rowcount for row in chosen)
 
     return database.run(work)

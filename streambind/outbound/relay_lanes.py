@@ -78,6 +78,13 @@ class Lanes:
                     self._hold_back(lane, outcome.trouble)
         return Collected(count, outcomes, frozenset(lost), fresh)
 
+    def leave(self, rows: Sequence[OutboxRow], trouble: str, pause_s: float) -> None:
+        """Leave the destinations of these rows alone for so long."""
+        for name in {row.destination for row in rows}:
+            log.error("relay: destination %s: %s", name, trouble)
+            self._lanes[name].state.trouble = trouble
+            self._lanes[name].state.not_before = self._clock() + pause_s
+
     def forget_trouble(self, seen: frozenset[str]) -> None:
         """A read that left nothing out found no rows of these held-back destinations: nothing to try again."""
         for name in seen:

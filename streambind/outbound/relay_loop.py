@@ -19,6 +19,7 @@ from streambind.outbound.relay_pace import Pace
 from streambind.outbound.relay_rows import OutboxRows
 from streambind.outbound.relay_state import RelayStatus
 from streambind.outbound.relay_way import Way
+from streambind.outbound.undeleted import Undeleted, complaint
 from streambind.outbound.wire_message import OutboxRow, Source
 from streambind.persistence.database import Database
 from streambind.persistence.failures import describe, is_database_trouble
@@ -55,6 +56,7 @@ class RelayLoop:
             database, owner, batch_size=properties.batch_size, idle_limit_ms=properties.lease_ms
         )
         self._floor = Floor(database, clock=clock)
+        self._undeleted = Undeleted()
         self._pace = Pace(longest_poll_s=properties.poll_interval_ms / 1000)
         self._back_off = BackOff()
         self._retry_at = 0.0
@@ -193,7 +195,10 @@ class RelayLoop:
             # Not all of them were there, or ours, any more: ask for the leases before reading on.
             self.leases.due_at = 0.0
             self._pace.woken = True
+            if again := self._undeleted.note(delivered):
+                self.lanes.leave(again, complaint(again), self._undeleted.pause_s())
             return []
+        self._undeleted.deleted(delivered)
         if read:
             full = len(rows) >= limit
             self._floor.has_read(above, now - began)
@@ -256,7 +261,7 @@ def _report_blocked(blocked: Sequence[Blocked]) -> None:
     for (destination, reason), rows in by_reason.items():
         log.error(
             "relay: destination %s refuses %d messages for good, the first is %s of key %r, written for "
-            "binding %s. They stay in the outbox, and later ones of their keys wait. Mend the cause, then run "
+            "binding %s. They stay in the outbox, and so do later ones of their keys. Mend the cause, then run "
             "`streambind outbox unblock`. Cause: %s",
             destination,
             len(rows),

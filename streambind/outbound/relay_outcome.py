@@ -12,9 +12,6 @@ from streambind.errors import DestinationError
 from streambind.outbound.wire_message import OutboxRow
 from streambind.persistence.failures import describe
 
-NO_KEY = b""
-"""Rows without a key stand in `sb_blocked` under this key: one entry for all of a destination."""
-
 
 class Blocked(NamedTuple):
     """A row that can never be sent; later rows of its key wait behind it."""

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     any_,
     bindparam,
+    case,
     delete,
     func,
     literal,
@@ -21,7 +22,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from streambind.outbound.relay_outcome import NO_KEY, Blocked
+from streambind.outbound.relay_outcome import Blocked
 from streambind.outbound.relay_transaction import begin
 from streambind.outbound.wire_message import OutboxRow, Source
 from streambind.persistence.database import Database
@@ -116,14 +117,16 @@ class OutboxRows:
         # not IS NULL: it takes that for rare, and the limit for out of reach.
         blocked = select(literal(1)).where(
             b.destination == o.destination,
-            b.key == func.coalesce(func.substr(o.key, 1, MAX_KEY_BYTES), literal(NO_KEY)),
+            b.key == func.coalesce(func.substr(o.key, 1, MAX_KEY_BYTES), literal(b"")),
+            b.row_id == case((o.key.is_(None), o.id), else_=0),
         )
         above = o.id > bindparam("above", type_=BigInteger)
         every = select(*columns).where(above, func.coalesce(blocked.scalar_subquery(), 0) != 1)
         if excluding:
             every = every.where(o.destination.not_in(bindparam("excluded", expanding=True)))
         if len(shards) == SHARDS:
-            return every.order_by(o.id).limit(at_most)
+            # What belongs to no shard could be sent, but not deleted.
+            return every.where(o.shard.between(0, SHARDS - 1)).order_by(o.id).limit(at_most)
         # By shard, each with its own limit: a plain IN would walk over the rows of the other relays, which may
         # be far behind.
         parts = [
@@ -133,20 +136,25 @@ class OutboxRows:
         return select(merged).order_by(merged.c.id).limit(at_most)
 
     def _block(self, connection: Connection, blocked: Sequence[Blocked]) -> list[Blocked]:
-        entries: dict[tuple[str, bytes], Blocked] = {}
+        entries: dict[tuple[str, bytes, int], Blocked] = {}
         for entry in blocked:
-            # A dead letter's key may be longer than what the table keeps of it.
-            key = (entry.row.key or NO_KEY)[:MAX_KEY_BYTES]
-            entries.setdefault((entry.row.destination, key), entry)
+            entries.setdefault(_queue(entry.row), entry)
         if not entries:
             return []
         since_ms = connection.scalar(select(self._dialect.now_ms))
         values = [
-            {"destination": destination, "key": key, "reason": entry.reason, "since_ms": since_ms}
-            for (destination, key), entry in entries.items()
+            {"destination": destination, "key": key, "row_id": row, "reason": entry.reason, "since_ms": since_ms}
+            for (destination, key, row), entry in entries.items()
         ]
         inserted = self._dialect.insert_missing(connection, self._blocked, values)
-        return [entries[row.destination, row.key] for row in inserted]
+        return [entries[row.destination, row.key, row.row_id] for row in inserted]
+
+
+def _queue(row: OutboxRow) -> tuple[str, bytes, int]:
+    """What waits if the row cannot be sent: its key, of which the table keeps as much as it can, or it alone."""
+    if row.key is None:
+        return row.destination, b"", row.id
+    return row.destination, row.key[:MAX_KEY_BYTES], 0
 
 
 def _one_of(column: ColumnElement[int], dialect: str) -> ColumnElement[bool]:

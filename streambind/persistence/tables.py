@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
     Index,
     Integer,
@@ -76,6 +77,7 @@ class Tables:
             Column("headers", Text, nullable=False),
             Column("partition", Integer),
             Column("created_ms", BigInteger, nullable=False),
+            CheckConstraint(f"shard BETWEEN 0 AND {SHARDS - 1}", name=f"{PREFIX}outbox_shard_range"),
             Index(f"{PREFIX}outbox_shard", "shard", "id"),
             sqlite_autoincrement=True,
         )
@@ -86,9 +88,12 @@ class Tables:
             self.metadata,
             Column("destination", String(249), primary_key=True),
             Column("key", LargeBinary(MAX_KEY_BYTES), primary_key=True),
+            Column("row_id", BigInteger, primary_key=True, autoincrement=False, default=0),
             Column("reason", Text, nullable=False),
             Column("since_ms", BigInteger, nullable=False),
         )
+        """Keys whose first unsent message can never be sent, with `row_id` 0; a message without a key stands by
+        itself: with the `id` of its row in the outbox, and an empty `key`."""
         self.lease = Table(
             f"{PREFIX}lease",
             self.metadata,

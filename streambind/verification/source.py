@@ -90,7 +90,7 @@ class SourceKeys:
     def blocked(self) -> set[bytes]:
         """The keys that the relay has given up for now."""
         columns = self._tables.blocked.c
-        query = select(columns.key).where(columns.destination == self._destination)
+        query = select(columns.key).where(columns.destination == self._destination, columns.row_id == 0)
         return self._database.run(lambda c: set(c.scalars(query)))
 
 

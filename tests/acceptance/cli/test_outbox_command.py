@@ -268,7 +268,13 @@ def _fill(database: Database) -> None:
         for _ in range(2):
             connection.execute(insert(tables.outbox).values(event_id=uuid.uuid4(), **row))
         for key, reason, since in blocked:
-            values = {"destination": "a", "key": key, "reason": reason, "since_ms": since}
+            values = {
+                "destination": "a",
+                "key": key,
+                "reason": reason,
+                "since_ms": since,
+                "row_id": 0 if key else 1,
+            }
             connection.execute(insert(tables.blocked).values(**values))
         connection.execute(
             tables.lease.update().where(tables.lease.c.shard < 4).values(owner="host-1", expires_ms=now + 60_000)

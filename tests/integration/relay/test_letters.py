@@ -10,7 +10,7 @@ from sqlalchemy import select
 from streambind.binding.outcome import Failed
 from streambind.errors import SendError
 from streambind.message import Message
-from streambind.outbound.outbox_status import unblock
+from streambind.outbound.outbox_status import outbox_status, unblock
 from streambind.outbound.outgoing import Outgoing
 from streambind.persistence.database import Database
 from tests.integration.relay.commits import backlog, commit, event
@@ -73,7 +73,7 @@ def test_one_that_is_refused_for_good_is_named_and_waits_until_it_is_unblocked(
     assert kept == (key or b"")[:512]
 
     refusing[0] = False
-    unblock(database, [("lectures", kept)])
+    unblock(database, outbox_status(database).blocked)
     relay.wake()
     assert wait_for(lambda: backlog(database) == 0, 20)
     assert wire.messages[-1].payload == b"large"

@@ -44,7 +44,8 @@ def test_unblocking_one_key_or_several(database: Database) -> None:
     ]
     database.run(lambda c: c.execute(insert(database.tables.blocked), rows))
 
-    assert unblock(database, [("a", b"1")]) == 1
-    assert unblock(database, [("a", b"1"), ("a", b"2"), ("a", b"3")]) == 2
+    one, *others = [entry for entry in outbox_status(database).blocked if entry.destination == "a"]
+    assert unblock(database, [one]) == 1
+    assert unblock(database, [one, *others]) == 2
     assert unblock(database, []) == 0
     assert [(entry.destination, entry.key) for entry in outbox_status(database).blocked] == [("b", b"1")]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select
 
 from streambind.event_loop import EventLoop
 from streambind.outbound.lease import Leases
@@ -56,15 +56,26 @@ def test_at_most_a_batch_and_at_first_a_small_one(database: Database) -> None:
 
 
 def test_excluded_destinations_and_blocked_keys_are_left_out(database: Database) -> None:
+    outbox = database.tables.outbox
     for destination in ("a", "b", "c"):
         commit(database, [event(key, destination=destination) for key in (b"1", b"2", None)])
-    blocked = [("b", b"1"), ("c", b"")]
-    values = [{"destination": d, "key": k, "reason": "x", "since_ms": 0} for d, k in blocked]
+    commit(database, [event(None, destination="c"), event(b"", destination="c")])
+    keyless_ids = select(outbox.c.id).where(outbox.c.destination == "c", outbox.c.key.is_(None))
+    keyless = database.run(lambda c: min(c.scalars(keyless_ids)))
+    blocked = [("b", b"1", 0), ("c", b"", keyless)]
+    values = [{"destination": d, "key": k, "row_id": r, "reason": "x", "since_ms": 0} for d, k, r in blocked]
     database.run(lambda c: c.execute(insert(database.tables.blocked), values))
 
     found = _read(database, _rows(database), excluded={"a", "z"})
 
-    assert [(row.destination, row.key) for row in found] == [("b", b"2"), ("b", None), ("c", b"1"), ("c", b"2")]
+    assert [(row.destination, row.key) for row in found] == [
+        ("b", b"2"),
+        ("b", None),
+        ("c", b"1"),
+        ("c", b"2"),
+        ("c", None),
+        ("c", b""),
+    ]
 
 
 def test_large_payloads_make_smaller_batches_and_small_ones_larger_again(database: Database) -> None:

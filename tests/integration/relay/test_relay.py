@@ -14,7 +14,6 @@ from streambind.message import EVENT_ID, ORIGIN, Message
 from streambind.origin import Origin
 from streambind.outbound.outbox import Outbox
 from streambind.outbound.outbox_status import outbox_status, unblock
-from streambind.outbound.relay_outcome import NO_KEY
 from streambind.outbound.relay_state import RelayStatus
 from streambind.persistence.database import Database
 from streambind.persistence.tables import SHARDS
@@ -158,22 +157,40 @@ def test_a_refused_row_blocks_its_key_only_until_somebody_unblocks_it(
     assert "binding out-lectures" in caplog.text
 
     refusing = False
-    assert unblock(database, [("lectures", b"3")]) == 1
+    assert unblock(database, status.blocked) == 1
 
     assert _settled(database)
     assert overtaken(wire.sequences()) == []
     assert missing(wire.sequences(), committed(database)) == []
 
 
-def test_a_refused_row_without_key_blocks_those_without_key(database: Database, start_relay: StartRelay) -> None:
-    wire = Wire(lambda m: Failed(SendError("needs a key"), permanent=True) if m.key is None else None)
+def test_a_refused_row_without_key_blocks_itself_alone(database: Database, start_relay: StartRelay) -> None:
+    refusing = True
+    refused = Failed(SendError("too large"), permanent=True)
+    wire = Wire(lambda m: refused if refusing and m.payload == b"bad" and not m.key else None)
     relay = start_relay(database, wire.producer)
-    commit(database, [event(None), event(b"1")])
+    commit(
+        database, [event(None, payload=b"bad"), event(None), event(b"1"), event(b"", payload=b"bad"), event(b"")]
+    )
+    commit(database, [event(None, payload=b"bad"), event(None)])
     relay.wake()
 
-    assert wait_for(lambda: backlog(database) == 1, 20)
-    assert [(b.key, b.reason) for b in outbox_status(database).blocked] == [(b"", "SendError: needs a key")]
-    assert unblock(database, [("lectures", NO_KEY)]) == 1
+    assert wait_for(lambda: backlog(database) == 4, 20)
+    blocked = outbox_status(database).blocked
+    assert sorted((b.key is None, b.key, b.row_id != 0) for b in blocked) == [
+        (False, b"", False),
+        (True, None, True),
+        (True, None, True),
+    ]
+    assert [m.key for m in wire.messages].count(None) == 2
+
+    refusing = False
+    assert unblock(database, [b for b in blocked if b.key is None][:1]) == 1
+    relay.wake()
+    assert wait_for(lambda: backlog(database) == 3, 20)
+    assert unblock(database, outbox_status(database).blocked) == 2
+    relay.wake()
+    assert _settled(database)
 
 
 def test_rows_of_nobody_here_stay_and_do_not_keep_others_from_travelling(
