@@ -12,7 +12,7 @@ from streambind.binding.binding import BindingState, DirectProducer, OutputBindi
 from streambind.binding.factory import BinderFactory, binder_types
 from streambind.binding.fencing import bind_fenced
 from streambind.configuration import BindingProperties, Configuration, Finding, Severity
-from streambind.configuration.properties import Publish
+from streambind.configuration.properties import Fencing, Publish
 from streambind.conversion import converter_for
 from streambind.errors import ConfigurationError, LifecycleError, StreambindError
 from streambind.outbound.key_expression import KeyExpression
@@ -50,7 +50,22 @@ def plan_outputs(
             key_of=key_of,
             max_rounds=configuration.properties.events.max_rounds,
         )
+        findings += _unfenced(name, properties, configuration)
     return plans, findings
+
+
+def _unfenced(name: str, properties: BindingProperties, configuration: Configuration) -> list[Finding]:
+    """An output whose foreign consumers could end with an old value."""
+    relayed = properties.producer.publish is Publish.OUTBOX
+    fenced = configuration.properties.outbox.fencing is Fencing.TRANSACTIONAL
+    if fenced or not relayed or not properties.producer.foreign_consumers:
+        return []
+    text = (
+        f"binding {name}: a relay that lost its lease may send an older value after a newer one, and "
+        "foreignConsumers would keep it: set streambind.outbox.fencing: transactional"
+    )
+    key = f"bindings.{name}.producer.foreign-consumers"
+    return [Finding(Severity.WARNING, text, configuration.origin_of(key))]
 
 
 def _key_expression(name: str, configuration: Configuration) -> KeyExpression | None:

@@ -150,6 +150,9 @@ class ProducerProperties(Properties):
     deletes: Literal["event", "tombstone", "event-and-tombstone"] = Field(
         "event", description="how the removal of an entity is published"
     )
+    foreign_consumers: bool = Field(
+        False, description="whether others than streambind listen; they do not check sequence numbers"
+    )
     send_timeout_ms: Milliseconds = Field(
         10_000, alias="sendTimeout", description="how long a direct send waits for its confirmation"
     )

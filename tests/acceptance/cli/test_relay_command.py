@@ -60,7 +60,7 @@ def test_what_was_written_before_it_came_is_sent_and_it_drains_on_sigterm(
     ("yaml", "says"),
     [
         ("spring.cloud.stream.bindings.out-a.destination: a\n", "there is nothing to relay: no database"),
-        ("streambind.datasource.url: sqlite:///service.db\n", "or no output whose producer.publish is outbox"),
+        ("streambind.datasource.url: sqlite:///service.db\n", "an output whose producer.publish is outbox"),
         ("streambind.outbox.lease: soon\n", "error"),
     ],
     ids=["no database", "no output", "a wrong value"],

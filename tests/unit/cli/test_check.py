@@ -166,3 +166,24 @@ def test_values_of_a_file_cannot_steer_the_terminal(streambind: Run, configured:
     result = streambind("check", "--show")
     assert "\x1b" not in result.stdout + result.stderr
     assert r"bind\x1b\x07ings" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("producer", "fencing", "warnings"),
+    [
+        ("{foreignConsumers: true}", "none", 1),
+        ("{foreignConsumers: true}", "transactional", 0),
+        ("{foreignConsumers: true, publish: direct}", "none", 0),
+        ("{}", "none", 0),
+    ],
+)
+def test_foreign_consumers_want_a_fence(
+    streambind: Run, configured: Callable[[str], Path], producer: str, fencing: str, warnings: int
+) -> None:
+    configured(
+        f"spring.cloud.stream.bindings.out-a: {{destination: a, producer: {producer}}}\n"
+        f"streambind.outbox.fencing: {fencing}\n"
+    )
+    result = streambind("check")
+    assert result.exit_code == 0
+    assert result.stdout.count("set streambind.outbox.fencing: transactional") == warnings
