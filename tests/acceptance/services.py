@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import sys
@@ -70,6 +71,8 @@ class ServiceProcess(Program):
         except HTTPError as error:
             error.close()
             return Answer(error.code, None)
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"{self.name} died over its answer to {method} {path}: {error!r}") from error
 
     def _answers_or_ended(self) -> bool:
         if self.exit_code is not None:
