@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import importlib.util
 import json
 import os
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 import streambind
@@ -101,7 +102,7 @@ class Service:
         except HTTPError as error:
             with error:
                 return Answer(error.code, None)
-        except (URLError, OSError) as error:
+        except (OSError, http.client.HTTPException) as error:
             raise DemoError(f"an answer to {method} {path}", str(error), self) from error
 
     def last_lines(self) -> list[str]:
@@ -115,14 +116,10 @@ class Answer:
     body: Any
 
     def __str__(self) -> str:
-        """Status and body, without the links that a body may hold."""
-        if not isinstance(self.body, dict):
-            return str(self.status)
-        shown = {key: value for key, value in self.body.items() if not key.startswith("_")}
-        return f"{self.status} {compact(shown)}"
+        return str(self.status) if self.body is None else f"{self.status} {compact(self.body)}"
 
 
-def compact(body: Mapping[str, object]) -> str:
+def compact(body: object) -> str:
     """JSON as it travels."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
 

@@ -18,7 +18,7 @@ from confluent_kafka.cimpl import NewTopic
 from sqlalchemy import create_engine, make_url, text
 
 from tests.services import FreshDatabases, KafkaBroker, PostgresServer
-from tests.services.process import REPOSITORY, ServerProcess, free_port, sweep, wait_for
+from tests.services.process import REPOSITORY, ServerProcess, free_port, heed_signals, sweep, wait_for
 
 
 def test_a_record_is_consumed_when_it_was_produced(kafka: str, topic: str) -> None:
@@ -142,13 +142,6 @@ def start_session(folder: Path) -> subprocess.Popen[bytes]:
             start_new_session=True,
             preexec_fn=heed_signals,
         )
-
-
-def heed_signals() -> None:
-    """Signals that the surroundings of the tests ignore (nohup, a job in the background) end a session all the
-    same: that is what is tested."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def produce(address: str, topic: str, value: bytes) -> None:

@@ -114,6 +114,13 @@ class ServerProcess:
         raise RuntimeError(f"the server of {self.directory} {reason}; the end of its log:\n{tail}")
 
 
+def heed_signals() -> None:
+    """To be run in a child before its program: signals that the surroundings of the tests ignore (nohup, a job in
+    the background) end it all the same, where it is tested that they do."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
     """Whether `condition` comes to hold within `seconds`."""
     deadline = time.monotonic() + seconds

@@ -25,8 +25,10 @@ from streambind.message import Message
 from streambind.testing.eventually import eventually
 from tests.acceptance.cli.writer import CONFIGURATION, Writer
 from tests.acceptance.stage import prepare
+from tests.services.process import heed_signals
 
 WITHIN_S = 60.0
+END_S = 20.0
 COMMAND = [sys.executable, "-m", "streambind"]
 NOWHERE = "127.0.0.1:1"
 _numbers = itertools.count(1)
@@ -75,7 +77,8 @@ class Shell:
 
     @contextmanager
     def started(self, *arguments: object) -> Iterator[Started]:
-        """A command that goes on; killed at the end if it still runs."""
+        """A command that goes on, in a process group of its own; ended with all that it started if it still runs
+        at the end."""
         log = self.folder / f"{arguments[0]}-{next(_numbers)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -85,11 +88,18 @@ class Shell:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=heed_signals,
             )
         try:
             yield Started(process, log)
         finally:
-            process.kill()
+            # Asked first: what it started may have a group of its own.
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(END_S)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
     def write(self, files: Mapping[str, str]) -> None:

@@ -27,7 +27,9 @@ def _assert_all_right(output: str) -> None:
         assert step in output
     assert output.count("topic      p0 @") == 4
     assert '"jobType":"DELETE"' in output
-    assert 'GET /readCategories/1 -> 200 {"categoryName":"바뀐이름"}' in output
+    [link] = set(re.findall(r"http[^\s\"]+/readCategories/1(?=\")", output))
+    links = f'{{"self":{{"href":"{link}"}},"category":{{"href":"{link}"}}}}'
+    assert f'GET /readCategories/1 -> 200 {{"categoryName":"바뀐이름","_links":{links}}}' in output
     assert "GET /readCategories/2 -> 404" in output
     assert re.search(r"\nall right in \d+\.\d s\n", output)
 
@@ -49,6 +51,15 @@ def test_it_shows_the_job_and_ends_its_services(shell: Shell) -> None:
     services = [int(number) for number in re.findall(r"process (\d+)", result.stdout)]
     assert len(services) == 2
     assert not any(map(_alive, services))
+
+
+def test_a_record_that_is_not_the_documents_fails_it(shell: Shell) -> None:
+    shell.environment["SPRING_CLOUD_STREAM_BINDINGS_OUTCATEGORYCHANGED_CONTENTTYPE"] = "application/x+json"
+    result = shell.run("demo")
+    assert result.returncode == 1
+    assert "all right" not in result.stdout
+    assert "expected  key=1  contentType=application/json  type=LectureCategoryChanged" in result.stderr
+    assert "got       key=1  contentType=application/x+json  type=LectureCategoryChanged" in result.stderr
 
 
 def test_your_own_kafka_gets_a_topic_of_the_demos_own(shell: Shell, kafka: str) -> None:

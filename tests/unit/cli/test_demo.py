@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -67,6 +69,25 @@ def test_missing_requirements_are_named(streambind: Run, monkeypatch: pytest.Mon
     assert "pip install 'streambind[demo]'" in result.stderr
 
 
-def test_an_answer_is_shown_without_its_links() -> None:
-    assert str(Answer(200, {"categoryName": "최종", "_links": {}})) == '200 {"categoryName":"최종"}'
+def test_an_answer_is_shown_whole() -> None:
+    assert str(Answer(200, {"categoryName": "최종", "_links": {}})) == '200 {"categoryName":"최종","_links":{}}'
     assert str(Answer(404, None)) == "404"
+
+
+def test_a_service_that_dies_over_a_request_does_not_answer(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def end_after_the_head() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+
+        process = subprocess.Popen(["true"])
+        process.wait()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with ThreadPoolExecutor() as pool:
+            ended = pool.submit(end_after_the_head)
+            with pytest.raises(DemoError, match="an answer to GET /health/"):
+                Service("lecture", process, tmp_path / "log", url).call("GET", "/health/")
+            ended.result()
