@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine
 from sqlalchemy.orm import sessionmaker
 
+from streambind.application.broker_clashes import input_clashes, output_clashes
 from streambind.application.channels import ChannelPlan, Channels
 from streambind.application.correspondence import PlannedReplies
 from streambind.application.dead_letters import LetterRoute, PlannedDeadLetters, letter_route
@@ -70,6 +71,9 @@ class Blueprint:
         self.bridge = StreamBridge(self.output_plans, links.sender)
         self.letter_routes: dict[str, LetterRoute] = {}
         self.input_plans = self._input_plans(plan.channels, loop, links)
+        if self.database is not None:
+            self._findings += output_clashes(self.configuration, self.outputs, self.letter_routes)
+            self._findings += input_clashes(self.configuration, self.input_plans)
         capture = self._capture(links)
         self.findings = tuple(dict.fromkeys(self._findings))
         self._refuse_errors()

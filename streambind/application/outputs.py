@@ -182,7 +182,10 @@ class Outputs:
             producer.unbind(timeout_ms)
 
     def _output_to(self, destination: str) -> OutputBinding | None:
-        candidates = [binding for binding in self.bindings.values() if binding.destination == destination]
+        """The outputs whose events go through the outbox all lead to one broker; others count if there is none,
+        for rows that were written when they did."""
+        every = [binding for binding in self.bindings.values() if binding.destination == destination]
+        candidates = [b for b in every if self.plans[b.name].publish is Publish.OUTBOX] or every
         bound = [binding for binding in candidates if binding.state is BindingState.RUNNING]
         return (bound or candidates)[0] if candidates else None
 

@@ -77,9 +77,6 @@ class BindingService:
         known = ", ".join(sorted(b.name for b in self._all)) or "none"
         raise ConfigurationError(f"no binding {name!r} is in use by this application; in use: {known}")
 
-    def outputs_to(self, destination: str) -> list[OutputBinding]:
-        return [binding for binding in self._outputs if binding.destination == destination]
-
     def status(self) -> list[BindingStatus]:
         return [binding.status() for binding in self._all]
 
