@@ -30,6 +30,7 @@ pytest.register_assert_rewrite(
             "delivery",
             "fencing",
             "groups",
+            "identity",
             "in_thread",
             "inspection",
             "lifecycle",
@@ -50,6 +51,7 @@ from streambind.testing.binder_suite.groups import (  # noqa: E402
     TestStartOffset,
 )
 from streambind.testing.binder_suite.harness import BinderHarness  # noqa: E402
+from streambind.testing.binder_suite.identity import TestIdentity  # noqa: E402
 from streambind.testing.binder_suite.inspection import (  # noqa: E402
     TestBinderType,
     TestBrokerAway,
@@ -68,7 +70,6 @@ from streambind.testing.binder_suite.outcomes import (  # noqa: E402
 )
 from streambind.testing.binder_suite.positions import (  # noqa: E402
     TestAdoption,
-    TestIdentity,
     TestPositions,
     TestPositionsAway,
     TestRetention,

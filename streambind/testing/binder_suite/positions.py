@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-
-import pytest
 
 from streambind.binding.binder import Identity, Lane
-from streambind.testing.binder_suite.bench import TIMEOUT_MS, Bench
+from streambind.testing.binder_suite.bench import Bench
 from streambind.testing.binder_suite.input import Input
 
 
@@ -66,7 +63,7 @@ class StoredPositions:
 
 class TestPositions:
     def test_a_stored_position_is_where_it_starts(self, bench: Bench) -> None:
-        lane = _lane(bench)
+        lane = lane_of_five(bench)
         it = bench.input(lane.destination, positions=StoredPositions({lane: 3}))
         bench.handled(it, [b"3", b"4"])
         assert it.deliveries[0].position == 3
@@ -82,20 +79,20 @@ class TestPositions:
         assert sorted((m.partition, m.offset) for m in it.done) == [(0, 1), (0, 2), (1, 2)]
 
     def test_it_counts_more_than_what_the_broker_knows(self, bench: Bench) -> None:
-        lane = _lane(bench)
+        lane = lane_of_five(bench)
         group = _committed(bench, lane, 5)
         it = bench.input(lane.destination, group=group, positions=StoredPositions({lane: 2}))
         bench.handled(it, [b"2", b"3", b"4"])
 
     def test_a_position_at_the_end_waits_for_what_is_new(self, bench: Bench) -> None:
-        lane = _lane(bench)
+        lane = lane_of_five(bench)
         it = bench.input(lane.destination, positions=StoredPositions({lane: 5}))
         bench.ready(it, lane.destination)
         bench.send(lane.destination, b"5")
         bench.handled(it, [b"5"])
 
     def test_what_is_done_is_reported_to_the_broker_all_the_same(self, bench: Bench) -> None:
-        lane = _lane(bench)
+        lane = lane_of_five(bench)
         group = bench.group()
         it = bench.input(lane.destination, group=group, positions=StoredPositions({lane: 3}))
         bench.handled(it, [b"3", b"4"])
@@ -104,7 +101,7 @@ class TestPositions:
 
 class TestAdoption:
     def test_the_groups_committed_offset_comes_first(self, bench: Bench) -> None:
-        lane = _lane(bench)
+        lane = lane_of_five(bench)
         group = _committed(bench, lane, 5)
         bench.send(lane.destination, b"5")
         positions = StoredPositions()
@@ -114,13 +111,13 @@ class TestAdoption:
         assert positions.stored == {lane: 5}
 
     def test_else_the_beginning(self, bench: Bench) -> None:
-        lane = _lane(bench)
+        lane = lane_of_five(bench)
         positions = StoredPositions()
         bench.handled(bench.input(lane.destination, positions=positions), [b"0", b"1", b"2", b"3", b"4"])
         assert positions.offered == {lane: (0, "earliest")}
 
     def test_or_the_end_where_that_is_the_policy(self, bench: Bench) -> None:
-        lane = _lane(bench)
+        lane = lane_of_five(bench)
         positions = StoredPositions()
         it = bench.input(lane.destination, positions=positions, startOffset="latest")
         bench.ready(it, lane.destination)
@@ -129,7 +126,7 @@ class TestAdoption:
         assert positions.offered == {lane: (5, "latest")}
 
     def test_what_another_instance_stored_meanwhile_wins(self, bench: Bench) -> None:
-        lane = _lane(bench)
+        lane = lane_of_five(bench)
         positions = StoredPositions()
         positions.faster[lane] = 3
         bench.handled(bench.input(lane.destination, positions=positions), [b"3", b"4"])
@@ -145,20 +142,20 @@ class TestAdoption:
 
 class TestPositionsAway:
     def test_they_are_asked_again_until_they_answer(self, bench: Bench) -> None:
-        lane = _lane(bench)
+        lane = lane_of_five(bench)
         positions = StoredPositions({lane: 3}, failures=3)
         it = bench.input(lane.destination, positions=positions)
         bench.handled(it, [b"3", b"4"])
         assert positions.failed == 3
 
     def test_adopting_is_tried_again_too(self, bench: Bench) -> None:
-        lane = _lane(bench)
+        lane = lane_of_five(bench)
         positions = _AwayWhenAdopting()
         it = bench.input(lane.destination, positions=positions)
         bench.handled(it, [b"0", b"1", b"2", b"3", b"4"])
 
     def test_people_can_see_it(self, bench: Bench) -> None:
-        lane = _lane(bench)
+        lane = lane_of_five(bench)
         it = bench.input(lane.destination, positions=StoredPositions(failures=1_000_000))
         bench.eventually(
             lambda: (state := it.state()) and state.retrying and "the database is away" in state.retrying,
@@ -167,7 +164,7 @@ class TestPositionsAway:
         assert it.seen == []
 
     def test_a_store_that_hangs_holds_up_nobody_who_looks(self, bench: Bench) -> None:
-        lane = _lane(bench)
+        lane = lane_of_five(bench)
         gate = bench.gate()
         positions = _Hanging(gate, {lane: 3})
         it = bench.input(lane.destination, positions=positions)
@@ -181,66 +178,21 @@ class TestPositionsAway:
         bench.handled(it, [b"3", b"4"])
 
 
-class TestIdentity:
-    def test_a_first_position_is_kept_with_its_destinations_identity(self, bench: Bench) -> None:
-        lane = _lane(bench)
-        positions = StoredPositions()
-        bench.handled(bench.input(lane.destination, positions=positions), [b"0", b"1", b"2", b"3", b"4"])
-        assert positions.identities == {lane: _identity(bench, lane)}
-
-    def test_a_position_without_one_gets_it(self, bench: Bench) -> None:
-        lane = _lane(bench)
-        positions = StoredPositions({lane: 3})
-        bench.handled(bench.input(lane.destination, positions=positions), [b"3", b"4"])
-        assert positions.identities == {lane: _identity(bench, lane)}
-
-    def test_it_stays_the_same_for_one_that_goes_on(self, bench: Bench) -> None:
-        lane = _lane(bench)
-        positions = StoredPositions({lane: 3}, identities={lane: _identity(bench, lane)})
-        bench.handled(bench.input(lane.destination, positions=positions), [b"3", b"4"])
-
-    def test_a_position_of_another_destination_of_that_name_stops_the_partition(self, bench: Bench) -> None:
-        lane = _lane(bench)
-        was = replace(_identity(bench, lane), destination="another")
-        it = bench.input(lane.destination, positions=StoredPositions({lane: 3}, identities={lane: was}))
-        _assert_lost(bench, it, "DestinationReplacedError", "was made anew")
-
-    def test_a_position_at_another_broker_stops_the_partition(self, bench: Bench) -> None:
-        lane = _lane(bench)
-        now = _identity(bench, lane)
-        if now.cluster is None:
-            pytest.skip("the broker has no identity of its own")
-        was = replace(now, cluster="another")
-        it = bench.input(lane.destination, positions=StoredPositions({lane: 3}, identities={lane: was}))
-        _assert_lost(bench, it, "DestinationReplacedError", f"cluster {now.cluster}")
-
-    def test_one_made_anew_while_nothing_ran_stops_the_partition(self, bench: Bench) -> None:
-        lane = _lane(bench, "replacement")
-        positions = StoredPositions()
-        it = bench.input(lane.destination, positions=positions)
-        bench.handled(it, [b"0", b"1", b"2", b"3", b"4"])
-        it.unbind()
-        bench.harness.make_anew(lane.destination)
-        bench.send(lane.destination, *(b"%d" % n for n in range(10)))
-        again = bench.input(lane.destination, positions=positions)
-        _assert_lost(bench, again, "DestinationReplacedError", "was made anew")
-
-
 class TestRetention:
     def test_a_lost_position_stops_the_partition_visibly(self, bench: Bench) -> None:
-        lane = _lane(bench, "retention")
+        lane = lane_of_five(bench, "retention")
         bench.harness.delete_records(lane.destination, 0, 3)
         it = bench.input(lane.destination, positions=StoredPositions({lane: 1}))
-        _assert_lost(bench, it)
+        assert_lost(bench, it)
 
     def test_a_position_beyond_the_end_is_lost_too(self, bench: Bench) -> None:
-        lane = _lane(bench)
+        lane = lane_of_five(bench)
         it = bench.input(lane.destination, positions=StoredPositions({lane: 99}))
-        _assert_lost(bench, it)
+        assert_lost(bench, it)
 
     def test_a_binding_on_the_brokers_offsets_follows_its_start_policy(self, bench: Bench) -> None:
         bench.needs("groups")
-        lane = _lane(bench, "retention")
+        lane = lane_of_five(bench, "retention")
         group = bench.group()
         one = bench.input(lane.destination, group=group)
         bench.handled(one, [b"0", b"1", b"2", b"3", b"4"])
@@ -251,7 +203,7 @@ class TestRetention:
         bench.handled(two, [b"7"])
 
     def test_adoption_begins_at_what_is_left(self, bench: Bench) -> None:
-        lane = _lane(bench, "retention")
+        lane = lane_of_five(bench, "retention")
         bench.harness.delete_records(lane.destination, 0, 2)
         positions = StoredPositions()
         bench.handled(bench.input(lane.destination, positions=positions), [b"2", b"3", b"4"])
@@ -282,7 +234,7 @@ class _Hanging(StoredPositions):
         return super().read(lanes)
 
 
-def _lane(bench: Bench, *needs: str) -> Lane:
+def lane_of_five(bench: Bench, *needs: str) -> Lane:
     """The only partition of a destination that holds the messages 0 to 4."""
     bench.needs("positions", *needs)
     destination = bench.destination()
@@ -300,15 +252,7 @@ def _committed(bench: Bench, lane: Lane, offset: int) -> str:
     return group
 
 
-def _identity(bench: Bench, lane: Lane) -> Identity:
-    info = bench.main.describe(lane.destination, TIMEOUT_MS)
-    assert info is not None
-    if not info.identity.is_known:
-        pytest.skip("the broker does not tell the identity of a destination")
-    return info.identity
-
-
-def _assert_lost(bench: Bench, it: Input, *texts: str) -> None:
+def assert_lost(bench: Bench, it: Input, *texts: str) -> None:
     bench.eventually(
         lambda: (state := it.state()) and state.stalled and "Error: " in state.stalled,
         lambda: f"the state is {it.state()}",
