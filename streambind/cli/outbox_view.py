@@ -11,7 +11,7 @@ from rich.text import Text
 from streambind.cli.output import age, count, line, table
 from streambind.cli.target import Target, ask_database
 from streambind.outbound.lease import ranges
-from streambind.outbound.outbox_status import BlockedKey, OutboxStatus, ShardLease, outbox_status
+from streambind.outbound.outbox_status import MOST_COUNTED, BlockedKey, OutboxStatus, ShardLease, outbox_status
 from streambind.visible import visible
 
 NO_KEY = "(no key)"
@@ -48,7 +48,8 @@ def owners(status: OutboxStatus) -> dict[str, list[ShardLease]]:
 def outbox_lines(status: OutboxStatus) -> list[RenderableType]:
     """Backlog, who relays, and the blocked keys with their reasons."""
     oldest = "" if status.oldest_ms is None else f", the oldest {age(status.oldest_ms)} old"
-    found: list[RenderableType] = [line("backlog  {}{}", count(status.backlog, "message"), oldest)]
+    least = "at least " if status.backlog >= MOST_COUNTED else ""
+    found: list[RenderableType] = [line("backlog  {}{}{}", least, count(status.backlog, "message"), oldest)]
     leases = owners(status)
     for owner, held in leases.items():
         ends = age(min(lease.expires_in_ms for lease in held))

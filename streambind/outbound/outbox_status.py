@@ -10,6 +10,9 @@ from sqlalchemy import Connection, and_, delete, func, select
 from streambind.persistence.database import Database
 from streambind.persistence.tables import MAX_KEY_BYTES, SHARDS
 
+MOST_COUNTED = 100_000
+"""A backlog of so many messages may be a larger one."""
+
 
 @dataclass(frozen=True, slots=True)
 class BlockedKey:
@@ -34,7 +37,8 @@ class ShardLease:
 
 @dataclass(frozen=True, slots=True)
 class OutboxStatus:
-    """`oldest_ms` is the age of the oldest message, None if there is none."""
+    """`backlog` is counted up to MOST_COUNTED; `oldest_ms` is the age of the oldest message, None if there is
+    none."""
 
     backlog: int
     oldest_ms: int | None
@@ -57,7 +61,7 @@ def outbox_status(database: Database) -> OutboxStatus:
         blocked = connection.execute(select(tables.blocked).order_by(tables.blocked.c.since_ms))
         leases = connection.execute(select(tables.lease).where(lease.shard < SHARDS).order_by(lease.shard))
         return OutboxStatus(
-            backlog=int(connection.scalar(select(func.count()).select_from(tables.outbox)) or 0),
+            backlog=count_rows(connection, database),
             oldest_ms=None if oldest is None else max(0, now_ms - oldest),
             blocked=tuple(
                 BlockedKey(
@@ -73,6 +77,14 @@ def outbox_status(database: Database) -> OutboxStatus:
         )
 
     return database.run(work)
+
+
+def count_rows(connection: Connection, database: Database, above: int = 0) -> int:
+    """The rows of the outbox with ids above this, at most MOST_COUNTED: counting millions would take the database
+    longer than sending them."""
+    outbox = database.tables.outbox
+    some = select(outbox.c.id).where(outbox.c.id > above).limit(MOST_COUNTED).subquery()
+    return int(connection.scalar(select(func.count()).select_from(some)) or 0)
 
 
 def unblock(database: Database, keys: Collection[BlockedKey]) -> int:

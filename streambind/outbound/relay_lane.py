@@ -128,7 +128,7 @@ def _messages(job: Job) -> tuple[dict[int, Result], dict[int, Message]]:
         try:
             messages[i] = row_message(row, job.source)
         except (AttributeError, TypeError, ValueError, RecursionError) as error:
-            text = f"the headers of row {row.id} cannot be read: {type(error).__name__}: {error}"
+            text = f"row {row.id} of the outbox cannot be read: {type(error).__name__}: {error}"
             results[i] = Failed(SendError(text, permanent=True), permanent=True)
             order.stop(row.key)
     return results, messages

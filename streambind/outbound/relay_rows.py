@@ -12,6 +12,7 @@ from sqlalchemy import (
     Connection,
     Integer,
     Select,
+    Text,
     any_,
     bindparam,
     case,
@@ -19,9 +20,11 @@ from sqlalchemy import (
     func,
     literal,
     select,
+    type_coerce,
     union_all,
 )
 
+from streambind.outbound.outbox_status import count_rows
 from streambind.outbound.relay_outcome import Blocked
 from streambind.outbound.relay_transaction import begin
 from streambind.outbound.wire_message import OutboxRow, Source
@@ -31,7 +34,6 @@ from streambind.persistence.tables import MAX_KEY_BYTES, SHARDS
 _KEPT = 32
 _BYTES_PER_READ = 16 * 1024 * 1024
 _FIRST_READ = 100
-_COUNTED = 100_000
 
 
 class OutboxRows:
@@ -39,6 +41,7 @@ class OutboxRows:
     the relay's thread only."""
 
     def __init__(self, database: Database, owner: str, *, batch_size: int, idle_limit_ms: int) -> None:
+        self._database = database
         self._dialect = database.dialect
         self._outbox = database.tables.outbox
         self._blocked = database.tables.blocked
@@ -94,11 +97,9 @@ class OutboxRows:
         return Source(*row)
 
     def backlog(self, connection: Connection, above: int = 0) -> tuple[int, int]:
-        """Rows in the outbox above an id, counted up to 100 000, and blocked keys."""
-        some = select(self._outbox.c.id).where(self._outbox.c.id > above).limit(_COUNTED).subquery()
-        rows = connection.scalar(select(func.count()).select_from(some))
+        """Rows in the outbox above an id, as far as they are counted, and blocked keys."""
         blocked = connection.scalar(select(func.count()).select_from(self._blocked))
-        return int(rows or 0), int(blocked or 0)
+        return count_rows(connection, self._database, above), int(blocked or 0)
 
     def _statement(self, shards: frozenset[int], excluding: bool) -> Select[Any]:
         """Building one takes longer than running it: they are kept for the shard sets that come up."""
@@ -111,7 +112,8 @@ class OutboxRows:
 
     def _selection(self, shards: frozenset[int], excluding: bool) -> Select[Any]:
         o, b = self._outbox.c, self._blocked.c
-        columns = [o[name] for name in OutboxRow._fields]
+        # A mistyped id in one row must not make the whole read fail: `row_message` reads it, row by row.
+        columns = [type_coerce(o[name], Text) if name == "event_id" else o[name] for name in OutboxRow._fields]
         at_most = bindparam("at_most", type_=Integer)
         # A scalar subquery, because PostgreSQL makes a join of NOT EXISTS, over the whole backlog at worst. And
         # not IS NULL: it takes that for rare, and the limit for out of reach.

@@ -28,8 +28,8 @@ class QueuedSender:
     """Messages leave in the order of the calls, in batches, on a thread that starts with the first message.
 
     `submit` is for callers who wait for the outcome, `post` for those who cannot (a commit that has happened):
-    its failures go to `on_error` and the log. `capacity` bounds the queue. Thread-safe; never blocks a thread
-    that runs an event loop.
+    its failures go to `on_error` and the log. `capacity` bounds the queue. Thread-safe; `post` never waits, nor
+    does `submit` on a thread that runs an event loop.
     """
 
     def __init__(
@@ -71,15 +71,15 @@ class QueuedSender:
             LifecycleError: after `stop`.
         """
         receipt = Receipt(self._binding, self._destination, timeout_ms=self._timeout_ms)
-        self._enqueue(_Queued(message, receipt.deadline, receipt))
+        self._enqueue(_Queued(message, receipt.deadline, receipt), may_wait=not _runs_event_loop())
         return receipt
 
     def post(self, message: Message) -> None:
-        """Queue a message whose outcome nobody waits for. Never raises: what cannot be sent goes to `on_error`
-        and the log. Waits for room as `submit` does."""
+        """Queue a message whose outcome nobody waits for. Never raises and never waits: what cannot be sent, or
+        finds the queue full, goes to `on_error` and the log."""
         queued = _Queued(message, time.monotonic() + self._timeout_ms / 1000, None)
         try:
-            self._enqueue(queued)
+            self._enqueue(queued, may_wait=False)
         except StreambindError as error:
             self._give_up([queued], send_error(error))
 
@@ -98,9 +98,9 @@ class QueuedSender:
                 self._abandon()
                 thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _enqueue(self, queued: _Queued) -> None:
+    def _enqueue(self, queued: _Queued, *, may_wait: bool) -> None:
         with self._filled:
-            if not self._stopping and len(self._queue) >= self._capacity and not _runs_event_loop():
+            if may_wait and not self._stopping and len(self._queue) >= self._capacity:
                 self._emptied.wait_for(
                     lambda: self._stopping or len(self._queue) < self._capacity, self._timeout_ms / 1000
                 )

@@ -14,7 +14,7 @@ from streambind.persistence.stored_headers import load_headers
 
 class OutboxRow(NamedTuple):
     """A committed message; `key` and `seq` are None where no order was asked for, `event_id` where it travels as
-    it is."""
+    it is; whether the text of an `event_id` is one is not known before it travels."""
 
     id: int
     shard: int
@@ -22,7 +22,7 @@ class OutboxRow(NamedTuple):
     destination: str
     key: bytes | None
     seq: int | None
-    event_id: UUID | None
+    event_id: UUID | str | None
     payload: bytes | None
     headers: str
     partition: int | None = None
@@ -37,10 +37,14 @@ class Source(NamedTuple):
 
 def row_message(row: OutboxRow, source: Source) -> Message:
     """A row's message: its headers, `sb-event-id` and, for numbered events, `sb-origin`; Spring's type map
-    stays last. What is no event of this service travels as it is."""
+    stays last. What is no event of this service travels as it is.
+
+    Raises:
+        AttributeError, TypeError, ValueError, RecursionError: the row cannot be read.
+    """
     if row.event_id is None:
         return _message(row, load_headers(row.headers))
-    ours: list[tuple[str, bytes | None]] = [(EVENT_ID, str(row.event_id).encode())]
+    ours: list[tuple[str, bytes | None]] = [(EVENT_ID, str(UUID(str(row.event_id))).encode())]
     if row.key is not None and row.seq is not None:
         ours.append((ORIGIN, b"%s%d" % (_origin_stem(source, row.destination), row.seq)))
     return _message(row, with_headers(_loaded(row.headers), ours))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import insert
 
 from streambind.outbound.lease import Leases
@@ -35,6 +36,15 @@ def test_backlog_age_blocked_keys_and_leases(database: Database, database_clock:
     assert status.oldest_ms == 4500
     assert status.blocked == (BlockedKey("lectures", b"7", "too large", 500),)
     assert status.leases == tuple(ShardLease(shard, "relay-1", 9500) for shard in range(SHARDS))
+
+
+def test_a_backlog_is_counted_no_further_than_people_care(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streambind.outbound.outbox_status.MOST_COUNTED", 7)
+    commit_keys(database, range(20))
+
+    assert outbox_status(database).backlog == 7
 
 
 def test_unblocking_one_key_or_several(database: Database) -> None:

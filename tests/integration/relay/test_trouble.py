@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from streambind.event_loop import EventLoop
+from streambind.outbound.outbox_status import outbox_status
 from streambind.outbound.relay_state import RelayStatus
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
@@ -256,3 +257,20 @@ def test_a_row_that_cannot_be_deleted_is_named_and_sent_ever_less_often(
     sqlite.run(lambda c: c.exec_driver_sql("DROP TRIGGER keep"))
     assert wait_for(lambda: backlog(sqlite) == 0, 20)
     assert wait_for(lambda: relay.state.status is RelayStatus.RUNNING, 20)
+
+
+def test_a_row_with_an_id_that_is_none_is_blocked_and_the_others_travel(
+    sqlite: Database, start_relay: StartRelay
+) -> None:
+    """SQLite keeps whatever is written into a column."""
+    commit_keys(sqlite, range(3), rounds=2)
+    spoil = "UPDATE sb_outbox SET event_id = 'no id at all' WHERE id = 1"
+    sqlite.run(lambda c: c.exec_driver_sql(spoil))
+    wire = Wire()
+    start_relay(sqlite, wire.producer)
+
+    assert wait_for(lambda: backlog(sqlite) == 2, 20)
+    [blocked] = outbox_status(sqlite).blocked
+    assert blocked.key == b"0"
+    assert "row 1 of the outbox cannot be read" in blocked.reason
+    assert wire.sequences() == {b"1": [1, 2], b"2": [1, 2]}

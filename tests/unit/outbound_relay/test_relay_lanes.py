@@ -110,7 +110,7 @@ def test_a_row_that_cannot_be_read_is_blocked_and_the_others_are_sent(bench: Ben
     [outcome] = bench.lanes.collect().outcomes
     assert outcome.delivered == (rows[0], rows[4], rows[5])
     assert [blocked.row for blocked in outcome.blocked] == [rows[1], rows[3]]
-    assert f"the headers of row {rows[1].id} cannot be read" in outcome.blocked[0].reason
+    assert f"row {rows[1].id} of the outbox cannot be read" in outcome.blocked[0].reason
     assert outcome.trouble is None
     assert [message.key for message in producer.sent] == [b"1", None, b"3"]
 

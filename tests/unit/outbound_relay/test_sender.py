@@ -154,6 +154,24 @@ def test_a_full_queue_makes_the_caller_wait_and_then_raises(start: Start) -> Non
     assert time.monotonic() - began >= 0.04
 
 
+def test_who_posts_never_waits_for_room(start: Start) -> None:
+    producer = ScriptedProducer()
+    producer.hold()
+    unsent: list[bytes | None] = []
+    sender = start(producer, capacity=1, timeout_ms=3_600_000, on_error=lambda m, error: unsent.append(m.payload))
+    sender.post(_message(0))
+    assert producer.sending.wait(10)
+    sender.post(_message(1))
+
+    posting = threading.Thread(target=sender.post, args=(_message(2),), daemon=True)
+    posting.start()
+    posting.join(10)
+
+    assert not posting.is_alive()
+    assert unsent == [b"2"]
+    producer.release()
+
+
 def test_a_waiting_caller_goes_on_when_there_is_room(start: Start) -> None:
     producer = ScriptedProducer()
     producer.hold()
