@@ -11,6 +11,7 @@ from streambind.cli.bindings import bindings
 from streambind.cli.broker import broker
 from streambind.cli.check import check
 from streambind.cli.demo import demo
+from streambind.cli.dlq import dlq
 from streambind.cli.failures import told
 from streambind.cli.outbox import outbox
 from streambind.cli.positions import positions
@@ -51,5 +52,5 @@ def main() -> None:
     """
 
 
-for command in (demo, check, bindings, run, relay, status, tail, outbox, positions, verify, broker):
+for command in (demo, check, bindings, run, relay, status, tail, outbox, dlq, positions, verify, broker):
     main.add_command(command)

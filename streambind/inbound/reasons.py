@@ -15,7 +15,12 @@ def reason_of(error: BaseException) -> tuple[str, str]:
         text = message_of(error)
     except Exception:  # noqa: BLE001 -- the exception is a listener's, its __str__ too.
         text = ""
-    return _kept(qualified_name(type(error)), MAX_CLASS), _kept(text, MAX_TEXT)
+    return kept_reason(qualified_name(type(error)), text)
+
+
+def kept_reason(name: str, text: str) -> tuple[str, str]:
+    """A class and a text as tables keep them."""
+    return _kept(name, MAX_CLASS), _kept(text, MAX_TEXT)
 
 
 def _kept(text: str, limit: int) -> str:

@@ -179,3 +179,36 @@ class Tables:
         """The messages of parked keys as they came: `record_key` and `payload` untouched, `headers` as
         `stored_headers` writes them, None where they cannot be read. The next one of a queue is the one with the
         lowest id, or of the same source the one with the lowest epoch and number."""
+        self.letter = Table(
+            f"{PREFIX}letter",
+            self.metadata,
+            Column("group_name", String(255), primary_key=True),
+            Column("destination", String(249), primary_key=True),
+            Column("partition", Integer, primary_key=True, autoincrement=False),
+            Column("offset", BigInteger, primary_key=True, autoincrement=False),
+            Column("timestamp_ms", BigInteger, primary_key=True, autoincrement=False),
+            Column("outcome", String(8), nullable=False),
+            Column("from_destination", String(249), nullable=False),
+            Column("from_partition", Integer, nullable=False),
+            Column("from_offset", BigInteger, nullable=False),
+            Column("actor", String(255), nullable=False),
+            Column("at_ms", BigInteger, nullable=False),
+            Index(f"{PREFIX}letter_from", "group_name", "from_destination", "from_partition", "from_offset"),
+        )
+        """Records of dead-letter destinations that somebody has dealt with, by their place and time there.
+        `outcome`: `replayed` or `skipped`. `from_*`: the place of the message that failed."""
+        self.audit = Table(
+            f"{PREFIX}audit",
+            self.metadata,
+            Column("id", _Id, primary_key=True),
+            Column("at_ms", BigInteger, nullable=False),
+            Column("actor", String(255), nullable=False),
+            Column("action", String(16), nullable=False),
+            Column("group_name", String(255), nullable=False),
+            Column("destination", String(249), nullable=False),
+            Column("key", LargeBinary(MAX_KEY_BYTES), nullable=False),
+            Column("partition", Integer),
+            Column("offset", BigInteger),
+            sqlite_autoincrement=True,
+        )
+        """What people did to parked keys (`retry`) and parked messages (`skip`, `edit`)."""

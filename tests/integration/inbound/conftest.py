@@ -57,7 +57,15 @@ def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ma
 
 def _empty(connection: Connection, database: Database) -> None:
     tables = database.tables
-    own = (tables.position, tables.guard, tables.parked_key, tables.parked, tables.outbox)
+    own = (
+        tables.position,
+        tables.guard,
+        tables.parked_key,
+        tables.parked,
+        tables.outbox,
+        tables.letter,
+        tables.audit,
+    )
     for table in (*own, *reversed(Base.metadata.sorted_tables)):
         connection.execute(delete(table))
 

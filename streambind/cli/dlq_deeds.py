@@ -1,0 +1,92 @@
+"""What is done to failed messages, one transaction after the other, at a rate, or for show."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import click
+
+from streambind.cli.dlq_desk import Desk, Item
+from streambind.cli.output import err
+from streambind.inbound.letter import Letter
+from streambind.inbound.letter_replay import LetterReplay
+from streambind.inbound.stored_letters import Queue, StoredMessage
+from streambind.message import RawHeaders
+
+T = TypeVar("T")
+
+
+class Deeds:
+    """Counts in `done` what was done, or would be in a dry run."""
+
+    def __init__(self, *, dry_run: bool, rate: float | None) -> None:
+        self.dry_run = dry_run
+        self.done: Counter[str] = Counter()
+        self._pause_s = 0.0 if rate is None else 1 / rate
+        self._next_at = time.monotonic()
+
+    def retry(self, desk: Desk, items: Sequence[Item], *, force: bool) -> None:
+        """Parked keys first; then letters, in the order in which their messages came."""
+        if desk.stored is not None:
+            queues = sorted({item.parked.queue for item in items if item.parked is not None})
+            for queue in progressing(queues, f"retrying keys of {desk.name}"):
+                self._wait()
+                self.done["keys"] += 1 if self.dry_run else desk.stored.retry([queue])
+        letters = [item.letter for item in items if item.letter is not None]
+        if letters:
+            self.replay(desk.require_replay(), letters, f"replaying letters of {desk.name}", force=force)
+
+    def replay(self, replay: LetterReplay, letters: Sequence[Letter], label: str, *, force: bool) -> None:
+        """In the order in which the messages came, those of a key together."""
+        by_key: dict[object, list[Letter]] = {}
+        for letter in sorted(letters, key=_came):
+            came = letter.message
+            alone = None if came.key is not None else (came.partition, came.offset)
+            by_key.setdefault((came.destination, came.key, alone), []).append(letter)
+        for together in progressing(list(by_key.values()), label):
+            self._wait(len(together))
+            self.done.update(replay.replay(together, force=force, dry_run=self.dry_run))
+
+    def skip(self, desk: Desk, items: Sequence[Item]) -> None:
+        by_queue: dict[Queue, list[int]] = {}
+        for item in items:
+            if item.parked is not None:
+                by_queue.setdefault(item.parked.queue, []).append(item.parked.message.id)
+        for queue, ids in progressing(list(by_queue.items()), f"leaving out of {desk.name}"):
+            self._wait()
+            if desk.stored is not None:
+                self.done["skipped"] += len(ids) if self.dry_run else desk.stored.skip(queue, ids)
+        for letter in progressing(
+            [item.letter for item in items if item.letter is not None], "leaving out letters"
+        ):
+            self._wait()
+            is_new = self.dry_run or desk.require_replay().skip(letter)
+            self.done["skipped" if is_new else "known"] += 1
+
+    def edit(self, desk: Desk, stored: StoredMessage, payload: bytes, headers: RawHeaders | None) -> None:
+        if desk.stored is not None and not self.dry_run:
+            desk.stored.edit(stored, payload=payload, headers=headers)
+        self.done["edited"] += 1
+
+    def _wait(self, number: int = 1) -> None:
+        if not self.dry_run and self._pause_s:
+            time.sleep(max(0.0, self._next_at - time.monotonic()))
+            self._next_at = max(self._next_at, time.monotonic()) + self._pause_s * number
+
+
+def progressing(items: Sequence[T], label: str) -> Iterator[T]:
+    """The items, with a bar on a terminal if there are many."""
+    if len(items) < 100 or not err.is_terminal:
+        yield from items
+        return
+    with click.progressbar(items, label=label, file=sys.stderr) as bar:
+        yield from bar
+
+
+def _came(letter: Letter) -> tuple[str, int, int]:
+    came = letter.message
+    return (came.destination or "", came.partition or 0, came.offset or 0)

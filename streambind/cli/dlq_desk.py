@@ -1,0 +1,192 @@
+"""What failed for good, of both stores: parked messages in the database, letters on dead-letter destinations."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from streambind.application.dead_letters import LetterRoute, letter_route
+from streambind.cli.plan import PlannedBinding, planned_bindings
+from streambind.cli.target import BROKER_TIMEOUT_MS, Brokers, Target, ask_database
+from streambind.configuration.properties import ConsumerProperties
+from streambind.errors import ConfigurationError, PermanentError
+from streambind.inbound.letter import Letter, read_letter
+from streambind.inbound.letter_replay import LetterReplay, place_of
+from streambind.inbound.parked_batch import ParkedBatch
+from streambind.inbound.stored_letters import StoredLetters, StoredMessage
+from streambind.inbound.stored_positions import stored_positions
+from streambind.message import Message
+
+OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One message that failed. `state`: of a parked one `retry`, `gap` or `dead`; of a letter `open`, `replayed`
+    or `skipped`. One of `parked` and `letter` is there."""
+
+    id: str
+    state: str
+    message: Message
+    error: str
+    text: str
+    failed_ms: int | None
+    attempts: int | None
+    parked: StoredMessage | None = None
+    letter: Letter | None = None
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One input, and what can be done with its failed messages. `stored` and `replay` are there if the group keeps
+    its positions in the database."""
+
+    planned: PlannedBinding
+    route: LetterRoute | None
+    stored: StoredLetters | None
+    replay: LetterReplay | None
+
+    @property
+    def name(self) -> str:
+        return self.planned.name
+
+    def require_replay(self) -> LetterReplay:
+        """
+        Raises:
+            ConfigurationError: the group's positions are at the broker.
+        """
+        if self.replay is None:
+            raise ConfigurationError(
+                f"binding {self.name}: its letters cannot be replayed to group {self.planned.group} alone, for it "
+                "keeps no positions in a database: let a listener take a Session, or handle what "
+                "`streambind dlq export` writes"
+            )
+        return self.replay
+
+    def items(self, brokers: Brokers) -> Iterator[Item]:
+        """Parked messages, then letters in the order of their log."""
+        if self.stored is not None:
+            for stored in self.stored.messages():
+                yield _parked(stored)
+        known = {} if self.replay is None else self.replay.known()
+        for letter in self._letters(brokers):
+            yield _letter(letter, known.get(place_of(letter), OPEN))
+
+    def _letters(self, brokers: Brokers) -> Iterator[Letter]:
+        """Without those of other groups, and without the copies that a relay sent which died meanwhile."""
+        if self.route is None:
+            return
+        seen: set[object] = set()
+        for destination in dict.fromkeys(self.route.destinations.values()):
+            for record in _records(brokers, self.planned.binder, destination):
+                letter = read_letter(record)
+                came = letter.message
+                copy_of = (came.destination, came.partition, came.offset, letter.first_failure_ms)
+                if letter.group not in (None, self.planned.group) or copy_of in seen:
+                    continue
+                if letter.first_failure_ms is not None:
+                    seen.add(copy_of)
+                yield letter
+
+
+def desks(target: Target, binding: str | None, *, actor: str | None = None) -> list[Desk]:
+    """The inputs with a group, or the one named.
+
+    Raises:
+        ConfigurationError: there is no such input.
+        DatabaseUnavailableError, SchemaError: the database does not answer.
+    """
+    inputs = [each for each in planned_bindings(target) if each.is_input and each.group is not None]
+    if binding is not None:
+        chosen = [each for each in inputs if each.name == target.configuration.find_binding(binding)]
+        if not chosen:
+            known = ", ".join(each.name for each in inputs)
+            raise ConfigurationError(f"{binding} is no input with a group; such are: {known or 'none'}")
+        inputs = chosen
+    groups = _groups(target) if any(each.positions is not False for each in inputs) else frozenset[str]()
+    who = actor or f"{getpass.getuser()}@{socket.gethostname()}"
+    return [_desk(target, each, groups, who) for each in inputs]
+
+
+def _desk(target: Target, planned: PlannedBinding, groups: frozenset[str], actor: str) -> Desk:
+    properties = target.configuration.properties.bindings[planned.name]
+    with target.brokers() as brokers:
+        route = letter_route(planned.name, properties, target.configuration, brokers.factory)
+    group = planned.group or ""
+    if planned.positions is False or (planned.positions is None and group not in groups):
+        return Desk(planned, route, None, None)
+    database, consumer = target.database(), properties.consumer
+    numbered = _numbered(consumer)
+    return Desk(
+        planned,
+        route,
+        StoredLetters(database, group, planned.destinations, numbered=numbered, actor=actor),
+        LetterReplay(database, group, planned.destinations, consumer.parking, numbered=numbered, actor=actor),
+    )
+
+
+def _numbered(consumer: ConsumerProperties) -> bool:
+    return consumer.sequence == "trust"
+
+
+def _groups(target: Target) -> frozenset[str]:
+    """The groups that have a position in the database."""
+    if not target.has_database:
+        return frozenset()
+    database = target.database()
+    return frozenset(group for group, _ in ask_database(database, lambda: stored_positions(database)))
+
+
+def _records(brokers: Brokers, binder: str, destination: str) -> Iterator[Message]:
+    """What the destination holds by now, each partition's in order."""
+    info = brokers.ask(binder, lambda b: b.describe(destination, BROKER_TIMEOUT_MS))
+    if info is None:
+        return
+    positions = {partition: start for partition, start in info.starts.items() if start < info.ends[partition]}
+    while positions:
+        starts = dict(positions)
+        batch: Sequence[Message] = brokers.ask(binder, lambda b: b.read(destination, starts, BROKER_TIMEOUT_MS))  # noqa: B023
+        if not batch:
+            return  # What is left of it are marks of transactions.
+        for record in batch:
+            partition, offset = record.partition or 0, record.offset or 0
+            if partition in positions:
+                yield record
+                positions[partition] = offset + 1
+                if offset + 1 >= info.ends[partition]:
+                    del positions[partition]
+
+
+def _parked(stored: StoredMessage) -> Item:
+    batch = ParkedBatch(stored.message)
+    try:
+        message = batch.message(0)
+    except PermanentError:
+        message = Message(batch.payload(0), batch.key(0), destination=batch.destination)
+        message.partition, message.offset, message.timestamp_ms = batch.partition, batch.offset(0), None
+    return Item(
+        id=f"parked/{stored.message.id}",
+        state=str(stored.state),
+        message=message,
+        error=stored.error_class,
+        text=stored.error_text,
+        failed_ms=stored.since_ms,
+        attempts=stored.attempts,
+        parked=stored,
+    )
+
+
+def _letter(letter: Letter, state: str) -> Item:
+    stands = letter.stands
+    return Item(
+        id=f"{stands.destination}/{stands.partition}/{stands.offset}",
+        state=state,
+        message=letter.message,
+        error=letter.cause.name or "unknown",
+        text=letter.cause.text,
+        failed_ms=letter.failed_ms,
+        attempts=letter.attempts,
+        letter=letter,
+    )

@@ -1,0 +1,193 @@
+"""Parked messages as people work with them: looked at, tried again, left out, changed; all of it written down."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert, select, update
+
+from streambind.binding.binder import Lane
+from streambind.errors import LifecycleError
+from streambind.inbound.failure import MessageFailed, Overtaken
+from streambind.inbound.guard import SequenceGuard
+from streambind.inbound.parked_batch import ParkedBatch
+from streambind.inbound.parked_keys import ParkedState
+from streambind.inbound.parked_queues import ParkedKey, ParkedMessage, ParkedQueues
+from streambind.inbound.positions import DatabasePositions
+from streambind.message import RawHeaders
+from streambind.persistence.database import Database
+from streambind.persistence.stored_headers import store_headers
+
+Queue = tuple[str, bytes]
+"""A parked key: its destination, and the name of its queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A parked message, and how its key fares: the error is that of the key's first message."""
+
+    queue: Queue
+    state: ParkedState
+    attempts: int
+    error_class: str
+    error_text: str
+    since_ms: int
+    message: ParkedMessage
+
+
+class StoredLetters:
+    """The parked messages of one group. `numbered`: whether messages' numbers count. `actor` is who does it."""
+
+    def __init__(
+        self, database: Database, group: str, destinations: Sequence[str], *, numbered: bool, actor: str
+    ) -> None:
+        self._database = database
+        self._group = group
+        self._destinations = destinations
+        self._actor = actor
+        self._queues = ParkedQueues(database, group, destinations)
+        self._positions = DatabasePositions(database, group)
+        self._guard = SequenceGuard(database, group) if numbered else None
+
+    def messages(self) -> list[StoredMessage]:
+        """All of them, each key's in the order in which they came."""
+        key, message = self._database.tables.parked_key, self._database.tables.parked
+        same = [key.c[name] == message.c[name] for name in ("group_name", "destination", "key")]
+        query = (
+            select(
+                message.c.key.label("queue"),
+                *(message.c[name] for name in ParkedMessage.__dataclass_fields__),
+                *(key.c[name] for name in ("state", "attempts", "error_class", "error_text", "since_ms")),
+            )
+            .where(*same, key.c.group_name == self._group, key.c.destination.in_(self._destinations))
+            .order_by(message.c.destination, message.c.key, message.c.id)
+        )
+        return self._database.run(
+            lambda connection: [
+                StoredMessage(
+                    (row.destination, row.queue),
+                    ParkedState(row.state),
+                    row.attempts,
+                    row.error_class,
+                    row.error_text,
+                    row.since_ms,
+                    ParkedMessage(*(getattr(row, name) for name in ParkedMessage.__dataclass_fields__)),
+                )
+                for row in connection.execute(query)
+            ]
+        )
+
+    def retry(self, queues: Iterable[Queue]) -> int:
+        """Have these keys tried again from now on, with all their attempts; returns how many were parked still."""
+
+        def work(connection: Connection) -> int:
+            return sum(self._retry(connection, queue) for queue in sorted(queues))
+
+        return self._database.run(work)
+
+    def skip(self, queue: Queue, ids: Collection[int]) -> int:
+        """Leave out messages of a key, first ones first: their numbers count as done, so that what waits behind
+        them follows. Returns how many were left out; others were handled meanwhile.
+
+        Raises:
+            LifecycleError: a message that waits before them is not among them, or has not come yet.
+        """
+        try:
+            return self._database.run(lambda connection: self._skip(connection, queue, frozenset(ids)))
+        except MessageFailed as failed:
+            raise LifecycleError(f"it cannot be left out: {failed.error}") from failed
+        except Overtaken as overtaken:
+            raise LifecycleError("its key was written by somebody else just now: try again") from overtaken
+
+    def edit(self, stored: StoredMessage, *, payload: bytes | None, headers: RawHeaders | None) -> None:
+        """Change the payload and, unless None, the headers of a message where it waits; its number stays what it
+        was when it came.
+
+        Raises:
+            LifecycleError: it waits no longer.
+        """
+
+        def work(connection: Connection) -> None:
+            message = self._database.tables.parked
+            values: dict[str, object] = {"payload": payload}
+            if headers is not None:
+                values["headers"] = store_headers(headers)
+            changed = self._claimed(connection, stored.queue) is not None and connection.execute(
+                update(message).where(message.c.id == stored.message.id).values(**values)
+            )
+            if not changed or changed.rowcount != 1:
+                raise LifecycleError(f"parked/{stored.message.id} waits no longer: it was handled just now")
+            self._write_down(connection, "edit", stored.queue, stored.message)
+
+        self._database.run(work)
+
+    def _retry(self, connection: Connection, queue: Queue) -> int:
+        if self._claimed(connection, queue) is None:
+            return 0
+        wake(connection, self._database, self._group, queue)
+        self._write_down(connection, "retry", queue, None)
+        return 1
+
+    def _skip(self, connection: Connection, queue: Queue, ids: frozenset[int]) -> int:
+        left, parked = 0, self._claimed(connection, queue)
+        while parked is not None and ids:
+            message = self._queues.first(connection, parked)
+            if message is None:
+                break
+            if message.id not in ids:
+                if left or not self._waits(connection, ids):
+                    break
+                raise LifecycleError(
+                    f"parked/{message.id} waits before it, and its key's order is kept: leave that one out too"
+                )
+            self._pass_over(connection, ParkedBatch(message))
+            self._write_down(connection, "skip", queue, message)
+            if not self._queues.done(connection, parked, message):
+                raise LifecycleError(f"parked/{message.id} was handled just now")
+            ids, left = ids - {message.id}, left + 1
+            parked = self._claimed(connection, queue)
+        return left
+
+    def _pass_over(self, connection: Connection, batch: ParkedBatch) -> None:
+        if self._guard is None:
+            return
+        lane = Lane(batch.destination, batch.partition)
+        found = self._guard.examine(
+            connection, batch, (0,), past=lambda: self._positions.past(connection, lane), passing_over=True
+        )
+        self._guard.record(connection, batch.destination, found)
+
+    def _waits(self, connection: Connection, ids: frozenset[int]) -> bool:
+        message = self._database.tables.parked.c
+        return connection.scalar(select(message.id).where(message.id.in_(ids)).limit(1)) is not None
+
+    def _claimed(self, connection: Connection, queue: Queue) -> ParkedKey | None:
+        return self._queues.claim_again(connection, ParkedKey(*queue, 0, None, 0, 0))
+
+    def _write_down(
+        self, connection: Connection, action: str, queue: Queue, message: ParkedMessage | None
+    ) -> None:
+        connection.execute(
+            insert(self._database.tables.audit).values(
+                at_ms=self._database.dialect.now_ms,
+                actor=self._actor,
+                action=action,
+                group_name=self._group,
+                destination=queue[0],
+                key=queue[1],
+                partition=None if message is None else message.partition,
+                offset=None if message is None else message.offset,
+            )
+        )
+
+
+def wake(connection: Connection, database: Database, group: str, queue: Queue, **reason: str) -> None:
+    """Have the worker try a key as if it had never failed. Its row is locked by the caller. `reason`: the row's
+    `error_class` and `error_text`, if they are to change."""
+    table, now_ms = database.tables.parked_key, database.dialect.now_ms
+    connection.execute(
+        update(table)
+        .where(table.c.group_name == group, table.c.destination == queue[0], table.c.key == queue[1])
+        .values(state=ParkedState.RETRY, attempts=0, gap_ms=None, next_ms=now_ms, updated_ms=now_ms, **reason)
+    )

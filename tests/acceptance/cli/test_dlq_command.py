@@ -1,0 +1,301 @@
+"""`streambind dlq` on what a service left: in memory with SQLite, and on Kafka with PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from streambind import EntityEvent, PermanentError, StreamApplication, stream_listener
+from streambind.persistence.tables import Tables
+from streambind.testing.eventually import eventually
+from tests.acceptance.cli.conftest import Inside
+from tests.acceptance.stage import prepare
+
+CONFIGURATION = """
+spring.cloud.stream:
+  {binder}.binder: {{{options}}}
+  {binder}.bindings.in-letters.consumer: {{enableDlq: true, dlqFormat: {form}}}
+  defaultBinder: {binder}
+  bindings:
+    out-a: {{destination: {topic}, producer: {{publish: direct, partitionCount: 2}}}}
+    in-letters: {{destination: {topic}, group: letters, consumer: {{maxAttempts: 1}}}}
+    in-parked:
+      destination: {topic}
+      group: parked
+      consumer:
+        maxAttempts: 1
+        on-error: park
+        parking: {{max-attempts: 1, back-off-initial-interval: 10ms, poll-interval: 100ms}}
+    in-other: {{destination: {topic}, group: other}}
+streambind.datasource.url: {url}
+"""
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Effect(Base):
+    """What handlers did, in order."""
+
+    __tablename__ = "effect"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    group: Mapped[str]
+    key: Mapped[str]
+    number: Mapped[int]
+
+
+class Changed(EntityEvent):
+    key: str
+    number: int
+
+
+@dataclass
+class Handlers:
+    """Three groups on one destination; `poison` says what two of them fail at."""
+
+    poison: Callable[[Changed], bool] = field(default=lambda event: False)
+
+    @stream_listener("in-letters")
+    def letters(self, event: Changed, session: Session) -> None:
+        self._handle("letters", event, session)
+
+    @stream_listener("in-parked")
+    def parked(self, event: Changed, session: Session) -> None:
+        self._handle("parked", event, session)
+
+    @stream_listener("in-other")
+    def other(self, event: Changed, session: Session) -> None:
+        session.add(Effect(group="other", key=event.key, number=event.number))
+
+    def _handle(self, group: str, event: Changed, session: Session) -> None:
+        session.add(Effect(group=group, key=event.key, number=event.number))
+        session.flush()
+        if self.poison(event):
+            raise PermanentError(f"cannot take number {event.number}\x1b[2J")
+
+
+@dataclass
+class Service:
+    """The service, its configuration in the shell's folder; commands know it by that alone."""
+
+    shell: Inside
+    url: str
+    topic: str
+
+    def __post_init__(self) -> None:
+        self.handlers = Handlers()
+        self.engine = create_engine(self.url)
+        Base.metadata.create_all(self.engine)
+
+    @contextmanager
+    def running(self) -> Iterator[StreamApplication]:
+        path = self.shell.folder / "application.yaml"
+        application = StreamApplication(path, include=[self.handlers], arguments=[])
+        with application:
+            yield application
+        application.engine.dispose()
+
+    def send(self, application: StreamApplication, *events: tuple[str, int]) -> None:
+        for key, number in events:
+            payload = {"jobType": "UPDATE", "key": key, "number": number}
+            application.bridge.send("out-a", payload, key=key).result()
+
+    def effects(self, group: str) -> list[tuple[str, int]]:
+        with Session(self.engine) as session:
+            rows = session.scalars(select(Effect).where(Effect.group == group).order_by(Effect.id))
+            return [(row.key, row.number) for row in rows]
+
+    def fail(self, poison: Callable[[Changed], bool], *events: tuple[str, int]) -> None:
+        """Run once over the events, until all groups are through and all letters are out."""
+        self.handlers.poison = poison
+        with self.running() as application:
+            before = len(self.effects("other"))
+            self.send(application, *events)
+            dead = [event for event in events if poison(_event(*event))]
+            eventually(lambda: len(self.effects("other")) == before + len(events), 30, "other groups lag")
+            eventually(lambda: self.count("open") >= len(dead), 30, lambda: f"letters: {self.ls()}")
+            keys = {key for key, _ in dead}  # Their first events are those that fail.
+            parked = [event for event in events if event[0] in keys]
+            eventually(lambda: self.count("dead") >= len(parked), 30, lambda: f"parked: {self.ls()}")
+        self.handlers.poison = lambda event: False
+
+    def dlq(self, command: str, *arguments: str, code: int = 0) -> str:
+        result = self.shell.run("dlq", command, ".", *arguments)
+        assert result.returncode == code, result.stdout + result.stderr
+        return result.stdout
+
+    def ls(self, *arguments: str) -> Any:
+        return json.loads(self.dlq("ls", "--each", "--json", *arguments))
+
+    def count(self, state: str) -> int:
+        return len(self.ls("--state", state))
+
+    def ids(self, *arguments: str) -> list[str]:
+        return [item["id"] for item in self.ls(*arguments)]
+
+    def rows(self, table: str) -> Sequence[Any]:
+        with self.engine.connect() as connection:
+            return connection.execute(select(getattr(Tables(), table))).all()
+
+
+def _event(key: str, number: int) -> Changed:
+    return Changed.model_validate({"jobType": "UPDATE", "key": key, "number": number})
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.postgres])])
+def service(request: pytest.FixtureRequest, inside: Inside, topic: str, tmp_path: Path) -> Iterator[Service]:
+    if request.param == "memory":
+        options, url = f"name: {topic}", f"sqlite:///{tmp_path}/service.db"
+    else:
+        options, url = f"brokers: '{request.getfixturevalue('kafka')}'", request.getfixturevalue("postgres_url")
+        prepare(url)
+    form = "spring-kafka" if request.param == "memory" else "spring-cloud-stream"
+    text = CONFIGURATION.format(binder=request.param, options=options, topic=topic, url=url, form=form)
+    inside.write({"application.yaml": text})
+    service = Service(inside, url, topic)
+    yield service
+    service.engine.dispose()
+
+
+def odd(event: Changed) -> bool:
+    return event.number % 2 == 1
+
+
+EVENTS = [("a", 1), ("b", 2), ("c", 3), ("a", 4)]
+
+
+def test_what_failed_is_grouped_by_its_cause_and_shown_in_full(service: Service) -> None:
+    service.fail(odd, *EVENTS)
+
+    by_cause = json.loads(service.dlq("ls", "--json"))
+    assert [(group["binding"], group["state"], group["count"]) for group in by_cause] == [
+        ("in-parked", "dead", 3),
+        ("in-letters", "open", 2),
+    ]
+    assert {group["error"] for group in by_cause} == {"streambind.errors.PermanentError"}
+    assert all(group["oldest_ms"] <= group["newest_ms"] for group in by_cause)
+    assert "in-letters" in service.dlq("ls")
+
+    assert len(service.ls("--key", "c")) == 2
+    assert len(service.ls("--key", "c", "--binding", "in-letters")) == 1
+    assert len(service.ls("--error", "number 3")) == 2
+    assert len(service.ls("--since", "1h")) == 5
+    assert service.ls("--since", "2999-01-01") == service.ls("--topic", "elsewhere") == []
+
+    [letter] = service.ids("--key", "c", "--state", "open")
+    shown = service.dlq("show", letter)
+    assert "cannot take number 3\\x1b[2J" in shown
+    assert "\x1b" not in shown
+    assert "Traceback" in shown
+    assert '"number":3' in shown.replace(" ", "")
+    assert json.loads(service.dlq("show", letter, "--json"))["key"] == "c"
+
+
+def test_retried_messages_reach_the_group_that_failed_once_and_no_other(service: Service) -> None:
+    service.fail(odd, *EVENTS)
+    assert service.effects("letters") == [("b", 2), ("a", 4)] or sorted(service.effects("letters")) == [
+        ("a", 4),
+        ("b", 2),
+    ]
+
+    would = json.loads(service.dlq("retry", "--dry-run", "--json"))
+    assert (would["dry_run"], would["keys"], would["replayed"]) == (True, 2, 2)
+    assert service.rows("letter") == []
+    done = json.loads(service.dlq("retry", "--json", "--by", "ann", "--rate", "1000"))
+    assert (done["keys"], done["replayed"]) == (2, 2)
+    again = service.dlq("retry", "--binding", "in-letters", "--state", "open")
+    assert "nothing to do" in again
+    assert {row.actor for row in (*service.rows("letter"), *service.rows("audit"))} == {"ann"}
+
+    with service.running():
+        eventually(lambda: len(service.effects("letters")) == 4, 30, lambda: str(service.effects("letters")))
+        eventually(lambda: len(service.effects("parked")) == 4, 30, lambda: str(service.effects("parked")))
+    assert sorted(service.effects("letters")) == sorted(EVENTS)
+    assert [number for key, number in service.effects("parked") if key == "a"] == [1, 4]
+    assert sorted(service.effects("other")) == sorted(EVENTS)
+    assert service.ls() == []
+    assert {item["state"] for item in service.ls("--handled")} == {"replayed"}
+    assert json.loads(service.dlq("retry", *service.ids("--handled"), "--json")) == {"dry_run": False, "known": 2}
+
+
+def test_skipped_messages_are_left_out_and_what_waits_behind_them_follows(service: Service) -> None:
+    service.fail(odd, *EVENTS)
+    [first, second] = service.ids("--key", "a", "--state", "dead")
+    [letter] = service.ids("--key", "a", "--state", "open")
+
+    refused = service.shell.run("dlq", "skip", ".", second)
+    assert refused.returncode == 1
+    assert f"{first} waits before it" in refused.stderr
+    assert "1 message left out" in service.dlq("skip", "--dry-run", first)
+    assert "2 messages left out" in service.dlq("skip", first, letter, "--by", "ann")
+    assert service.shell.run("dlq", "skip", ".").returncode == 2
+
+    [row] = service.rows("audit")
+    assert (row.action, row.actor, row.key) == ("skip", "ann", b"a")
+    with service.running():
+        eventually(lambda: ("a", 4) in service.effects("parked"), 30, lambda: str(service.effects("parked")))
+    assert ("a", 1) not in service.effects("parked")
+    assert service.ids("--key", "a") == []
+
+
+def test_dead_keys_are_purged_and_exported_messages_imported_once(service: Service, tmp_path: Path) -> None:
+    service.fail(odd, *EVENTS)
+    file = tmp_path / "dead.jsonl"
+    assert "wrote 3 messages" in service.dlq("export", "--state", "dead", "-o", str(file))
+
+    assert "3 messages left out" in service.dlq("purge", "--yes")
+    assert service.count("dead") == 0
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join(line.replace('\\"number\\": 3', '\\"number\\": 33') for line in lines))
+    changed = service.dlq("import", str(file), "--binding", "in-parked", "--json")
+    assert json.loads(changed)["replayed"] == 3
+    again = service.dlq("import", str(file), "--binding", "in-parked", "--json")
+    assert json.loads(again) == {"dry_run": False, "known": 3}
+
+    with service.running():
+        eventually(lambda: len(service.effects("parked")) == 4, 30, lambda: str(service.effects("parked")))
+    assert [number for key, number in service.effects("parked") if key == "a"] == [1, 4]
+
+
+def test_a_parked_message_is_changed_where_it_waits(service: Service, tmp_path: Path) -> None:
+    service.fail(odd, ("c", 3))
+    [parked] = service.ids("--state", "dead")
+    [letter] = service.ids("--state", "open")
+    mended = tmp_path / "mended.json"
+    mended.write_text('{"jobType": "UPDATE", "key": "c", "number": 30}')
+
+    service.dlq("edit", parked, "--payload", str(mended), "--header", "why=a typo")
+    assert service.shell.run("dlq", "edit", ".", letter, "--payload", str(mended)).returncode == 1
+    [shown] = service.ls("--state", "dead")
+    assert "30" in shown["payload"]
+    assert ["why", "a typo"] in shown["headers"]
+    service.dlq("retry", parked)
+
+    with service.running():
+        eventually(lambda: service.effects("parked") == [("c", 30)], 30, lambda: str(service.effects("parked")))
+    assert [row.action for row in service.rows("audit")] == ["edit", "retry"]
+
+
+@pytest.mark.parametrize("service", ["memory"], indirect=True)
+def test_mistakes_are_told_without_a_traceback(service: Service, tmp_path: Path) -> None:
+    service.fail(odd, ("c", 3))
+    (tmp_path / "wrong.jsonl").write_text('{"id": "x"}\n')
+    for arguments, code, text in (
+        (("show", ".", "parked/999"), 1, "there is no parked/999"),
+        (("ls", ".", "--binding", "in-nowhere"), 1, "in-nowhere is no input with a group"),
+        (("ls", ".", "--since", "yesterday"), 2, "neither a time nor a length"),
+        (("import", ".", str(tmp_path / "wrong.jsonl"), "--binding", "in-parked"), 1, "line 1 is no line"),
+    ):
+        result = service.shell.run("dlq", *arguments)
+        assert result.returncode == code, result.stderr
+        assert text in result.stderr.replace("\n", " ")

@@ -1,0 +1,191 @@
+"""Replayed letters join the parked messages of their key: handled once, in order, and never over later events."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from streambind.binding.outcome import Continue, Outcome
+from streambind.configuration.properties import DeadLetterFormat, ParkingProperties
+from streambind.errors import PermanentError
+from streambind.inbound.dead_letter import Failure, dead_letter
+from streambind.inbound.input import InputPlan
+from streambind.inbound.letter import Letter, read_letter
+from streambind.inbound.letter_replay import MAX_REPLAYS, LetterReplay, ReplayOutcome
+from streambind.message import Message
+from tests.integration.inbound.parking import turns
+from tests.integration.inbound.service import DESTINATION, GROUP, Event, Letters, Service, drain, event, keep
+from tests.unit.inbound.batches import ListBatch, Record, numbered
+
+
+def things(*numbers: int, start: int = 0, partition: int = 0) -> ListBatch:
+    return ListBatch([numbered(event("k", n), "k", n) for n in numbers], start, partition=partition)
+
+
+class Failing:
+    """A listener that fails at some numbers until it is mended."""
+
+    def __init__(self, service: Service, *poison: int) -> None:
+        self.service = service
+        self.poison = set(poison)
+        self.letters = Letters()
+        self.plan: InputPlan = service.keeping(self.handle, letters=self.letters)
+
+    def handle(self, event: Event, session: Session) -> None:
+        keep(event, session)
+        if event.number in self.poison:
+            raise PermanentError("poison")
+
+    def dead(self, offset: int = 0) -> list[Letter]:
+        """The letters as they stand on their destination, from the offset on."""
+        return [
+            read_letter(
+                Message(
+                    letter.payload,
+                    letter.key,
+                    raw_headers=letter.raw_headers,
+                    destination="error.things.readers",
+                    partition=0,
+                    offset=offset + index,
+                    timestamp_ms=1000 + index,
+                )
+            )
+            for index, letter in enumerate(self.letters.sent)
+        ]
+
+
+def replaying(service: Service, **settings: Any) -> LetterReplay:
+    limits = settings.pop("limits", ParkingProperties())
+    return LetterReplay(service.database, GROUP, (DESTINATION,), limits, numbered=True, actor="ann")
+
+
+@pytest.mark.parametrize("poison", [1, 3])
+def test_it_takes_the_place_that_it_left(any_service: Service, poison: int) -> None:
+    failing = Failing(any_service, poison)
+    drain(failing.plan, things(*range(1, poison + 1)))
+    [letter] = failing.dead()
+    failing.poison.clear()
+
+    assert replaying(any_service).replay([letter]) == [ReplayOutcome.REPLAYED]
+    # What comes before the worker has looked waits behind it.
+    assert failing.plan.deliver(things(poison + 1, start=poison)) == Outcome(1, Continue())
+    turns(failing.plan)
+
+    assert any_service.effects() == [("k", n) for n in range(1, poison + 2)]
+    assert any_service.guarded() == {b"k": (1, poison + 1)}
+    assert any_service.count(any_service.database.tables.parked_key) == 0
+    assert replaying(any_service).replay([letter]) == [ReplayOutcome.KNOWN]
+    assert replaying(any_service).known() == {("error.things.readers", 0, 0, 1000): "replayed"}
+
+
+def test_it_does_not_undo_what_later_events_have_done(any_service: Service) -> None:
+    failing = Failing(any_service, 2)
+    drain(failing.plan, things(1, 2, 3))
+    [letter] = failing.dead()
+    failing.poison.clear()
+    replay = replaying(any_service)
+
+    assert replay.replay([letter]) == [ReplayOutcome.SUPERSEDED]
+    assert (replay.known(), any_service.guarded()) == ({}, {b"k": (1, 3)})
+    assert replay.replay([letter], force=True, dry_run=True) == [ReplayOutcome.REPLAYED]
+    assert replay.known() == {}
+    assert replay.replay([letter], force=True) == [ReplayOutcome.REPLAYED]
+    turns(failing.plan)
+
+    assert any_service.effects() == [("k", 1), ("k", 3), ("k", 2)]
+    assert any_service.guarded() == {b"k": (1, 3)}
+
+
+def test_several_letters_of_a_key_come_in_order(any_service: Service) -> None:
+    failing = Failing(any_service, 2, 3)
+    drain(failing.plan, things(1, 2, 3))
+    second, third = failing.dead()
+    failing.poison.clear()
+    replay = replaying(any_service)
+
+    assert replay.replay([second]) == [ReplayOutcome.SUPERSEDED]
+    assert replay.replay([second, third]) == [ReplayOutcome.REPLAYED] * 2
+    turns(failing.plan)
+
+    assert any_service.effects() == [("k", 1), ("k", 2), ("k", 3)]
+
+
+def test_a_delivery_that_holds_the_next_event_waits_behind_the_letter(make_database: Any) -> None:
+    """The race that a mere look at the number would lose."""
+    service = Service(make_database("postgresql+psycopg"))
+    failing = Failing(service, 1)
+    drain(failing.plan, things(1))
+    [letter] = failing.dead()
+    failing.poison.clear()
+    inside, replayed = threading.Event(), threading.Event()
+
+    def slow(event: Event, session: Session) -> None:
+        keep(event, session)
+        if not replayed.is_set():
+            inside.set()
+            replayed.wait(20)
+
+    # The next event came by another partition: the key's parked row is not there yet when it looks.
+    other = service.keeping(slow, letters=Letters(), adopt=None)
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.extend(drain(other, things(2, partition=1))))
+    thread.start()
+    assert inside.wait(20)
+    found: list[ReplayOutcome] = []
+    replay = threading.Thread(target=lambda: found.extend(replaying(service).replay([letter])))
+    replay.start()
+    replayed.set()
+    thread.join(20)
+    replay.join(20)
+    turns(failing.plan)
+
+    # Whoever was first: never the letter after the later event.
+    assert found in ([ReplayOutcome.SUPERSEDED], [ReplayOutcome.REPLAYED])
+    expected = [("k", 2)] if found == [ReplayOutcome.SUPERSEDED] else [("k", 1), ("k", 2)]
+    assert service.effects() == expected
+
+
+def test_a_message_without_a_number_is_handled_again_and_not_for_ever(any_service: Service) -> None:
+    failing = Failing(any_service, 7)
+    drain(failing.plan, ListBatch([Record(b'{"key": "k", "number": 7}', b"k")]))
+    replay = replaying(any_service)
+
+    for round_ in range(MAX_REPLAYS):
+        [letter] = failing.dead(round_)
+        assert replay.replay([letter]) == [ReplayOutcome.REPLAYED]
+        _forget_parked(any_service)  # As if it had failed again and become another letter.
+    [letter] = failing.dead(MAX_REPLAYS)
+    assert replay.replay([letter]) == [ReplayOutcome.LOOPING]
+    assert replay.replay([letter], force=True) == [ReplayOutcome.REPLAYED]
+    failing.poison.clear()
+    turns(failing.plan)
+
+    assert any_service.effects() == [("k", 7)]
+
+
+def test_letters_of_others_and_of_nowhere_are_left_alone(any_service: Service) -> None:
+    message = Message(b"{}", b"k", destination="elsewhere", partition=0, offset=0, timestamp_ms=1)
+    mine = Message(b"{}", b"k", destination=DESTINATION, partition=0, offset=0, timestamp_ms=1)
+
+    def letter(came: Message, group: str = GROUP) -> Letter:
+        failure = Failure(ValueError("x"), 1, 1)
+        return read_letter(dead_letter(came, failure, form=DeadLetterFormat.SPRING_KAFKA, group=group))
+
+    replay = replaying(any_service)
+    for foreign in (letter(message), letter(mine, "others"), read_letter(Message(b"{}", b"k"))):
+        assert replay.replay([foreign], force=True) == [ReplayOutcome.FOREIGN]
+    full = replaying(any_service, limits=ParkingProperties(max_keys=1))
+    other = Message(b"{}", b"other", destination=DESTINATION, partition=0, offset=1, timestamp_ms=1)
+    assert full.replay([letter(mine)]) == [ReplayOutcome.REPLAYED]
+    assert full.replay([letter(other)]) == [ReplayOutcome.FULL]
+    assert replay.skip(letter(mine)) is False
+
+
+def _forget_parked(service: Service) -> None:
+    tables = service.database.tables
+    service.database.run(lambda c: [c.execute(table.delete()) for table in (tables.parked, tables.parked_key)])
+    assert service.database.run(lambda c: c.execute(select(tables.parked)).first()) is None
