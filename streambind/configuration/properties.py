@@ -213,6 +213,12 @@ class OutboxProperties(Properties):
         10_000, alias="lease", ge=1000, description="after which another instance takes over from a silent one"
     )
     relay: bool = Field(True, description="whether this process sends what is in the outbox")
+    high_water: int = Field(
+        50_000,
+        ge=1,
+        lt=100_000,
+        description="rows in the outbox above which the relay warns and health is degraded",
+    )
     fencing: Fencing = Field(
         Fencing.NONE,
         description="`transactional`: the broker shuts a relay out that has lost its lease, for consumers that do "

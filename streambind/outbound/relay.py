@@ -112,6 +112,8 @@ class Relay:
             error = "; ".join(f"destination {name}: {trouble}" for name, trouble in sorted(troubles.items()))
         elif status is RelayStatus.RUNNING and loop.backlog and loop.leases.stalled:
             status, error = RelayStatus.DEGRADED, loop.leases.stalled
+        elif status is RelayStatus.RUNNING and loop.high_water.problem:
+            status, error = RelayStatus.DEGRADED, loop.high_water.problem
         return RelayState(
             status=status,
             last_error=error,

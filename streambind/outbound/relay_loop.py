@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from streambind.configuration.properties import OutboxProperties
 from streambind.failpoints import failpoint
 from streambind.outbound.back_off import BackOff
+from streambind.outbound.high_water import HighWater
 from streambind.outbound.lease import Leases, ranges
 from streambind.outbound.relay_floor import Floor
 from streambind.outbound.relay_lanes import Lanes
@@ -48,6 +49,7 @@ class RelayLoop:
         self.backlog = 0
         self.blocked = 0
         self.sent = 0
+        self.high_water = HighWater(properties.high_water)
         self.leases = Leases(database, owner, lease_ms=properties.lease_ms, clock=clock)
         self.lanes = Lanes(way, self._notify, clock=clock)
         self._database = database
@@ -147,6 +149,7 @@ class RelayLoop:
             return self._rows.source(connection), self._rows.backlog(connection, self._floor.value)
 
         self._source, (self.backlog, self.blocked) = self._database.run(survey)
+        self.high_water.see(self.backlog)
         if before != self.leases.held:
             log.info("relay: has shards %s", ranges(self.leases.held) or "none")
         if gained:
