@@ -20,8 +20,8 @@ class HighWater:
         if self.problem is None and backlog > self._rows:
             self.problem = (
                 f"{backlog} messages or more wait in the outbox, above streambind.outbox.high-water "
-                f"({self._rows}): see `streambind outbox status` for blocked keys, and whether the broker is there; "
-                "more relays (`streambind relay`) share the work"
+                f"({self._rows}): see `streambind outbox status` for blocked keys, and whether the broker is "
+                "there; more relays (`streambind relay`) share the work"
             )
             log.warning("relay: %s", self.problem)
         elif self.problem is not None and backlog * 2 <= self._rows:
