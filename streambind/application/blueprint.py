@@ -24,7 +24,8 @@ from streambind.configuration import Configuration, Finding, Severity, load
 from streambind.configuration.properties import Publish
 from streambind.errors import ConfigurationError
 from streambind.event_loop import EventLoop
-from streambind.inbound.input import InputPlan, Surroundings
+from streambind.inbound.input import InputPlan
+from streambind.inbound.surroundings import Surroundings
 from streambind.outbound.bridge import StreamBridge
 from streambind.outbound.capture import Capture
 from streambind.outbound.outbox import Outbox

@@ -12,6 +12,7 @@ from streambind.cli.broker import broker
 from streambind.cli.check import check
 from streambind.cli.demo import demo
 from streambind.cli.dlq import dlq
+from streambind.cli.explain import explain
 from streambind.cli.failures import told
 from streambind.cli.outbox import outbox
 from streambind.cli.positions import positions
@@ -52,5 +53,5 @@ def main() -> None:
     """
 
 
-for command in (demo, check, bindings, run, relay, status, tail, outbox, dlq, positions, verify, broker):
+for command in (demo, check, bindings, explain, run, relay, status, tail, outbox, dlq, positions, verify, broker):
     main.add_command(command)

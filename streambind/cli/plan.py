@@ -99,9 +99,12 @@ def _positions(target: Target, name: str) -> bool | None:
     return plan is not None and plan.positions is not None
 
 
-def _on_error(target: Target, name: str, properties: BindingProperties) -> OnError:
+def _on_error(target: Target, name: str, properties: BindingProperties) -> str:
+    plan = None if target.application is None else target.application.blueprint.input_plans.get(name)
+    if plan is not None:
+        return str(plan.policy.default)
     if properties.consumer.on_error is not None:
-        return properties.consumer.on_error
+        return str(properties.consumer.on_error)
     binder = target.configuration.binder_name(name)
     try:
         binder_type = BinderFactory(target.configuration).type_of(binder)
@@ -110,7 +113,9 @@ def _on_error(target: Target, name: str, properties: BindingProperties) -> OnErr
         letters = binder_type.dead_letter_destination(destination, properties.group, extended)
     except ConfigurationError:
         letters = None
-    return OnError.STOP if letters is None else OnError.DLQ
+    if letters is not None:
+        return str(OnError.DLQ)
+    return "park with a Session, else stop"  # The code decides, and there is none.
 
 
 def _is_pattern(target: Target, name: str) -> bool:

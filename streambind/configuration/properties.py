@@ -120,6 +120,10 @@ class ConsumerProperties(Properties):
         "where a listener takes a session, else `stop`",
     )
     parking: ParkingProperties = Field(default_factory=ParkingProperties)
+    on_error_of: dict[str, OnError] = Field(
+        default_factory=dict,
+        description="the same by class of the error, such as `ValueError` or `shop.errors.Gone`",
+    )
     sequence: Literal["trust", "ignore"] = Field(
         "trust", description="whether the sequence numbers of a streambind producer are checked"
     )

@@ -19,6 +19,7 @@ from streambind.errors import DeliveryError, PositionLostError, SequenceGapError
 from streambind.failpoints import failpoint
 from streambind.inbound.dead_letter import DeadLetters, Failure, dead_letter, original
 from streambind.inbound.effects import Effects, Parking
+from streambind.inbound.error_policy import ErrorPolicy
 from streambind.inbound.failure import Fenced, LetterRefused, MessageFailed, Overtaken, Trouble, Unattributed
 from streambind.inbound.remedies import remedy_for, when_deleted
 from streambind.inbound.retry import TROUBLE_MAX_MS, Budget, trouble_delay_ms
@@ -39,12 +40,13 @@ _HELD = (
 @dataclass(slots=True)
 class _Failing:
     """The message that holds up a lane, and since when. Once it is given up, for an error, it waits for no more
-    than to be parked or passed over, with its `letter` if there is to be one."""
+    than its `fate`: to be parked or passed over, with its `letter` if there is to be one."""
 
     offset: int
     first_ms: int
     tries: int = 0
     given_up: Exception | None = None
+    fate: OnError = OnError.STOP
     letter: Message | None = None
 
 
@@ -67,7 +69,7 @@ class Delivery:
         effects: Effects,
         *,
         budget: Budget,
-        on_error: OnError,
+        policy: ErrorPolicy,
         dead_letters: DeadLetters | None,
         parking: Parking | None,
         statistics: DeliveryStatistics,
@@ -75,9 +77,9 @@ class Delivery:
         self._binding = binding
         self._effects = effects
         self._budget = budget
-        self._on_error = on_error
+        self._policy = policy
         self._dead_letters = dead_letters
-        self._parking = parking if on_error is OnError.PARK else None
+        self._parking = parking
         self._statistics = statistics
         self._lanes: dict[Lane, _LaneState] = {}
 
@@ -151,7 +153,8 @@ class Delivery:
         failing.tries += 1
         text = f"{self._place(batch, index)} failed: {_told(error)}"
         self._statistics.failed(text)
-        is_gap = self._parking is not None and isinstance(error, SequenceGapError)
+        failing.fate = self._policy.of(error)
+        is_gap = failing.fate is OnError.PARK and isinstance(error, SequenceGapError)
         if isinstance(error, DeliveryError) and not is_gap:
             return self._stop(index, error, f"{text}. {remedy_for(error, self._binding, batch, index)}", state)
         state.failing = failing
@@ -161,15 +164,15 @@ class Delivery:
             _log.warning("%s; %s in %s ms", text, why, delay)
             return Outcome(index, RetryAfter(delay, f"{text}; {why}" if why is _HELD else text))
         tried = f"tried {failing.tries} times" if failing.tries > 1 else "tried once"
-        if self._on_error is OnError.STOP:
+        if failing.fate is OnError.STOP:
             remedy = "mend the cause and start the binding again, or set consumer.on-error to dlq or skip"
             return self._stop(index, error, f"{text} ({tried}); {remedy}", state)
         if is_gap:
             _log.warning("%s; its key is parked until the missing one comes", text)
         else:  # Not exc_info: errors and their causes may quote row data.
-            _log.error("%s (%s); consumer.on-error: %s%s", text, tried, self._on_error, logged_trace(error))
+            _log.error("%s (%s); consumer.on-error: %s%s", text, tried, failing.fate, logged_trace(error))
         letters = self._dead_letters
-        if self._on_error is OnError.DLQ and letters is not None:
+        if failing.fate is OnError.DLQ and letters is not None:
             told = Failure(error, failing.tries, failing.first_ms)
             failing.letter = dead_letter(original(batch, index), told, form=letters.format, group=letters.group)
         return self._pass_over(batch, index, error, state)
@@ -181,7 +184,8 @@ class Delivery:
         delay = self._budget.delay_ms(failing.tries)
         if self._budget.allows_another(failing.tries, error):
             return delay, f"try {failing.tries + 1} of {self._budget.max_attempts}"
-        if self._parking is not None and self._parking.refuses(batch, index):
+        parking = self._parking if failing.fate is OnError.PARK else None
+        if parking is not None and parking.refuses(batch, index):
             return delay, _HELD
         return None
 
@@ -191,7 +195,7 @@ class Delivery:
         assert failing is not None
         failing.given_up = error
         try:
-            if self._parking is not None:
+            if failing.fate is OnError.PARK and self._parking is not None:
                 self._parking.park(batch, index, error)
             else:
                 self._effects.pass_over(batch, index, failing.letter)
@@ -207,7 +211,7 @@ class Delivery:
             return self._decide(batch, MessageFailed(index, failed.error), state)
         state.failing = None
         outcomes = {OnError.PARK: "parked", OnError.DLQ: "dead_lettered", OnError.SKIP: "skipped"}
-        self._statistics.count(**{outcomes[self._on_error]: 1})
+        self._statistics.count(**{outcomes[failing.fate]: 1})
         return Outcome(index + 1, Continue())
 
     def _stop(self, index: int, error: Exception, text: str, state: _LaneState) -> Outcome:

@@ -30,8 +30,9 @@ from streambind.inbound import (
     parked_queues,
     parked_retry,
 )
-from streambind.inbound.input import InputPlan, Surroundings
+from streambind.inbound.input import InputPlan
 from streambind.inbound.listener import ListenerMark
+from streambind.inbound.surroundings import Surroundings
 from streambind.message import boundary
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables

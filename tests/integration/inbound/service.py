@@ -15,9 +15,10 @@ from streambind.binding.binder import Lane
 from streambind.binding.outcome import Continue, Outcome, RetryAfter
 from streambind.configuration.properties import BindingProperties, ConsumerProperties, DeadLetterFormat
 from streambind.errors import SendError
-from streambind.inbound.input import InputPlan, Surroundings
+from streambind.inbound.input import InputPlan
 from streambind.inbound.listener import ListenerMark, listeners_of, stream_listener
 from streambind.inbound.replies import Reply
+from streambind.inbound.surroundings import Surroundings
 from streambind.message import Message
 from streambind.persistence.database import Database
 from tests.unit.inbound.batches import ListBatch

@@ -13,8 +13,9 @@ from streambind.binding.binder import Identity, Lane
 from streambind.binding.outcome import Continue, Outcome, RetryAfter
 from streambind.configuration.properties import BindingProperties
 from streambind.event_loop import EventLoop
-from streambind.inbound.input import InputPlan, Surroundings
+from streambind.inbound.input import InputPlan
 from streambind.inbound.listener import ListenerMark
+from streambind.inbound.surroundings import Surroundings
 from streambind.persistence.database import Database
 from tests.integration.inbound.service import DESTINATION, Event, Letters, Service, drain, event, keep
 from tests.unit.inbound.batches import ListBatch, numbered

@@ -10,8 +10,9 @@ import pytest
 from streambind.configuration.properties import BindingProperties, ConsumerProperties
 from streambind.errors import ConfigurationError
 from streambind.event_loop import EventLoop
-from streambind.inbound.input import InputPlan, Surroundings
+from streambind.inbound.input import InputPlan
 from streambind.inbound.listener import ListenerMark, listeners_of
+from streambind.inbound.surroundings import Surroundings
 
 LOOP = EventLoop()
 """Starts its thread with the first async listener; a daemon."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from streambind.configuration.properties import ConsumerProperties, DeadLetterFo
 from streambind.errors import DeliveryError
 from streambind.inbound.delivery import Delivery
 from streambind.inbound.delivery_broker import BrokerEffects
+from streambind.inbound.error_policy import ErrorPolicy
 from streambind.inbound.failure import MessageFailed, Unattributed
 from streambind.inbound.retry import Budget
 from streambind.inbound.statistics import DeliveryStatistics
@@ -97,14 +99,16 @@ class Given:
         return self.delivery.deliver(batch)
 
 
-def given_delivery(on_error: OnError = OnError.STOP, **consumer: Any) -> Given:
+def given_delivery(
+    on_error: OnError = OnError.STOP, on_error_of: Mapping[str, OnError] | None = None, **consumer: Any
+) -> Given:
     letters, statistics = Letters(), DeliveryStatistics()
     effects = ScriptedEffects(letters=letters)
     delivery = Delivery(
         "in-things",
         effects,
         budget=Budget.of(ConsumerProperties(**consumer)),
-        on_error=on_error,
+        policy=ErrorPolicy(on_error, on_error_of or {}),
         dead_letters=letters,
         parking=effects,
         statistics=statistics,
