@@ -6,6 +6,8 @@ that is handled twice, or half, shows. LISTENER names one of `tests.faults.mutan
 
 from __future__ import annotations
 
+import tests.faults.clock  # isort: skip  # noqa: F401
+
 import logging
 import os
 import random

@@ -7,6 +7,8 @@ by the next one, and a commit whose outcome the run never learned is there or no
 
 from __future__ import annotations
 
+import tests.faults.clock  # isort: skip  # noqa: F401
+
 import os
 import signal
 import sys

@@ -74,6 +74,10 @@ class World:
         """How many effects there are."""
         return self._count(self.effects_url, select(func.count()).select_from(effects.Effect))
 
+    def parked(self) -> int:
+        """How many messages are set aside."""
+        return self._count(self.effects_url, select(func.count()).select_from(_SB.parked))
+
     def records(self) -> int:
         """How many records are on the topic: duplicates on the wire among them."""
         return sum(self._ends().values())

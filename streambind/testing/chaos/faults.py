@@ -193,21 +193,20 @@ class BreakAtCommit:
         return self.name
 
 
-def join_and_leave(brokers: str, group: str, destination: str, **settings: str) -> None:
-    """Be a member of a group for a moment. `settings` are the client's, with `_` for `.`."""
-    given = {name.replace("_", "."): value for name, value in settings.items()}
-    consumer = Consumer(
-        {
-            "partition.assignment.strategy": "cooperative-sticky",
-            "session.timeout.ms": "6000",  # For how long the group waits for it if it cannot say that it leaves.
-            **given,
-            "bootstrap.servers": brokers,
-            "group.id": group,
-            "enable.auto.commit": "false",
-            "enable.auto.offset.store": "false",
-            "log_level": "0",
-        }
-    )
+def join_and_leave(brokers: str, group: str, destination: str, *, protocol: str = "classic") -> None:
+    """Be a member of a group for a moment."""
+    settings = {
+        "group.protocol": protocol,
+        "bootstrap.servers": brokers,
+        "group.id": group,
+        "enable.auto.commit": "false",
+        "enable.auto.offset.store": "false",
+        "log_level": "0",
+    }
+    if protocol == "classic":
+        settings["partition.assignment.strategy"] = "cooperative-sticky"
+        settings["session.timeout.ms"] = "6000"  # The group waits so long if it cannot say that it leaves.
+    consumer = Consumer(settings)
     with contextlib.suppress(KafkaException):
         consumer.subscribe([destination])
         consumer.poll(_MEMBER_S)
