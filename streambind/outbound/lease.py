@@ -131,7 +131,7 @@ class Leases:
         self.stalled: str | None = None
         self._numbers = itertools.count(1)
         self._others: frozenset[LeaseRow] = frozenset()
-        self._others_since = clock()
+        self._others_since = self._answered_at = clock()
 
     def round(self, busy: Collection[int]) -> frozenset[int]:
         """Renew, take and let go, in one transaction; returns the shards that are newly held.
@@ -148,10 +148,19 @@ class Leases:
         self.tenures = {
             s: self.tenures[s] if s in kept else next(self._numbers) for s in self.held | self.retiring
         }
+        self._answered_at = asked_at
         self.valid_until = asked_at + self._lease_ms / 1000
         self.due_at = asked_at + self._lease_ms / 3000
         self._watch(others, asked_at)
         return self.held - before
+
+    @property
+    def unanswered(self) -> str | None:
+        """Why nothing can be sent, if the database has not answered for as long as a lease lasts. Any thread."""
+        silent_s = self._clock() - self._answered_at
+        if silent_s <= self._lease_ms / 1000:
+            return None
+        return f"the database has not answered for {silent_s:.0f} s, and the leases have run out: nothing is sent"
 
     @property
     def hold(self) -> Hold:

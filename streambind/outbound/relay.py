@@ -15,6 +15,9 @@ from streambind.outbound.relay_way import FencedProducers, FencedWay, Producers,
 from streambind.persistence.database import Database
 from streambind.persistence.tables import SHARDS
 
+_SHOWN = 10
+"""How many destinations the last error names."""
+
 log = logging.getLogger("streambind.relay")
 
 
@@ -88,7 +91,12 @@ class Relay:
         else:
             log.info("relay: ended; %d messages were confirmed", loop.sent)
 
-    def _way(self, destination: str) -> Way:
+    def _way(self, destination: str) -> Way | None:
+        try:
+            if self._producers(destination) is None:
+                return None
+        except Exception:  # noqa: BLE001 - there is an output; its lane asks again, and says what is wrong
+            pass
         if self._fenced is None:
             return SharedWay(destination, self._producers)
         return FencedWay(destination, self._producers, self._fenced)
@@ -109,7 +117,11 @@ class Relay:
         status, error = loop.status, loop.last_error
         if status is RelayStatus.RUNNING and troubles:
             status = RelayStatus.DEGRADED
-            error = "; ".join(f"destination {name}: {trouble}" for name, trouble in sorted(troubles.items()))
+            error = "; ".join(
+                f"destination {name}: {trouble}" for name, trouble in sorted(troubles.items())[:_SHOWN]
+            )
+        elif status is RelayStatus.RUNNING and loop.leases.unanswered:
+            status, error = RelayStatus.DEGRADED, loop.leases.unanswered
         elif status is RelayStatus.RUNNING and loop.backlog and loop.leases.stalled:
             status, error = RelayStatus.DEGRADED, loop.leases.stalled
         elif status is RelayStatus.RUNNING and loop.high_water.problem:

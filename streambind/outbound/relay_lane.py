@@ -23,15 +23,13 @@ log = logging.getLogger("streambind.relay")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a job ended: with results, with an error, or without having been tried, because the destination has
-    no producer here (`foreign`), the lease or the relay ended before the send (`late`), or producers have only
-    now been bound (`fresh`). `lost` are shards that somebody else may have by now."""
+    """How a job ended: with results, with an error, or without having been tried, because the lease
+    or the relay ended before the send (`late`), or producers have only now been bound (`fresh`). `lost` are shards that somebody else may have by now."""
 
     destination: str
     job: Job
     results: Sequence[Result] = ()
     error: Exception | None = None
-    foreign: bool = False
     late: bool = False
     fresh: bool = False
     lost: frozenset[int] = frozenset()
@@ -47,7 +45,6 @@ class LaneState:
     since: float = 0.0
     not_before: float = 0.0
     trouble: str | None = None
-    foreign: bool = False
 
 
 class Lane:
@@ -100,9 +97,8 @@ class Lane:
     def _send(self, job: Job) -> Report:
         try:
             readiness = self._way.prepare(job)
-            if readiness is not Readiness.READY:
-                foreign = readiness is Readiness.FOREIGN
-                return Report(self.destination, job, foreign=foreign, fresh=not foreign)
+            if readiness is Readiness.FRESH:
+                return Report(self.destination, job, fresh=True)
             results, messages = _messages(job)
             # This process may have been stopped since the rows were read, and another relay be at work by now.
             if self._purged or self._clock() >= job.hold.valid_until:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from streambind.errors import StreambindError
 from streambind.outbound.lease import Hold
+from streambind.outbound.relay_foreign import Foreign
 from streambind.outbound.relay_lane import Lane, Report
 from streambind.outbound.relay_outcome import RelayOutcome, decide
 from streambind.outbound.relay_way import Job, Way
@@ -17,7 +18,6 @@ from streambind.persistence.failures import describe
 
 log = logging.getLogger("streambind.relay")
 
-_FOREIGN_AGAIN_S = 30.0
 _SILENT_AFTER_S = 5.0
 
 
@@ -33,12 +33,14 @@ class Collected(NamedTuple):
 
 class Lanes:
     """Used by the relay's thread; only `troubles` and `purge` may be called from others. `notify` is called
-    when a report has come in, on the lane's thread; `way` makes the way to a destination."""
+    when a report has come in, on the lane's thread; `way` makes the way to a destination, None if no output of
+    this application leads there."""
 
     def __init__(
-        self, way: Callable[[str], Way], notify: Callable[[], None], *, clock: Callable[[], float]
+        self, way: Callable[[str], Way | None], notify: Callable[[], None], *, clock: Callable[[], float]
     ) -> None:
         self._way = way
+        self._foreign = Foreign(lambda destination: way(destination) is not None, clock=clock)
         self._notify = notify
         self._clock = clock
         self._lanes: dict[str, Lane] = {}
@@ -50,11 +52,9 @@ class Lanes:
         for row in rows:
             by_destination.setdefault(row.destination, []).append(row)
         for destination, chosen in by_destination.items():
-            lane = self._lanes.get(destination)
-            if lane is None:
-                lane = Lane(destination, self._way(destination), self._hand_in, clock=self._clock)
-                self._lanes[destination] = lane
-            lane.dispatch(Job(tuple(chosen), source, hold))
+            lane = self._lanes.get(destination) or self._new_lane(destination, chosen[0].binding)
+            if lane is not None:
+                lane.dispatch(Job(tuple(chosen), source, hold))
 
     def collect(self) -> Collected:
         """What the lanes have reported since the last call."""
@@ -65,9 +65,7 @@ class Lanes:
             fresh |= report.fresh
             lane = self._lanes[report.destination]
             lane.state.in_flight = None
-            if report.foreign:
-                self._leave_alone(lane, report)
-            elif report.error is not None:
+            if report.error is not None:
                 self._hold_back(lane, describe(report.error), report.error)
             elif not report.late and not report.fresh:
                 outcome = decide(report.job.rows, report.results, report.job.hold.tenures)
@@ -110,8 +108,8 @@ class Lanes:
         )
 
     def excluded(self) -> frozenset[str]:
-        """Destinations whose rows may not be read now: busy, held back, or without a producer here."""
-        return frozenset(self._lanes) - self.idle()
+        """Destinations whose rows may not be read now: busy, held back, or not ours."""
+        return (frozenset(self._lanes) - self.idle()) | self._foreign.names()
 
     def held_back(self) -> dict[str, float]:
         """Destinations that wait after a failure, and until when."""
@@ -123,15 +121,13 @@ class Lanes:
 
     def troubles(self) -> dict[str, str]:
         """What is wrong with destinations that are not served now, for people."""
-        troubles: dict[str, str] = {}
+        troubles = self._foreign.troubles()
         for name, lane in list(self._lanes.items()):
             state, waited_s = lane.state, self._clock() - lane.state.since
             if state.trouble is not None:
                 troubles[name] = state.trouble
             elif state.in_flight is not None and waited_s > _SILENT_AFTER_S:
                 troubles[name] = f"the broker has not confirmed anything for {waited_s:.0f} s"
-            elif state.foreign:
-                troubles[name] = "no output binding of this application leads there"
         return troubles
 
     def purge(self) -> None:
@@ -150,6 +146,15 @@ class Lanes:
         for lane in self._lanes.values():
             lane.join(max(0.0, until - self._clock()))
 
+    def _new_lane(self, destination: str, binding: str) -> Lane | None:
+        """None if nothing leads there."""
+        way = self._way(destination)
+        if way is None:
+            self._foreign.note(destination, binding)
+            return None
+        lane = self._lanes[destination] = Lane(destination, way, self._hand_in, clock=self._clock)
+        return lane
+
     def _hand_in(self, report: Report) -> None:
         self._reports.append(report)
         self._notify()
@@ -157,7 +162,7 @@ class Lanes:
     def _recover(self, lane: Lane) -> None:
         if lane.state.trouble is not None:
             log.info("relay: destination %s: sending again", lane.destination)
-        lane.state.trouble, lane.state.foreign = None, False
+        lane.state.trouble = None
         lane.state.back_off.succeed()
 
     def _hold_back(self, lane: Lane, trouble: str, error: Exception | None = None) -> None:
@@ -173,16 +178,3 @@ class Lanes:
             )
         state.trouble = trouble
         state.not_before = self._clock() + state.back_off.fail()
-
-    def _leave_alone(self, lane: Lane, report: Report) -> None:
-        state = lane.state
-        if not state.foreign:
-            log.error(
-                "relay: rows for destination %s (written for binding %s) stay in the outbox: no output binding of "
-                "this application leads there. Bind it again under that destination; if the rows are another "
-                "service's, give each service tables of its own (streambind.datasource.schema)",
-                lane.destination,
-                report.job.rows[0].binding,
-            )
-        state.foreign, state.trouble = True, None
-        state.not_before = self._clock() + _FOREIGN_AGAIN_S

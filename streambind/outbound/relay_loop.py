@@ -38,7 +38,7 @@ class RelayLoop:
     def __init__(
         self,
         database: Database,
-        way: Callable[[str], Way],
+        way: Callable[[str], Way | None],
         properties: OutboxProperties,
         owner: str,
         *,

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from streambind.binding.binder import ProducerBinding
 from streambind.binding.outcome import Failed, Sent, Unknown, one_each
-from streambind.errors import FencedError
+from streambind.errors import BrokerError, FencedError
 from streambind.message import Message
 from streambind.outbound.lease import Hold
 from streambind.outbound.wire_message import OutboxRow, Source
@@ -40,12 +40,11 @@ class Job:
 
 
 class Readiness(Enum):
-    """`FOREIGN`: this application has no output there. `FRESH`: producers have been bound just now; what was read
+    """`FRESH`: producers have been bound just now; what was read
     before may have been sent by somebody else."""
 
     READY = "ready"
     FRESH = "fresh"
-    FOREIGN = "foreign"
 
 
 class Way(Protocol):
@@ -81,7 +80,9 @@ class SharedWay:
 
     def prepare(self, job: Job) -> Readiness:
         self._producer = self._producers(self._destination)
-        return Readiness.FOREIGN if self._producer is None else Readiness.READY
+        if self._producer is None:
+            raise _unled(self._destination)
+        return Readiness.READY
 
     def send(self, job: Job, messages: Mapping[int, Message]) -> tuple[dict[int, Result], frozenset[int]]:
         producer, results = self._producer, {}
@@ -120,7 +121,7 @@ class FencedWay:
 
     def prepare(self, job: Job) -> Readiness:
         if self._producers(self._destination) is None:
-            return Readiness.FOREIGN
+            raise _unled(self._destination)
         for shard, (tenure, producer) in list(self._bound.items()):
             if job.hold.tenures.get(shard) != tenure:
                 del self._bound[shard]
@@ -172,6 +173,10 @@ class FencedWay:
     def _send(self, shard: int, messages: Mapping[int, Message]) -> dict[int, Result]:
         sent = self._bound[shard][1].send([*messages.values()])
         return dict(zip(messages, one_each(sent, len(messages)), strict=True))
+
+
+def _unled(destination: str) -> BrokerError:
+    return BrokerError(f"no output binding of this application leads to {destination} any more")
 
 
 def _at_once(works: Sequence[Callable[[], T]]) -> list[T | Exception]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -274,3 +275,26 @@ def test_a_row_with_an_id_that_is_none_is_blocked_and_the_others_travel(
     assert blocked.key == b"0"
     assert "row 1 of the outbox cannot be read" in blocked.reason
     assert wire.sequences() == {b"1": [1, 2], b"2": [1, 2]}
+
+
+def test_it_is_degraded_while_the_database_does_not_answer_at_all(
+    database: Database, start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, answers = database.run, threading.Event()
+    answers.set()
+
+    def hangs(work: Callable[[Connection], T]) -> T:
+        answers.wait(60)
+        return run(work)
+
+    monkeypatch.setattr(database, "run", hangs)
+    relay = start_relay(database, Wire().producer, lease_ms=1000)
+    assert wait_for(lambda: bool(relay.state.shards), 20)
+    assert relay.state.status is RelayStatus.RUNNING
+    answers.clear()
+
+    assert wait_for(lambda: relay.state.status is RelayStatus.DEGRADED, 20)
+    assert "the database has not answered for" in (relay.state.last_error or "")
+
+    answers.set()
+    assert wait_for(lambda: relay.state.status is RelayStatus.RUNNING, 20)

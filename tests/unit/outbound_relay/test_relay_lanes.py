@@ -31,9 +31,10 @@ class Bench:
         self.producers: dict[str, ProducerBinding | Exception | None] = {}
         self.asked: list[str] = []
         self.reported = threading.Semaphore(0)
-        self.lanes = Lanes(
-            lambda name: SharedWay(name, self._producer), self.reported.release, clock=lambda: self.now
-        )
+        self.lanes = Lanes(self._way, self.reported.release, clock=lambda: self.now)
+
+    def _way(self, destination: str) -> SharedWay | None:
+        return SharedWay(destination, self._producer) if self.producers.get(destination) is not None else None
 
     def _producer(self, destination: str) -> ProducerBinding | None:
         self.asked.append(destination)
@@ -174,25 +175,42 @@ def test_after_a_failure_it_waits_longer_each_time_and_forgets_that_with_success
     assert "destination a" in caplog.text
 
 
-def test_a_destination_without_producer_is_looked_at_again_after_half_a_minute(
+def test_a_destination_that_is_not_ours_is_asked_for_again_after_half_a_minute(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench.producers = {"a": None}
-    assert bench.send("a") == []
+    bench.lanes.dispatch([row(destination="a")], SOURCE, Hold(bench.now + 10, {}))
     assert bench.lanes.excluded() == {"a"}
     assert bench.lanes.held_back() == {}
+    assert not bench.lanes.is_busy()
 
+    bench.producers = {"a": ScriptedProducer()}
     bench.now += 29
     assert bench.lanes.excluded() == {"a"}
     bench.now += 1
-    assert bench.lanes.idle() == {"a"}
-    bench.send("a")
-    assert len(caplog.records) == 1
-
-    bench.now += 30
-    bench.producers = {"a": ScriptedProducer()}
-    assert len(bench.send("a")) == 1
+    assert bench.lanes.excluded() == frozenset()
     assert bench.lanes.troubles() == {}
+    assert len(bench.send("a")) == 1
+    assert len(caplog.records) == 1
+    assert "destination a (written for binding out-lecture)" in caplog.text
+
+
+def test_however_many_destinations_are_not_ours_there_is_no_thread_and_one_line_for_them(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = threading.active_count()
+    for n in range(0, 3000, 30):
+        rows = [row(destination=f"d{n + i}") for i in range(30)]
+        bench.lanes.dispatch(rows, SOURCE, Hold(bench.now + 10, {}))
+        assert len(bench.lanes.excluded()) == n + 30
+
+    assert threading.active_count() == before
+    assert len(bench.lanes.troubles()) == 10
+    assert "2990 more" in bench.lanes.troubles()["d0"]
+    assert "and 20 more destinations" in caplog.text
+    bench.now += 30
+    bench.lanes.excluded()
+    assert [len(record.getMessage()) < 1000 for record in caplog.records] == [True, True]
+    assert "and 2960 more destinations" in caplog.text
 
 
 def test_a_lease_that_ran_out_before_the_send_sends_nothing(bench: Bench) -> None:
