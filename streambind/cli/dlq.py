@@ -132,7 +132,9 @@ def skip(
       streambind dlq skip config/lecture parked/17
     """
     chosen = selection(**filters)
-    if not any((chosen.ids, chosen.key, chosen.error, chosen.topic, chosen.since_ms, chosen.state)):
+    if not any(
+        (chosen.ids, chosen.key, chosen.error, chosen.topic, chosen.since_ms, chosen.before_ms, chosen.state)
+    ):
         raise click.UsageError("say which: ids of `streambind dlq ls --each`, or a filter")
     found = chosen.find(resolve(target), actor=by)
     _confirm(found, "leave out", yes or dry_run)
@@ -155,7 +157,7 @@ def purge(
 
     \b
     Example:
-      streambind dlq purge config/lecture --since 30d --dry-run
+      streambind dlq purge config/lecture --before 30d --dry-run
     """
     filters["state"] = "dead"
     found = selection(**filters).find(resolve(target), actor=by)

@@ -27,6 +27,7 @@ class Selection:
     ids: tuple[str, ...] = ()
     key: str | None = None
     since_ms: int | None = None
+    before_ms: int | None = None
     error: str | None = None
     topic: str | None = None
     state: str | None = None
@@ -63,6 +64,8 @@ class Selection:
             yield item.message.key is not None and visible(item.message.key) == self.key
         if self.since_ms is not None:
             yield item.failed_ms is not None and item.failed_ms >= self.since_ms
+        if self.before_ms is not None:
+            yield item.failed_ms is not None and item.failed_ms < self.before_ms
         if self.error is not None:
             yield self.error.lower() in f"{item.error}: {item.text}".lower()
         if self.topic is not None:
@@ -80,6 +83,7 @@ def selecting(*, ids: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]
             click.option("--topic", metavar="DESTINATION", help="Only messages that came from there."),
             click.option("--error", metavar="TEXT", help="Only with this text in the exception or its message."),
             click.option("--since", metavar="TIME", help="Only failed since: 90s, 15m, 2h, 3d or an ISO time."),
+            click.option("--before", metavar="TIME", help="Only failed before: as --since."),
             click.option("--key", help="Only of this key, written as `ls` shows it."),
             click.option("--binding", metavar="INPUT", help="Only of this input."),
         ):
@@ -93,17 +97,21 @@ def selecting(*, ids: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]
 
 def selection(**given: Any) -> Selection:
     """From the options of `selecting`."""
-    since = given.pop("since", None)
-    return Selection(since_ms=None if since is None else _since_ms(since), **given)
+    since, before = given.pop("since", None), given.pop("before", None)
+    return Selection(
+        since_ms=None if since is None else _moment_ms(since, "--since"),
+        before_ms=None if before is None else _moment_ms(before, "--before"),
+        **given,
+    )
 
 
-def _since_ms(text: str) -> int:
+def _moment_ms(text: str, option: str) -> int:
     if match := re.fullmatch(r"(\d{1,9})([smhd])", text):
         return round((time.time() - int(match[1]) * _UNITS_S[match[2]]) * 1000)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise click.BadParameter(
-            f"{text!r} is neither a time nor a length such as 2h", param_hint="--since"
+            f"{text!r} is neither a time nor a length such as 2h", param_hint=option
         ) from error
     return round((moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp() * 1000)

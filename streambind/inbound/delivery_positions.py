@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from streambind.binding.binder import Lane
-from streambind.errors import DeliveryError, UnfinishedBatchError
+from streambind.errors import DeliveryError, SequenceGapError, UnfinishedBatchError
 from streambind.failpoints import FailpointError, failpoint
 from streambind.inbound.dead_letter import DeadLetters
-from streambind.inbound.failure import AttemptEnded, Fenced, MessageFailed, Trouble, Unattributed
+from streambind.inbound.failure import AttemptEnded, Fenced, MessageFailed, Overtaken, Trouble, Unattributed
 from streambind.inbound.guard import Examination, SequenceGuard
 from streambind.inbound.handler_session import SessionEnded
 from streambind.inbound.handling import Handling, own_statements
@@ -76,6 +76,8 @@ class DatabaseEffects:
     def pass_over(self, batch: Batch, index: int, letter: Message | None) -> None:
         def work(connection: Connection) -> None:
             self._step(connection, batch, index)
+            if self._set_aside(connection, batch, [index]):
+                return  # Its key was parked meanwhile.
             found = self._examine(connection, batch, [index], passing_over=True)
             self._record(connection, batch, found)
             # A message that was applied or passed over before, by another owner, has its letter already.
@@ -116,7 +118,7 @@ class DatabaseEffects:
     def _apply(self, connection: Connection, batch: Batch, count: int, *, singly: bool) -> tuple[Examination, int]:
         """Returns what the guard found, and how many messages were set aside."""
         self._claim(connection, batch, 0, count)
-        aside = self._set_aside(connection, batch, count)
+        aside = self._set_aside(connection, batch, range(count))
         indexes = [i for i in range(count) if i not in aside] if aside else range(count)
         found = self._examine(connection, batch, indexes)
         failpoint("delivery.after_position")
@@ -151,10 +153,10 @@ class DatabaseEffects:
         start, end = boundary(batch, index), boundary(batch, index + 1)
         self._positions.move(connection, Lane(batch.destination, batch.partition), start, end)
 
-    def _set_aside(self, connection: Connection, batch: Batch, count: int) -> set[int]:
+    def _set_aside(self, connection: Connection, batch: Batch, indexes: Iterable[int]) -> set[int]:
         """Let messages whose keys are parked wait behind what waits there already."""
         with own_statements():
-            waiting = self._parked.waiting(connection, batch, range(count))
+            waiting = self._parked.waiting(connection, batch, indexes)
             if waiting:
                 self._parked.set_aside(connection, batch, waiting)
         return {index for each in waiting for index in each.indexes}
@@ -166,14 +168,21 @@ class DatabaseEffects:
         if self._guard is None:
             return Examination()
         lane = Lane(batch.destination, batch.partition)
-        with own_statements():
-            return self._guard.examine(
-                connection,
-                batch,
-                indexes,
-                past=lambda: self._positions.past(connection, lane),
-                passing_over=passing_over,
-            )
+        try:
+            with own_statements():
+                return self._guard.examine(
+                    connection,
+                    batch,
+                    indexes,
+                    past=lambda: self._positions.past(connection, lane),
+                    passing_over=passing_over,
+                )
+        except MessageFailed as failed:
+            # A letter of its key that was replayed since we looked went back to wait: the message waits behind it.
+            missing = isinstance(failed.error, SequenceGapError)
+            if missing and self._parked.waiting(connection, batch, [failed.index]):
+                raise Overtaken(None) from failed
+            raise
 
     def _record(self, connection: Connection, batch: Batch, found: Examination) -> None:
         if self._guard is not None:

@@ -126,7 +126,12 @@ class LetterReplay:
             return ReplayOutcome.FULL
 
     def _replay(self, connection: Connection, letter: Letter, batch: ParkedBatch, *, force: bool) -> ReplayOutcome:
-        # First of all: two of us cannot both replay it, the second one waits here.
+        # In the order in which deliveries and workers lock: the key's row, then its number's.
+        key = self._database.tables.parked_key
+        mine = (key.c.destination == batch.destination, key.c.key == queue_of(batch, 0))
+        waits = select(key.c.key).where(key.c.group_name == self._group, *mine)
+        connection.execute(self._database.dialect.locked(waits))
+        # Two of us cannot both replay it: the second one waits here.
         if not self._remember(connection, letter, "replayed") or self._waits(connection, batch):
             return ReplayOutcome.KNOWN
         if not force and self._replays(connection, batch) > MAX_REPLAYS:

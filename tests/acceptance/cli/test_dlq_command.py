@@ -190,6 +190,8 @@ def test_what_failed_is_grouped_by_its_cause_and_shown_in_full(service: Service)
     assert len(service.ls("--key", "c", "--binding", "in-letters")) == 1
     assert len(service.ls("--error", "number 3")) == 2
     assert len(service.ls("--since", "1h")) == 5
+    assert len(service.ls("--before", "2999-01-01")) == 5
+    assert service.ls("--before", "1h") == []
     assert service.ls("--since", "2999-01-01") == service.ls("--topic", "elsewhere") == []
 
     [letter] = service.ids("--key", "c", "--state", "open")

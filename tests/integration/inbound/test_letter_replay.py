@@ -13,9 +13,11 @@ from streambind.binding.outcome import Continue, Outcome
 from streambind.configuration.properties import DeadLetterFormat, ParkingProperties
 from streambind.errors import PermanentError
 from streambind.inbound.dead_letter import Failure, dead_letter
+from streambind.inbound.delivery_positions import DatabaseEffects
 from streambind.inbound.input import InputPlan
 from streambind.inbound.letter import Letter, read_letter
 from streambind.inbound.letter_replay import MAX_REPLAYS, LetterReplay, ReplayOutcome
+from streambind.inbound.parked_keys import ParkedKeys
 from streambind.message import Message
 from tests.integration.inbound.parking import turns
 from tests.integration.inbound.service import DESTINATION, GROUP, Event, Letters, Service, drain, event, keep
@@ -147,6 +149,54 @@ def test_a_delivery_that_holds_the_next_event_waits_behind_the_letter(make_datab
     assert found in ([ReplayOutcome.SUPERSEDED], [ReplayOutcome.REPLAYED])
     expected = [("k", 2)] if found == [ReplayOutcome.SUPERSEDED] else [("k", 1), ("k", 2)]
     assert service.effects() == expected
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_event_that_looked_before_its_letter_was_replayed_waits_behind_it(
+    any_service: Service, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    failing = Failing(any_service, 1)
+    drain(failing.plan, things(1))
+    [letter] = failing.dead()
+    failing.poison = {2} if fails else set()
+    assert replaying(any_service).replay([letter]) == [ReplayOutcome.REPLAYED]
+    look, looked = ParkedKeys.waiting, [0]
+
+    def late(self: ParkedKeys, *arguments: Any) -> Any:
+        looked[0] += 1
+        return [] if looked[0] == 1 else look(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ParkedKeys, "waiting", late)
+        assert failing.plan.deliver(things(2, start=1)) == Outcome(0, Continue())
+    assert failing.plan.deliver(things(2, start=1)) == Outcome(1, Continue())
+    failing.poison.clear()
+    turns(failing.plan)
+
+    assert any_service.effects() == [("k", 1), ("k", 2)]
+    assert len(failing.letters.sent) == 1
+
+
+def test_an_event_that_is_given_up_while_a_letter_of_its_key_is_replayed_waits_behind_it(
+    any_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = Failing(any_service, 1, 2)
+    drain(failing.plan, things(1))
+    [letter] = failing.dead()
+    pass_over = DatabaseEffects.pass_over
+
+    def replayed_first(self: DatabaseEffects, *arguments: Any) -> None:
+        assert replaying(any_service).replay([letter]) == [ReplayOutcome.REPLAYED]
+        pass_over(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DatabaseEffects, "pass_over", replayed_first)
+        assert failing.plan.deliver(things(2, start=1)) == Outcome(1, Continue())
+    failing.poison.clear()
+    turns(failing.plan)
+
+    assert any_service.effects() == [("k", 1), ("k", 2)]
+    assert len(failing.letters.sent) == 1
 
 
 def test_a_message_without_a_number_is_handled_again_and_not_for_ever(any_service: Service) -> None:
