@@ -16,12 +16,16 @@ from tests.faults import effects, workload
 from tests.faults.world import World, world
 from tests.services import KafkaBroker, PostgresServer
 
-TRIED_AGAIN = {
-    "FAILING": "0.01",
-    "SPRING_CLOUD_STREAM_BINDINGS_INITEMS_CONSUMER_MAXATTEMPTS": "50",
-    "SPRING_CLOUD_STREAM_BINDINGS_INITEMS_CONSUMER_BACKOFFINITIALINTERVAL": "20",
-    "SPRING_CLOUD_STREAM_BINDINGS_INITEMS_CONSUMER_BACKOFFMAXINTERVAL": "100",
+_CONSUMER = "SPRING_CLOUD_STREAM_BINDINGS_INITEMS_CONSUMER"
+FAILING = {
+    "FAILING": "0.02",
+    f"{_CONSUMER}_MAXATTEMPTS": "1",
+    f"{_CONSUMER}_PARKING_BACKOFFINITIALINTERVAL": "200ms",
+    f"{_CONSUMER}_PARKING_BACKOFFMAXINTERVAL": "1s",
+    f"{_CONSUMER}_PARKING_POLLINTERVAL": "500ms",
+    f"{_CONSUMER}_PARKING_MASSFAILUREKEYS": "1000",
 }
+"""Handlers fail at random after their writes: their keys are parked, and tried again."""
 
 
 @pytest.fixture
@@ -53,7 +57,7 @@ def everything(chaos: Chaos, brokers: str, own_postgres: PostgresServer, service
         chaos.writer("writer", workload.write, environment=out)
         chaos.writer("relaying-writer", workload.write_and_relay, environment=out)
         chaos.service("relay", workload.relay, environment=out)
-        into = {**common, **TRIED_AGAIN, "DATABASE_URL": chaos.database("copy", made.effects_url)}
+        into = {**common, **FAILING, "DATABASE_URL": chaos.database("copy", made.effects_url)}
         chaos.service("listener", effects.main, environment=into, instances=2)
         yield made
 

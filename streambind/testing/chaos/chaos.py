@@ -195,6 +195,7 @@ class Chaos:
             drained_s=drained_s,
             memory_mb=seen.memory_mb,
             backlog=seen.backlog,
+            parked_keys=seen.parked_keys,
             violations=found,
         )
         self._told(report)

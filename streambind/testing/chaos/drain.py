@@ -96,11 +96,13 @@ class Drain:
         ends: dict[str, Mapping[int, int]] = {}
         try:
             for database in self._databases:
-                backlog, positions = database.backlog(), database.positions()
-                if backlog is None or positions is None:
+                backlog, parked, positions = database.backlog(), database.parked(), database.positions()
+                if backlog is None or parked is None or positions is None:
                     return f"{database.name} does not answer", ends
                 if backlog:
                     return f"outbox of {database.name}: {backlog} messages wait", ends
+                if parked:
+                    return f"{database.name}: {parked} keys are parked", ends
                 for group, destination in sorted({(p.group, p.destination) for p in positions}):
                     lag = self._behind(group, destination, positions, ends)
                     if lag is not None:

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from streambind.configuration.masking import shown_url
+from streambind.inbound.parked_keys import ParkedState
 from streambind.persistence.tables import Tables
 
 _CONNECT_S = 5
@@ -48,6 +49,16 @@ class ObservedDatabase:
         try:
             with self.engine.connect() as connection:
                 return connection.scalar(select(func.count()).select_from(self.tables.outbox)) or 0
+        except SQLAlchemyError:
+            return None
+
+    def parked(self) -> int | None:
+        """How many keys are parked and will be tried again, or wait for a predecessor."""
+        key = self.tables.parked_key
+        waiting = select(func.count()).select_from(key).where(key.c.state != ParkedState.DEAD)
+        try:
+            with self.engine.connect() as connection:
+                return connection.scalar(waiting) or 0
         except SQLAlchemyError:
             return None
 

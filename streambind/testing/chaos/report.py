@@ -30,6 +30,7 @@ class Report:
     drained_s: float = 0.0
     memory_mb: float = 0.0
     backlog: int = 0
+    parked_keys: int = 0
     violations: Sequence[Violation] = ()
 
     def text(self) -> str:
@@ -41,7 +42,7 @@ class Report:
             f"{self.records} records, {self.duplicates} duplicates on the wire filtered, "
             f"{self.fenced} batches fenced",
             f"  drained in {self.drained_s:.1f} s; at most {self.memory_mb:.0f} MB per process, "
-            f"{self.backlog} messages waiting",
+            f"{self.backlog} messages waiting, {self.parked_keys} keys parked",
         ]
         for kind, (count, median, longest) in summary(self.recoveries_s).items():
             lines.append(f"  after {kind}: {count} recoveries, median {median:.1f} s, longest {longest:.1f} s")

@@ -34,6 +34,7 @@ class Observations:
     recoveries_s: dict[str, list[float]] = field(default_factory=dict)
     memory_mb: float = 0.0
     backlog: int = 0
+    parked_keys: int = 0
     violations: list[Violation] = field(default_factory=list)
 
 
@@ -81,6 +82,7 @@ class Watch:
             self.has_moved.set()
             self._recovered(began)
         for database in self._databases:
+            self.seen.parked_keys = max(self.seen.parked_keys, database.parked() or 0)
             self._grown("outbox of " + database.name, database.backlog() or 0)
         for program in self._programs:
             self._uses(program.name, resident_mb(program.pid))
