@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, and_, delete, exists, func, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
+from streambind.errors import UnfinishedBatchError
 from streambind.failpoints import failpoint
 from streambind.inbound.parked_keys import ParkedState
 from streambind.inbound.reasons import reason_of
@@ -23,6 +24,8 @@ class ParkedKey(NamedTuple):
     attempts: int
     gap_ms: int | None
     messages: int
+    error_class: str
+    error_text: str
     now_ms: int
 
 
@@ -60,6 +63,8 @@ class ParkedQueues:
             columns.attempts,
             columns.gap_ms,
             columns.messages,
+            columns.error_class,
+            columns.error_text,
             database.dialect.now_ms.label("now_ms"),
         )
 
@@ -69,6 +74,15 @@ class ParkedQueues:
         query = select(*self._columns).where(*due).order_by(self._key.c.next_ms).limit(1)
         row = connection.execute(self._dialect.locked(query, skip_locked=True)).first()
         return None if row is None else ParkedKey(*row)
+
+    def mark(self, connection: Connection, parked: ParkedKey) -> None:
+        """Let the key be dead unless this transaction says otherwise: a handler that ends it by itself leaves that
+        behind, instead of effects that are made again with every try."""
+        error = UnfinishedBatchError(
+            "its handler has ended the transaction by itself, with session.connection().commit() or the like: its "
+            "effects are kept, and nobody knows which; session.commit() is what a handler may call"
+        )
+        self._update(connection, parked, **self._outcome(ParkedState.DEAD, error, None))
 
     def claim_again(self, connection: Connection, parked: ParkedKey) -> ParkedKey | None:
         """Lock a key that was let go; None if it is parked no longer."""
@@ -120,6 +134,8 @@ class ParkedQueues:
             attempts=0,
             gap_ms=None,
             next_ms=now_ms,
+            error_class=parked.error_class,
+            error_text=parked.error_text,
         )
         return True
 

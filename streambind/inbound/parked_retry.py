@@ -114,6 +114,7 @@ class ParkedRetry:
         if message is None:
             self._queues.forget(connection, parked)
             return None
+        self._queues.mark(connection, parked)
         error = self._try(connection, ParkedBatch(message), attempt)
         failpoint("parking.after_handler")
         if error is None:

@@ -163,7 +163,7 @@ class StoredLetters:
         return connection.scalar(select(message.id).where(message.id.in_(ids)).limit(1)) is not None
 
     def _claimed(self, connection: Connection, queue: Queue) -> ParkedKey | None:
-        return self._queues.claim_again(connection, ParkedKey(*queue, 0, None, 0, 0))
+        return self._queues.claim_again(connection, ParkedKey(*queue, 0, None, 0, "", "", 0))
 
     def _write_down(
         self, connection: Connection, action: str, queue: Queue, message: ParkedMessage | None

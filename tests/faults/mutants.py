@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Mapping
 
 from sqlalchemy import Connection, create_engine, update
@@ -68,6 +69,25 @@ class LetterFirst(DatabaseEffects):
         super().pass_over(batch, index, None)
 
 
+class FailsUnlessParked:
+    """A listener that fails at every second item, after its effects, until the retry worker has it. No mutant."""
+
+    @stream_listener("in-items")
+    def keep(self, event: effects.ItemChanged, session: Session) -> None:
+        effects.apply(session, event)
+        if event.item_id % 2 == 0 and not threading.current_thread().name.endswith("-parked"):
+            raise ValueError("not yet")
+
+
+class PositionBeforeParking(DatabaseEffects):
+    """Moves past a message that fails, and parks it in a transaction of its own."""
+
+    def park(self, batch: Batch, index: int, error: Exception) -> None:
+        self._transaction(lambda connection: self._step(connection, batch, index))
+        failpoint("parking.after_key")
+        self._transaction(lambda connection: self._parked.park(connection, batch, index, error))
+
+
 class Unconditional(DatabasePositions):
     """Moves the position wherever it stands: the last owner wins, whoever was the rightful one."""
 
@@ -95,12 +115,16 @@ def listener(name: str) -> object:
     if name == "offsets-only":
         return OffsetsOnly(os.environ["DATABASE_URL"])
     vars(streambind.inbound.input).update(_REPLACED[name])
+    if name in ("fails-unless-parked", "position-before-parking"):
+        return FailsUnlessParked()
     return Poisoned() if name in ("poisoned", "letter-first") else effects
 
 
 _REPLACED: Mapping[str, Mapping[str, type]] = {
     "poisoned": {},
     "letter-first": {"DatabaseEffects": LetterFirst},
+    "fails-unless-parked": {},
+    "position-before-parking": {"DatabaseEffects": PositionBeforeParking},
     "position-first": {"DatabaseEffects": PositionFirst},
     "position-unconditional": {"DatabasePositions": Unconditional},
     # Comparing, the next move would notice.

@@ -75,16 +75,17 @@ class World:
         return self._count(self.effects_url, select(func.count()).select_from(effects.Effect))
 
     def parked(self) -> int:
-        """How many messages are set aside."""
-        return self._count(self.effects_url, select(func.count()).select_from(_SB.parked))
+        """How many messages wait behind parked keys."""
+        mine = _SB.parked.c.group_name == self.group
+        return self._count(self.effects_url, select(func.count()).select_from(_SB.parked).where(mine))
 
     def records(self) -> int:
         """How many records are on the topic: duplicates on the wire among them."""
         return sum(self._ends().values())
 
     def wait_until_drained(self, *services: ServiceProcess, by_offsets: bool = False) -> None:
-        """Until nothing is left to send or to handle. `by_offsets`: Kafka's offsets say what is handled, not
-        the positions in the database."""
+        """Until nothing is left to send or to handle, and nothing is parked. `by_offsets`: Kafka's offsets say
+        what is handled, not the positions in the database."""
         done = self._offsets if by_offsets else self._positions
 
         def drained() -> bool:
@@ -93,6 +94,7 @@ class World:
             try:
                 waiting = self._count(self.source_url, select(func.count()).select_from(_SB.outbox))
                 ends = self._ends()
+                waiting += 0 if by_offsets else self.parked()
                 return not waiting and bool(ends) and all(done().get(p, 0) == end for p, end in ends.items())
             except (DBAPIError, BrokerError):
                 return False

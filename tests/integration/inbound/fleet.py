@@ -6,41 +6,35 @@ No threads: the steps interleave between deliveries. What happens within one is 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import Connection, create_engine, delete, insert, select
+from sqlalchemy import Connection, create_engine, delete, insert, select, update
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import StaticPool
 
 from streambind.binding.binder import Lane
 from streambind.binding.outcome import Seek, Stop
-from streambind.configuration.properties import BindingProperties, ConsumerProperties
+from streambind.configuration.properties import BindingProperties, ConsumerProperties, ParkingProperties
 from streambind.event_loop import EventLoop
 from streambind.failpoints import FailpointError
-from streambind.inbound import (
-    delivery,
-    delivery_broker,
-    delivery_positions,
-    dispatcher,
-    handling,
-    parked_keys,
-    parked_queues,
-    parked_retry,
-)
 from streambind.inbound.input import InputPlan
 from streambind.inbound.listener import ListenerMark
 from streambind.inbound.surroundings import Surroundings
 from streambind.message import boundary
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
+from tests.integration.inbound.crashes import crashing_at
 from tests.integration.inbound.service import DESTINATION, GROUP, Base, Effect, Event, event
 from tests.unit.inbound.batches import ListBatch, Record, numbered
 
 LANES = [Lane(DESTINATION, 0), Lane(DESTINATION, 1)]
-POINTS = ["after_poll", "after_position", "in_handler", "before_commit", "after_commit"]
+POINTS = [
+    f"delivery.{each}" for each in ("after_poll", "after_position", "in_handler", "before_commit", "after_commit")
+]
+PARKING_POINTS = [f"parking.{each}" for each in ("after_set_aside", "after_key", "after_message", "after_commit")]
+RETRY_POINTS = [
+    f"parking.{each}" for each in ("after_claim", "after_handler", "after_delete", "before_commit", "after_retry")
+]
 
 
 def memory_database() -> Database:
@@ -53,12 +47,13 @@ def memory_database() -> Database:
 
 @dataclass
 class Faults:
-    """What may happen, and how often."""
+    """What may happen, and how often. `strays`: a run of a key goes to another partition than its others."""
 
     crash: float = 0.2
     zombie: float = 0.3
     fails: float = 0.05
     repeats: float = 0.3
+    strays: float = 0.0
 
 
 @dataclass
@@ -71,7 +66,8 @@ class Instance:
 
 
 class Fleet:
-    """`sequence`: trust or ignore. `broker_offsets`: no session, the broker's committed offsets only."""
+    """`sequence`: trust or ignore. `broker_offsets`: no session, the broker's committed offsets only. `parks`: a
+    failing message is parked at once, and any instance tries it again."""
 
     def __init__(
         self,
@@ -81,6 +77,7 @@ class Fleet:
         faults: Faults,
         sequence: str = "trust",
         broker_offsets: bool = False,
+        parks: bool = False,
     ) -> None:
         self.random = random.Random(seed)
         self.faults = faults
@@ -91,6 +88,7 @@ class Fleet:
         self.stops: list[BaseException] = []
         self._database = database
         self._sequence = sequence
+        self._parks = parks
         self._is_calm = False
         database.run(self._empty)
         self.instances = [self._instance() for _ in range(3)]
@@ -99,11 +97,15 @@ class Fleet:
 
     def run(self, steps: int) -> list[str]:
         """Let things happen, then drain; returns what is wrong with the effects."""
+        happens = [self._send, self._send, self._deliver, self._deliver, self._move]
+        happens += [self._retry, self._retry] if self._parks else []
         for _ in range(steps):
-            self.random.choice([self._send, self._send, self._deliver, self._deliver, self._move])()
+            self.random.choice(happens)()
         self._is_calm = True
         for lane in LANES:
             self._take_over(lane, Instance(self._instance().plan))
+        if self._parks:
+            self._drain_parked()
         return self._violations()
 
     def _violations(self) -> list[str]:
@@ -112,6 +114,8 @@ class Fleet:
             found = self._effects(key)
             if found != list(range(1, count + 1)):
                 wrong.append(f"{key}: effects {found}, sent {count}")
+        waiting = self._database.run(lambda c: c.execute(select(self._database.tables.parked)).all())
+        wrong += [f"still parked: {row.key!r} {row.seq}" for row in waiting]
         return wrong
 
     def _instance(self) -> Instance:
@@ -119,7 +123,7 @@ class Fleet:
         properties = BindingProperties(
             destination=DESTINATION,
             group=GROUP,
-            consumer=ConsumerProperties(sequence=self._sequence, max_attempts=1000),
+            consumer=self._consumer(),
         )
         plan = InputPlan.build(
             "in-things",
@@ -128,6 +132,15 @@ class Fleet:
             surroundings=Surroundings(loop=self._database.loop, database=self._database),
         )
         return Instance(plan)
+
+    def _consumer(self) -> ConsumerProperties:
+        if not self._parks:
+            return ConsumerProperties(sequence=self._sequence, max_attempts=1000, on_error="stop")
+        never = 10**6
+        parking = ParkingProperties(
+            back_off_initial_interval_ms=0, max_attempts=never, gap_timeout_ms=never, mass_failure_keys=never
+        )
+        return ConsumerProperties(sequence=self._sequence, max_attempts=1, on_error="park", parking=parking)
 
     def _keeps(self, event: Event, session: Session) -> None:
         session.add(Effect(key=event.key, number=event.number))
@@ -146,7 +159,7 @@ class Fleet:
     def _send(self) -> None:
         """The next events of a key; perhaps the relay repeats a run of them, or an older one."""
         key = f"k{self.random.randrange(4)}"
-        log = self.logs[LANES[int(key[1:]) % 2]]
+        log = self.logs[LANES[(int(key[1:]) + (self.random.random() < self.faults.strays)) % 2]]
         first = self.sent.get(key, 0) + 1
         last = first + self.random.randrange(3)
         self.sent[key] = last
@@ -173,7 +186,7 @@ class Fleet:
             return
         self._fetch(instance, lane)
         if self.random.random() < self.faults.crash:
-            with crashing_at(f"delivery.{self.random.choice(POINTS)}"):
+            with crashing_at(self.random.choice(POINTS + PARKING_POINTS if self._parks else POINTS)):
                 try:
                     self._deliver_held(instance, lane)
                 except FailpointError:
@@ -183,6 +196,31 @@ class Fleet:
         if self.random.random() < 0.5:
             # A batch that lies in memory when its partition moves is what makes a zombie dangerous.
             self._fetch(self.instances[number], lane)
+
+    def _retry(self) -> None:
+        """Some instance tries a parked message, and perhaps dies."""
+        number = self.random.randrange(len(self.instances))
+        worker = self.instances[number].plan.worker
+        assert worker is not None
+        if self.random.random() < self.faults.crash:
+            with crashing_at(self.random.choice(RETRY_POINTS)):
+                try:
+                    worker.retry.turn()
+                except FailpointError:
+                    self.instances[number] = self._instance()
+        else:
+            worker.retry.turn()
+
+    def _drain_parked(self) -> None:
+        """Gaps are looked at now, not when their time comes."""
+        table = self._database.tables.parked_key
+        worker = self.instances[0].plan.worker
+        assert worker is not None
+        for _ in range(1_000):
+            self._database.run(lambda c: c.execute(update(table).values(next_ms=0)))
+            if not worker.retry.turn().claimed:
+                return
+        raise AssertionError("parked keys never drain")
 
     def _fetch(self, instance: Instance, lane: Lane) -> None:
         if lane in instance.held:
@@ -237,25 +275,6 @@ class Fleet:
 
     def _empty(self, connection: Connection) -> None:
         tables = self._database.tables
-        for table in (tables.position, tables.guard, Base.metadata.tables["effect"]):
+        parked = (tables.parked_key, tables.parked)
+        for table in (tables.position, tables.guard, *parked, Base.metadata.tables["effect"]):
             connection.execute(delete(table))
-
-
-@contextmanager
-def crashing_at(point: str) -> Iterator[None]:
-    """Let the process "die" where the point is passed next."""
-    modules: list[Any] = [delivery, delivery_broker, delivery_positions, dispatcher, handling]
-    modules += [parked_keys, parked_queues, parked_retry]
-    before: list[Callable[[str], None]] = [module.failpoint for module in modules]
-
-    def failpoint(name: str) -> None:
-        if name == point:
-            raise FailpointError(name)
-
-    for module in modules:
-        module.failpoint = failpoint
-    try:
-        yield
-    finally:
-        for module, original in zip(modules, before, strict=True):
-            module.failpoint = original

@@ -14,6 +14,8 @@ from streambind.binding.binder import Lane
 from streambind.binding.outcome import Outcome
 from streambind.inbound.delivery import Delivery
 from streambind.inbound.delivery_positions import DatabaseEffects
+from streambind.inbound.parked_keys import ParkedKeys
+from streambind.inbound.parked_queues import ParkedKey, ParkedQueues
 from streambind.inbound.positions import DatabasePositions
 from streambind.persistence.database import Database
 from tests.integration.inbound.fleet import Faults, Fleet, memory_database
@@ -40,6 +42,43 @@ def wrong_seeds(database: Database, faults: Faults, **settings: Any) -> list[int
 @given(seed=st.integers(0, 2**32))
 def test_every_event_has_its_effect_once_and_in_order(database: Database, seed: int) -> None:
     assert Fleet(database, seed, faults=Faults()).run(STEPS) == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_parked_keys_keep_effects_and_order(database: Database, seed: int) -> None:
+    assert Fleet(database, seed, faults=Faults(fails=0.2), parks=True).run(STEPS) == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_events_that_stray_to_another_partition_wait_for_their_predecessors(database: Database, seed: int) -> None:
+    assert Fleet(database, seed, faults=Faults(fails=0.1, strays=0.3), parks=True).run(STEPS) == []
+
+
+def test_parked_keys_keep_effects_and_order_without_numbers(database: Database) -> None:
+    assert wrong_seeds(database, Faults(repeats=0, fails=0.2, zombie=0.9), sequence="ignore", parks=True) == []
+
+
+def test_the_checker_rejects_later_messages_that_are_not_set_aside(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ParkedKeys, "waiting", lambda *_: [])
+    faults = Faults(repeats=0, fails=0.2)
+    assert len(wrong_seeds(database, faults, sequence="ignore", parks=True)) >= 6
+
+
+def test_the_checker_rejects_a_worker_that_takes_the_newest_first(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordered = ParkedQueues._in
+
+    def newest(self: ParkedQueues, parked: ParkedKey) -> Any:
+        return ordered(self, parked).order_by(self._message.c.id.desc())
+
+    monkeypatch.setattr(ParkedQueues, "_in", newest)
+    faults = Faults(repeats=0, fails=0.2)
+    assert len(wrong_seeds(database, faults, sequence="ignore", parks=True)) >= 6
 
 
 def test_the_position_alone_is_enough_while_the_log_holds_each_event_once(database: Database) -> None:

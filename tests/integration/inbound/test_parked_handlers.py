@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
@@ -123,6 +125,29 @@ def test_a_handler_that_commits_and_then_fails_leaves_nothing(any_service: Servi
     turn(plan)
     assert any_service.effects() == []
     assert parked_keys(any_service) == {b"k": ("retry", 1, 1)}
+
+
+def test_a_handler_that_ends_the_transaction_makes_its_key_dead_instead_of_its_effects_twice(
+    any_service: Service,
+) -> None:
+    delivered: list[int] = []
+
+    def handle(event: Event, session: Session) -> None:
+        keep(event, session)
+        session.flush()
+        delivered.append(event.number)
+        if len(delivered) == 1:
+            raise ValueError("parked")
+        session.connection().commit()
+
+    plan = parking(any_service, handle)
+    drain(plan, batch(*of_key("k", 1)))
+    with contextlib.suppress(Exception):  # What SQLAlchemy says of a transaction that is gone.
+        turn(plan)
+    assert turns(plan) == 0
+    row = parked_key(any_service)
+    assert (row.state, row.error_class) == ("dead", "streambind.errors.UnfinishedBatchError")
+    assert any_service.effects() == [("k", 1)]
 
 
 def test_a_message_that_only_the_commit_refuses_uses_up_its_tries(postgres_service: Service) -> None:

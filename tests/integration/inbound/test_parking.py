@@ -104,7 +104,7 @@ def test_the_position_moves_with_the_parking_or_not_at_all(
     any_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from streambind.failpoints import FailpointError
-    from tests.integration.inbound.fleet import crashing_at
+    from tests.integration.inbound.crashes import crashing_at
 
     plan = parking(any_service, Poison(("k", 1)))
     for point in ("parking.after_key", "parking.after_message"):
@@ -119,7 +119,7 @@ def test_the_position_moves_with_the_parking_or_not_at_all(
 
 def test_a_crash_at_any_statement_of_a_retry_leaves_all_or_nothing(any_service: Service) -> None:
     from streambind.failpoints import FailpointError
-    from tests.integration.inbound.fleet import crashing_at
+    from tests.integration.inbound.crashes import crashing_at
 
     poison = Poison(("k", 1))
     plan = parking(any_service, poison)

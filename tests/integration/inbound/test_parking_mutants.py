@@ -10,7 +10,7 @@ from streambind.inbound.delivery_positions import DatabaseEffects
 from streambind.inbound.parked_keys import ParkedKeys
 from streambind.inbound.parked_queues import ParkedKey, ParkedQueues
 from streambind.message import Batch
-from tests.integration.inbound.fleet import crashing_at
+from tests.integration.inbound.crashes import crashing_at
 from tests.integration.inbound.parking import Poison, batch, parking, plain, turns
 from tests.integration.inbound.service import Service, drain
 

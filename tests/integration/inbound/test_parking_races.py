@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -133,32 +134,54 @@ def test_a_key_that_is_parked_while_a_worker_empties_it_is_parked_anew(postgres_
     assert parked_messages(service) == []
 
 
+@contextmanager
+def _between_parking_and_commit(service: Service, patch: pytest.MonkeyPatch) -> Iterator[InputPlan]:
+    """k 1 of partition 0 is parked, and the owner of partition 1 has just parked k 2 behind it."""
+    still, parked, commits = StandsStill(("k", 2), fails=True), threading.Event(), threading.Event()
+    owner, worker, other = parking(service, still), parking(service), parking(service, Poison(("k", 1)))
+    failing = Aside(lambda: owner.deliver(batch(*plain("k", 2), partition=1)))
+    assert still.reached.wait(DEADLINE_S)
+    drain(other, batch(*plain("k", 1)))
+
+    def failpoint(name: str) -> None:
+        if name == "parking.after_message":
+            parked.set()
+            assert commits.wait(DEADLINE_S)
+
+    patch.setattr(parked_keys_module, "failpoint", failpoint)
+    still.go_on.set()
+    assert parked.wait(DEADLINE_S)
+    yield worker
+    commits.set()
+    assert failing.end() == Outcome(1, Continue())
+
+
+def test_a_worker_passes_by_a_key_that_is_being_parked(
+    postgres_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _between_parking_and_commit(postgres_service, monkeypatch) as worker:
+        assert not turn(worker)
+    turns(worker)
+    assert postgres_service.effects() == [("k", 1), ("k", 2)]
+    assert (parked_keys(postgres_service), parked_messages(postgres_service)) == ({}, [])
+
+
 def test_the_races_reject_parking_that_does_not_lock_the_key(
     postgres_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """ON CONFLICT DO NOTHING: the message stays behind without its key, and nobody will ever handle it."""
-    service = postgres_service
 
     def add(self: Dialect, connection: Connection, table: Table, rows: list[dict[str, Any]], column: str) -> Any:
         connection.execute(insert(table).values(rows).on_conflict_do_nothing())
         return connection.execute(select(table)).all()
 
-    inserted, commits = threading.Event(), threading.Event()
-
-    def failpoint(name: str) -> None:
-        if name == "parking.after_message" and threading.current_thread() is not threading.main_thread():
-            inserted.set()
-            assert commits.wait(DEADLINE_S)
-
-    monkeypatch.setattr(Dialect, "add", add)
-    monkeypatch.setattr(parked_keys_module, "failpoint", failpoint)
-    failing, draining, first = _parks_while_the_worker_has_the_key(service)
-    assert inserted.wait(DEADLINE_S)
-    first.go_on.set()
-    assert draining.end()
-    commits.set()
-    failing.end()
-
+    with monkeypatch.context() as patch:
+        service = postgres_service
+        service.plan(keep)
+        patch.setattr(Dialect, "add", add)
+        with _between_parking_and_commit(service, patch) as worker:
+            assert turn(worker)
+    turns(worker)
     assert parked_keys(service) == {}
     assert len(parked_messages(service)) == 1
 

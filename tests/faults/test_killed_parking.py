@@ -1,0 +1,78 @@
+"""kill -9 of a listening service at every statement of parking and of trying again: one effect per event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from streambind.testing.chaos import Kind, kinds
+from tests.acceptance.services import Services
+from tests.acceptance.stage import Stage
+from tests.faults.world import World, world
+
+CHANGES = 60
+KILLED_WITHIN_S = 30.0
+FAILING = {"LISTENER": "fails-unless-parked", "MAX_ATTEMPTS": "1"}
+
+PARKING = ["after_key", "after_message", "after_commit", "after_set_aside"]
+TRYING_AGAIN = ["after_claim", "after_handler", "after_delete", "before_commit", "after_retry"]
+POINTS = [f"parking.{point}=kill@2" for point in (*PARKING, *TRYING_AGAIN)]
+
+ON_REAL_SERVERS = pytest.mark.parametrize("stage", ["kafka_and_postgres"], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def written(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A topic full of events, for groups that each begin at its beginning."""
+    services = Services(tmp_path_factory.mktemp("written"))
+    with world(stage, services) as made:
+        try:
+            assert made.source(CHANGES).wait_for_end(60.0) == 0
+            yield made
+        finally:
+            services.end()
+
+
+@pytest.fixture
+def reading(stage: Stage, services: Services, written: World) -> Iterator[World]:
+    """A group and a database of its own on the topic that is full of events."""
+    with world(stage, services, written=written) as made:
+        yield made
+
+
+@pytest.mark.parametrize("point", POINTS)
+@ON_REAL_SERVERS
+def test_each_event_has_one_effect_when_a_service_that_parks_is_killed(reading: World, point: str) -> None:
+    reading.effects(STREAMBIND_FAILPOINTS=point, **FAILING).wait_for_kill(KILLED_WITHIN_S)
+    assert reading.handled() < CHANGES
+    again = reading.effects(**FAILING)
+    reading.wait_until_drained(again)
+    again.stop()
+    assert reading.broken_promises() == []
+
+
+def test_two_services_that_park_are_killed_again_and_again(reading: World) -> None:
+    """What one of them has parked, the other one tries again."""
+    for point in ("after_set_aside", "after_claim", "after_handler", "after_delete", "before_commit"):
+        other = reading.effects(**FAILING)
+        killed = reading.effects(STREAMBIND_FAILPOINTS=f"parking.{point}=kill@1", **FAILING)
+        other.kill()
+        killed.wait_for_kill(KILLED_WITHIN_S)
+    again = [reading.effects(**FAILING) for _ in range(2)]
+    reading.wait_until_drained(*again)
+    for service in again:
+        service.stop()
+    assert reading.broken_promises() == []
+
+
+@ON_REAL_SERVERS
+def test_the_checker_rejects_a_position_that_moves_before_its_message_is_parked(reading: World) -> None:
+    """Without numbers: with them the message's successors would wait for it for ever."""
+    mutant = FAILING | {"LISTENER": "position-before-parking", "SEQUENCE": "ignore"}
+    killed = reading.effects(STREAMBIND_FAILPOINTS="parking.after_key=kill@1", **mutant)
+    killed.wait_for_kill(KILLED_WITHIN_S)
+    again = reading.effects(**mutant)
+    reading.wait_until_drained(again)
+    again.stop()
+    assert Kind.LOST in kinds(reading.broken_promises())
