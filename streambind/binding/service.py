@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from streambind.back_off import BackOff
 from streambind.binding.binding import Binding, BindingState, BindingStatus, InputBinding, OutputBinding
 from streambind.errors import BrokerUnavailableError, ConfigurationError, StreambindError
 
@@ -22,8 +23,8 @@ class BindingService:
     """Holds the bindings of an application.
 
     `start` tries each binding once: a broker that is away does not stop the application, its bindings wait and
-    one thread tries them again, after 1, 2, 4 ... seconds, at most `retry_interval_s`. With an interval of 0 a
-    start that fails is fatal. A binding that somebody stops stays stopped.
+    one thread tries them again, after about 1, 2, 4 ... seconds, at most `retry_interval_s`. With an interval of
+    0 a start that fails is fatal. A binding that somebody stops stays stopped.
     """
 
     def __init__(
@@ -104,19 +105,21 @@ class BindingService:
         return None
 
     def _keep_trying(self) -> None:
-        delay = _FIRST_RETRY_S
+        back_off = BackOff(first_s=_FIRST_RETRY_S, longest_s=self._retry_interval_s)
         told: list[str] = []
         while True:
             waiting = [binding.name for binding in self._unbound()]
+            if not waiting:
+                back_off.succeed()
+            pause_s = back_off.fail()
             if waiting and waiting != told:
                 log.warning(
-                    "waiting: %s; tried again in %g s, later every %g s at least",
-                    *(", ".join(waiting), min(delay, self._retry_interval_s), self._retry_interval_s),
+                    "waiting: %s; tried again in %.2g s, later every %g s at least",
+                    *(", ".join(waiting), pause_s, self._retry_interval_s),
                 )
             told = waiting
-            if self._stopping.wait(min(delay, self._retry_interval_s)):
+            if self._stopping.wait(pause_s):
                 return
-            delay = delay * 2 if waiting else _FIRST_RETRY_S
             self._try_wanted()
 
 

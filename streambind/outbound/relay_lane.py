@@ -9,12 +9,12 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from streambind.back_off import BackOff
 from streambind.binding.key_order import HELD_BACK, KeyOrder
 from streambind.binding.outcome import Failed
 from streambind.errors import SendError
 from streambind.failpoints import failpoint
 from streambind.message import Message
-from streambind.outbound.back_off import BackOff
 from streambind.outbound.relay_way import Job, Readiness, Result, Way
 from streambind.outbound.wire_message import row_message
 
@@ -23,8 +23,9 @@ log = logging.getLogger("streambind.relay")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a job ended: with results, with an error, or without having been tried, because the lease
-    or the relay ended before the send (`late`), or producers have only now been bound (`fresh`). `lost` are shards that somebody else may have by now."""
+    """How a job ended: with results, with an error, or without having been tried, because the lease or the relay
+    ended before the send (`late`), or producers have only now been bound (`fresh`). `lost` are shards that
+    somebody else may have by now."""
 
     destination: str
     job: Job

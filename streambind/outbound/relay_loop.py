@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
+from streambind.back_off import BackOff
 from streambind.configuration.properties import OutboxProperties
 from streambind.failpoints import failpoint
-from streambind.outbound.back_off import BackOff
 from streambind.outbound.high_water import HighWater
 from streambind.outbound.lease import Leases, ranges
 from streambind.outbound.relay_floor import Floor

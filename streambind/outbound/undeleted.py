@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streambind.outbound.back_off import BackOff
+from streambind.back_off import BackOff
 from streambind.outbound.wire_message import OutboxRow
 
 

@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from streambind.outbound.back_off import BackOff
+from streambind.back_off import BackOff
 from streambind.persistence.database import Database
 from streambind.persistence.failures import describe
 from streambind.persistence.notifications import Notifications, notify

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from streambind.back_off import BackOff
 from streambind.binders.kafka.admin import KafkaAdmin, Topic
 from streambind.binders.kafka.assignment import REVOKE_WAIT_S, Assignment
 from streambind.binders.kafka.client_log import ClientLog
@@ -177,7 +178,7 @@ class KafkaConsumerBinding:
     # The poll thread
 
     def _run(self) -> None:
-        back_off_s = _FIRST_BACK_OFF_S
+        back_off = BackOff(first_s=_FIRST_BACK_OFF_S, longest_s=_MAX_BACK_OFF_S)
         while not self._stop.is_set():
             began = time.monotonic()
             try:
@@ -191,9 +192,8 @@ class KafkaConsumerBinding:
                     LOG.exception("binding %s: polling failed", self._target.binding)
                 self._loop.close()
                 if time.monotonic() - began > _MAX_BACK_OFF_S:
-                    back_off_s = _FIRST_BACK_OFF_S
-                self._replace(exc, back_off_s)
-                back_off_s = min(_MAX_BACK_OFF_S, back_off_s * 2)
+                    back_off.succeed()
+                self._replace(exc, back_off.fail())
         if self._loop.closed:
             return
         try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from streambind.back_off import BackOff
 from streambind.binders.kafka.admin import KafkaAdmin
 from streambind.binders.kafka.client_settings import StartPolicy
 from streambind.binders.kafka.identity import TopicIdentities
@@ -110,7 +111,7 @@ class Inquiries:
         self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
-        back_off_s = _FIRST_BACK_OFF_S
+        back_off = BackOff(first_s=_FIRST_BACK_OFF_S, longest_s=_MAX_BACK_OFF_S)
         while True:
             with self._asked:
                 self._asked.wait_for(
@@ -121,11 +122,10 @@ class Inquiries:
                     return
                 asked = dict(self._waiting)
             if self._answer(asked) and self._look() and self._compare():
-                back_off_s = _FIRST_BACK_OFF_S
+                back_off.succeed()
                 continue
             with self._asked:
-                self._asked.wait_for(lambda: self._stopping, timeout=back_off_s)
-            back_off_s = min(_MAX_BACK_OFF_S, back_off_s * 2)
+                self._asked.wait_for(lambda: self._stopping, timeout=back_off.fail())
 
     def _answer(self, asked: Mapping[Lane, bool]) -> bool:
         if not asked:
