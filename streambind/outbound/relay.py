@@ -22,18 +22,20 @@ log = logging.getLogger("streambind.relay")
 
 
 class Relay:
-    """The relay of one process, on a thread named `streambind-relay` (and one per destination that waits for
-    the broker), on synchronous and asynchronous engines alike.
+    """The relay of one process, on a thread named `streambind-relay` and one per destination to which this
+    application has an output, on synchronous and asynchronous engines alike.
 
-    A row is deleted only after the broker has confirmed it; rows of one key travel in the order of their ids.
-    After a crash or a take-over rows may travel twice, never out of order with a gap. Any number of relays may
-    work on one database: each shard has one owner at a time, by a lease on the database's clock. `owner` names
-    this relay; no other relay may have the same name, not even the same service after a restart.
+    A row is deleted only after the broker has confirmed it; rows of one key travel in the order of their ids, and
+    none travels before an earlier one of its key has: one that is refused holds back the rest. After a crash or a
+    take-over rows may travel twice, in runs without a gap; without a fence such a run may come after newer rows.
+    Any number of relays may work on one database: each shard has one owner at a time, by a lease on the
+    database's clock. `owner` names this relay; no other relay may have the same name, not even the same service
+    after a restart.
 
-    `producers` gives the producer for a destination, None if this application has no output to it; it is asked
-    again for every batch and may raise BrokerError. The producers' sends should have no time limit. `fenced` binds
-    producers that have a fence; with it what a relay sends that has lost its shard never gets into a log after
-    what the new owner sends.
+    `producers` gives the producer for a destination, None if this application has no output to it (asked again
+    twice a minute); for others it is asked again for every batch. It may raise BrokerError. The producers' sends
+    should have no time limit. `fenced` binds producers that have a fence; with it what a relay sends that has lost
+    its shard never gets into a log after what the new owner sends.
     """
 
     def __init__(
