@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, SecretStr
 
 from streambind.configuration.durations import Milliseconds, Seconds
+from streambind.configuration.outbox_properties import Fencing, OutboxProperties
 from streambind.configuration.parking_properties import ParkingProperties
 from streambind.configuration.property_model import NoEffect, Properties
 
@@ -88,13 +89,6 @@ class Publish(StrEnum):
     DIRECT = "direct"
 
 
-class Fencing(StrEnum):
-    """What keeps a relay that has lost its shards from sending after their new owner."""
-
-    TRANSACTIONAL = "transactional"
-    NONE = "none"
-
-
 class ConsumerProperties(Properties):
     """`bindings.<name>.consumer.*`"""
 
@@ -123,6 +117,12 @@ class ConsumerProperties(Properties):
     on_error_of: dict[str, OnError] = Field(
         default_factory=dict,
         description="the same by class of the error, such as `ValueError` or `shop.errors.Gone`",
+    )
+    dedupe: str | None = Field(
+        None, description="the id of foreign messages, which are handled once: `headers['id']` or `payload.id`"
+    )
+    dedupe_retention_ms: Milliseconds = Field(
+        7 * 86_400_000, alias="dedupeRetention", ge=1000, description="how long an id is remembered"
     )
     sequence: Literal["trust", "ignore"] = Field(
         "trust", description="whether the sequence numbers of a streambind producer are checked"
@@ -203,33 +203,6 @@ class DatasourceProperties(Properties):
         ge=1,
         description="PostgreSQL: how long a delivery's transaction may be silent before it is ended and tried "
         "again; waits for a lock end after it too, at the latest after 30s",
-    )
-
-
-class OutboxProperties(Properties):
-    """`streambind.outbox.*`"""
-
-    batch_size: int = Field(500, ge=1, description="rows that the relay reads at once")
-    poll_interval_ms: Milliseconds = Field(
-        1000, alias="pollInterval", description="how often the relay looks without being woken"
-    )
-    lease_ms: Milliseconds = Field(
-        10_000, alias="lease", ge=1000, description="after which another instance takes over from a silent one"
-    )
-    relay: bool = Field(True, description="whether this process sends what is in the outbox")
-    high_water: int = Field(
-        50_000,
-        ge=1,
-        lt=100_000,
-        description="rows in the outbox above which the relay warns and health is degraded",
-    )
-    fencing: Fencing = Field(
-        Fencing.NONE,
-        description="`transactional`: the broker shuts a relay out that has lost its lease, for consumers that do "
-        "not check sequence numbers; all relays of a database need the same",
-    )
-    notify: bool = Field(
-        True, description="PostgreSQL: whether processes wake each other's relays after a commit (LISTEN, NOTIFY)"
     )
 
 

@@ -63,7 +63,7 @@ class DatabaseEffects:
         found, aside = self._transaction(lambda connection: self._apply(connection, batch, count, singly=singly))
         failpoint("delivery.after_commit")
         stale = len(found.stale)
-        self._statistics.count(duplicates=len(found.duplicates) - stale, stale=stale)
+        self._statistics.count(duplicates=len(found.duplicates) - stale + found.repeated, stale=stale)
         for index, last, epoch in found.epochs:
             place = f"{batch.destination}[{batch.partition}]@{batch.offset(index)}"
             _log.warning("%s: epoch %s of its key's source begins after epoch %s", place, epoch, last)
@@ -124,7 +124,7 @@ class DatabaseEffects:
         failpoint("delivery.after_position")
         if found.duplicates:
             indexes = [i for i in indexes if i not in found.duplicates]
-        self._handling.run(
+        found.repeated = self._handling.run(
             connection,
             batch,
             indexes,

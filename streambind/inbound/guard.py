@@ -39,6 +39,8 @@ class Examination:
     """Those of the duplicates that an undone history sent."""
     epochs: list[tuple[int, int, int]] = field(default_factory=list)
     """Which messages began a new epoch of their key: index, the last epoch, the new one."""
+    repeated: int = 0
+    """How many others were passed over by an id of their own."""
     stored: dict[Chain, Applied] = field(default_factory=dict)
     applied: dict[Chain, Applied] = field(default_factory=dict)
 

@@ -16,6 +16,7 @@ from streambind.inbound.cause import MessageCause
 from streambind.inbound.dispatcher import Dispatcher
 from streambind.inbound.failure import AttemptEnded, MessageFailed, Trouble, Unattributed
 from streambind.inbound.handler_session import HandlerSession, SessionEnded
+from streambind.inbound.inbox import Inbox
 from streambind.inbound.replies import Replies
 from streambind.message import Batch
 from streambind.persistence.database import Database
@@ -44,10 +45,13 @@ class Claim(Protocol):
 class Handling:
     """The handlers of one binding whose effects go to the database, and their replies. Called from any thread."""
 
-    def __init__(self, dispatcher: Dispatcher, database: Database, replies: Replies | None) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, database: Database, *, replies: Replies | None, inbox: Inbox | None = None
+    ) -> None:
         self._dispatcher = dispatcher
         self._database = database
         self._replies = replies
+        self._inbox = inbox
         self._savepoints = False
 
     def run(
@@ -58,13 +62,18 @@ class Handling:
         *,
         singly: bool,
         claim: Claim | None = None,
-    ) -> None:
-        """Handle these messages, then keep the claim that the transaction began with.
+    ) -> int:
+        """Handle these messages, then keep the claim that the transaction began with. Returns how many of them
+        were seen before, by their ids, and passed over.
 
         Raises:
             MessageFailed, Unattributed: a message is to blame.
             Trouble: none is.
         """
+        given = len(indexes)
+        if self._inbox is not None:
+            with own_statements():
+                indexes = self._inbox.first_times(connection, batch, indexes)
         sessions = HandlerSession(self._database, connection, savepoints=singly or self._savepoints)
         sessions.session.info[CAUSE] = cause = MessageCause(batch)
         unit: Sequence[int] = ()
@@ -91,6 +100,7 @@ class Handling:
             raise self._blamed(error, sessions, unit) from error
         finally:
             sessions.close()
+        return given - len(indexes)
 
     def _blamed(self, error: Exception, sessions: HandlerSession, unit: Sequence[int]) -> AttemptEnded:
         # A handler that takes longer than its statements may is tried within the budget, like any that fails.

@@ -9,7 +9,7 @@ from streambind.binding.binder import ConsumerBinding, Deliver, Positions
 from streambind.binding.outcome import Outcome
 from streambind.configuration.destinations import destinations_of
 from streambind.configuration.finding import Finding, Severity
-from streambind.configuration.properties import BindingProperties, OnError
+from streambind.configuration.properties import BindingProperties, ConsumerProperties, OnError
 from streambind.errors import ConfigurationError
 from streambind.event_loop import EventLoop
 from streambind.inbound.accompanied import AccompaniedConsumer
@@ -21,6 +21,7 @@ from streambind.inbound.dispatcher import Dispatcher
 from streambind.inbound.error_policy import ErrorPolicy
 from streambind.inbound.guard import SequenceGuard
 from streambind.inbound.handling import Handling
+from streambind.inbound.inbox import Inbox
 from streambind.inbound.listener import ListenerMark
 from streambind.inbound.mass_failure import MassFailure
 from streambind.inbound.mistakes import mistakes
@@ -34,6 +35,7 @@ from streambind.inbound.retry_worker import RetryWorker
 from streambind.inbound.statistics import DeliveryStatistics
 from streambind.inbound.surroundings import Surroundings
 from streambind.message import Batch
+from streambind.persistence.database import Database
 
 
 @dataclass(slots=True)
@@ -119,7 +121,8 @@ def _kept(
     trusts, parking = properties.consumer.sequence == "trust", properties.consumer.parking
     positions = DatabasePositions(database, group)
     guard = SequenceGuard(database, group) if trusts else None
-    handling = Handling(dispatcher, database, surroundings.replies)
+    inbox = _inbox(properties.consumer, database, group)
+    handling = Handling(dispatcher, database, replies=surroundings.replies, inbox=inbox)
     mass_failure = MassFailure(parking)
     retry = ParkedRetry(
         binding,
@@ -132,7 +135,13 @@ def _kept(
         statistics=statistics,
         on_commit=surroundings.on_commit,
     )
-    worker = RetryWorker(binding, retry, poll_interval_ms=parking.poll_interval_ms, mass_failure=mass_failure)
+    worker = RetryWorker(
+        binding,
+        retry,
+        poll_interval_ms=parking.poll_interval_ms,
+        mass_failure=mass_failure,
+        upkeep=None if inbox is None else inbox.purge,
+    )
     effects = DatabaseEffects(
         handling,
         database,
@@ -146,6 +155,12 @@ def _kept(
         on_parked=worker.wake,
     )
     return _Kept(effects, positions, worker)
+
+
+def _inbox(consumer: ConsumerProperties, database: Database, group: str) -> Inbox | None:
+    if consumer.dedupe is None:
+        return None
+    return Inbox(database, group, consumer.dedupe, retention_ms=consumer.dedupe_retention_ms)
 
 
 def _broker_effects(dispatcher: Dispatcher, surroundings: Surroundings) -> BrokerEffects:

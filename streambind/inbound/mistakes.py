@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 
 from streambind.configuration.finding import Finding, Origin, Severity
 from streambind.configuration.properties import BindingProperties, ConsumerProperties, OnError
+from streambind.errors import ConfigurationError
+from streambind.expression import compile_expression
 from streambind.inbound.plan import ListenerPlan
 from streambind.inbound.retry import names_exception
 from streambind.inbound.signature import place_of
@@ -62,6 +64,18 @@ def _policy_mistakes(
                 "name Python's, such as ValueError or package.module.SomeError"
             )
             yield Finding(Severity.WARNING, text, Origin("code"))
+    if consumer.dedupe is not None:
+        if not any(plan.signature.session for plan in plans):
+            text = (
+                f"binding {binding}: consumer.dedupe keeps ids in the database of the effects, and no listener "
+                "takes a Session; take one, or leave dedupe out"
+            )
+            yield Finding(Severity.ERROR, text, Origin("code"))
+        try:
+            compile_expression(consumer.dedupe)
+        except ConfigurationError as error:
+            text = f"binding {binding}: consumer.dedupe: {error}"
+            yield Finding(Severity.ERROR, text, Origin("code"))
     chosen = [("on-error", consumer.on_error), *((f"on-error-of.{n}", c) for n, c in consumer.on_error_of.items())]
     for key, choice in chosen:
         if choice is OnError.DLQ and not has_letters:

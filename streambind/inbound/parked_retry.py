@@ -135,7 +135,7 @@ class ParkedRetry:
                 if found.duplicates:
                     attempt.counts["duplicates"] += 1
                 else:
-                    self._handling.run(connection, batch, (0,), singly=True)
+                    attempt.counts["duplicates"] += self._handling.run(connection, batch, (0,), singly=True)
                 if self._guard is not None:
                     with own_statements():
                         self._guard.record(connection, batch.destination, found)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
+from collections.abc import Callable
 
 from streambind.inbound.mass_failure import MassFailure
 from streambind.inbound.parked_retry import ParkedRetry
@@ -14,22 +16,32 @@ from streambind.persistence.failures import describe, is_database_trouble
 _log = logging.getLogger(__name__)
 
 _SHORTEST_POLL_S = 0.05
+_UPKEEP_EVERY_S = 600.0
 
 
 class RetryWorker:
     """Runs between `start` and `stop`, on a thread named after its binding. Any number of them, in any number of
     processes, may work on one database. All methods may be called from any thread.
 
-    While keys fail en masse it stands still: tries would be used up for an outage.
+    While keys fail en masse it stands still: tries would be used up for an outage. `upkeep` is called now and
+    then.
     """
 
     def __init__(
-        self, binding: str, retry: ParkedRetry, *, poll_interval_ms: int, mass_failure: MassFailure
+        self,
+        binding: str,
+        retry: ParkedRetry,
+        *,
+        poll_interval_ms: int,
+        mass_failure: MassFailure,
+        upkeep: Callable[[], object] | None = None,
     ) -> None:
         self._binding = binding
         self.retry = retry
         self._poll_s = poll_interval_ms / 1000
         self._mass_failure = mass_failure
+        self._upkeep = upkeep
+        self._upkeep_at = 0.0
         self._lock = threading.Lock()
         self._signal = threading.Event()
         self._stopping = threading.Event()
@@ -96,6 +108,9 @@ class RetryWorker:
         if self._mass_failure.is_open:
             return self._poll_s
         try:
+            if self._upkeep is not None and time.monotonic() >= self._upkeep_at:
+                self._upkeep_at = time.monotonic() + _UPKEEP_EVERY_S
+                self._upkeep()
             turn = self.retry.turn()
         except Exception as error:  # noqa: BLE001 - the worker never dies silently: it says so and tries again
             return self._troubled(error)

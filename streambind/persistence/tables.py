@@ -29,6 +29,9 @@ SHARDS = 16
 MAX_KEY_BYTES = 512
 """What the tables keep of a key."""
 
+MAX_MESSAGE_ID_BYTES = 64
+"""What the tables keep of a message's own id; a digest of longer ones."""
+
 MAX_SOURCE_LENGTH = 36
 """What the tables keep of a source id: a UUID's text."""
 
@@ -212,3 +215,13 @@ class Tables:
             sqlite_autoincrement=True,
         )
         """What people did to parked keys (`retry`) and parked messages (`skip`, `edit`)."""
+        self.inbox = Table(
+            f"{PREFIX}inbox",
+            self.metadata,
+            Column("group_name", String(255), primary_key=True),
+            Column("destination", String(249), primary_key=True),
+            Column("message_id", LargeBinary(MAX_MESSAGE_ID_BYTES), primary_key=True),
+            Column("seen_ms", BigInteger, nullable=False),
+            Index(f"{PREFIX}inbox_seen", "group_name", "seen_ms"),
+        )
+        """Ids of messages that a group has seen, for `consumer.dedupe`."""

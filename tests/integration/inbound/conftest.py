@@ -62,6 +62,7 @@ def _empty(connection: Connection, database: Database) -> None:
         tables.guard,
         tables.parked_key,
         tables.parked,
+        tables.inbox,
         tables.outbox,
         tables.letter,
         tables.audit,
