@@ -9,7 +9,7 @@ import signal
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.services.java import copy_jars, find_java
@@ -60,7 +60,8 @@ class KafkaBroker:
     """A broker in a directory of its own. Its address and its data outlive `kill()` and `restart()`.
 
     Without a directory it belongs to this Python process and is discarded at its exit. `settings` are added
-    to the broker's properties.
+    to the broker's properties. `host` is where it listens; `within` is a command that its own is given to, such as
+    one that runs it in a network namespace.
     """
 
     def __init__(
@@ -69,11 +70,15 @@ class KafkaBroker:
         *,
         preferred_port: int | None = None,
         settings: Mapping[str, str] | None = None,
+        host: str = "127.0.0.1",
+        within: Sequence[str] = (),
     ) -> None:
         self._belongs_to_this_process = directory is None
         self._directory = directory
         self._preferred_port = preferred_port
         self._settings = dict(settings or {})
+        self._host = host
+        self._within = within
         self._process: ServerProcess | None = None
 
     @staticmethod
@@ -117,7 +122,7 @@ class KafkaBroker:
     @property
     def address(self) -> str:
         """`host:port`, the bootstrap address."""
-        return f"127.0.0.1:{(self._server.directory / 'port').read_text()}"
+        return f"{self._host}:{(self._server.directory / 'port').read_text()}"
 
     @property
     def log(self) -> Path:
@@ -169,9 +174,9 @@ class KafkaBroker:
         port, controller = free_port(self._preferred_port), free_port()
         properties = {
             **SETTINGS,
-            "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
-            "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
+            "listeners": f"PLAINTEXT://{self._host}:{port},CONTROLLER://{self._host}:{controller}",
+            "advertised.listeners": f"PLAINTEXT://{self._host}:{port}",
+            "controller.quorum.bootstrap.servers": f"{self._host}:{controller}",
             "log.dirs": str(directory / "data"),
             **self._settings,
         }
@@ -188,7 +193,7 @@ class KafkaBroker:
     def _launch(self) -> None:
         server = self._server
         read_from = server.log.stat().st_size if server.log.exists() else 0
-        server.start([*_java("kafka.Kafka"), "server.properties"])
+        server.start([*self._within, *_java("kafka.Kafka"), "server.properties"])
 
         def serves() -> bool:
             with contextlib.suppress(FileNotFoundError), server.log.open("rb") as log:
