@@ -11,7 +11,6 @@ import pytest
 from streambind import StreamApplication, publish
 from streambind.binders.memory import MemoryBroker
 from streambind.errors import ConfigurationError
-from streambind.outbound import relay_pace
 from streambind.outbound.outbox_status import outbox_status
 from tests.acceptance.stage import prepare
 from tests.services.process import wait_for
@@ -45,12 +44,6 @@ def build(request: pytest.FixtureRequest, postgres_url: str, tmp_path: Path) -> 
             return application
 
         yield make
-
-
-@pytest.fixture
-def without_polling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Relays look when they are woken, and only then."""
-    monkeypatch.setattr(relay_pace, "_SHORTEST_POLL_S", 3600.0)
 
 
 def _commit(application: StreamApplication, keys: range) -> None:
