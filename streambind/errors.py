@@ -174,4 +174,5 @@ class RetriableError(HandlerError):
 
 
 class PermanentError(HandlerError):
-    """The message can never succeed: do not try again."""
+    """The message cannot succeed as things are: it is not tried again where it stands, but at once parked,
+    dead-lettered or whatever `consumer.on-error` says."""

@@ -30,7 +30,7 @@ class ParkingProperties(Properties):
         100_000, ge=1, description="messages that wait behind one key; more stop the partition"
     )
     mass_failure_keys: int = Field(
-        20, ge=1, description="with so many keys parked within the window, and the share, nothing more is parked"
+        10, ge=1, description="with so many keys parked within the window, and the share, nothing more is parked"
     )
     mass_failure_share: float = Field(
         0.2, ge=0.0, le=1.0, description="of the messages within the window, those that had to be parked"
