@@ -269,8 +269,8 @@ def test_a_prepared_application_is_started_by_the_web_application(
 
     with streams.prepare(application):
         asyncio.run(main())
+        assert not application.is_running, "the web application ends what it has started"
     assert [event.id for event in streams.published("out-a", Added)] == [8]
-    assert not application.is_running
 
 
 def test_the_sessionmaker_of_the_test_may_be_given(stream_application: Applications, tmp_path: Any) -> None:
