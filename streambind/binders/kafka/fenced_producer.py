@@ -97,8 +97,13 @@ class KafkaFencedProducer:
             if order.holds_back(message.key):
                 results.append(HELD_BACK)
                 continue
-            results += self._transact([message], deadline)[1]
-            if isinstance(results[-1], Unknown):
+            [result] = self._transact([message], deadline)[1]
+            if isinstance(result, Unknown) and not self._purged:
+                # The first one after a refused batch: its numbers are taken for skipped ones, until the client has
+                # given it up too. Nothing of what was given up is read as committed.
+                [result] = self._transact([message], deadline)[1]
+            results.append(result)
+            if isinstance(result, Unknown):
                 break
             if not isinstance(results[-1], Sent):
                 order.stop(message.key)

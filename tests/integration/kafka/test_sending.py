@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from streambind.binders.kafka import KafkaBinder
+from streambind.binders.kafka import KAFKA, KafkaBinder
+from streambind.binding.binder import ProducerTarget
 from streambind.binding.key_order import HELD_BACK
 from streambind.binding.outcome import Failed, Sent
+from streambind.configuration.properties import ProducerProperties
 from streambind.message import Message
 from tests.integration.kafka.bench import create_topic, kafka_binder, lower_limit, output, without_gapless
 
@@ -67,6 +69,31 @@ def test_neighbours_of_a_message_that_the_broker_refuses_are_sent(
     assert [m.payload for m in binder.read(topic, {0: 0}, 5000)] == sent
     assert producer.max_payload_bytes() == 20_000 - 2 * 512
     assert [type(result) for result in producer.send(small[25:])] == [Sent] * 25
+
+
+def test_a_fenced_output_holds_back_what_follows_a_message_that_the_broker_refuses(
+    kafka: str, binder: KafkaBinder, topic: str
+) -> None:
+    create_topic(kafka, topic)
+    target = ProducerTarget(
+        binding="out-x",
+        destination=topic,
+        properties=ProducerProperties(),
+        extended=KAFKA.producer_properties(),
+        fence=topic,
+    )
+    producer = binder.bind_producer(target)
+    lower_limit(kafka, topic, 20_000)
+    batch = [Message(b"1", b"k"), Message(bytes(30_000), b"k"), Message(b"2", b"k"), Message(b"3", b"other")]
+    first, refused, held, other = producer.send(batch)
+    assert isinstance(refused, Failed)
+    assert refused.permanent
+    assert held == HELD_BACK
+    assert isinstance(first, Sent)
+    assert isinstance(other, Sent)
+    read = binder.read(topic, {0: 0}, 5000)
+    assert [m.payload for m in read if m.offset in (first.offset, other.offset)] == [b"1", b"3"]
+    assert b"2" not in [m.payload for m in read if m.offset is not None and m.offset >= first.offset]
 
 
 def test_without_a_time_limit_nothing_of_a_key_overtakes_a_refused_batch(
