@@ -14,8 +14,8 @@ import threading
 from collections.abc import Callable
 
 
-class FailpointError(Exception):
-    """Raised by a failpoint set to `raise`."""
+class FailpointError(BaseException):
+    """Raised by a failpoint set to `raise`. No error that anything handles: like a crash it ends what it meets."""
 
 
 def _parse(text: str) -> dict[str, tuple[str, int | None]]:

@@ -87,6 +87,12 @@ class Delivery:
         """As `binding.binder.Deliver` says. Never sleeps."""
         failpoint("delivery.after_poll")
         lane = Lane(batch.destination, batch.partition)
+        with self._statistics.delivering(lane):
+            outcome = self._delivered(batch, lane)
+        self._statistics.count(handled=outcome.done)
+        return outcome
+
+    def _delivered(self, batch: Batch, lane: Lane) -> Outcome:
         state = self._lanes.get(lane) or _LaneState()
         try:
             outcome = self._attempt(batch, state)
@@ -104,7 +110,6 @@ class Delivery:
             self._lanes.pop(lane, None)
         else:
             self._lanes[lane] = state
-        self._statistics.count(handled=outcome.done)
         return outcome
 
     def _attempt(self, batch: Batch, state: _LaneState) -> Outcome:

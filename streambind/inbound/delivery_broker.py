@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from streambind.binding.binder import Lane
 from streambind.errors import BrokerError, LifecycleError, SendError, StreambindError
-from streambind.failpoints import FailpointError, failpoint
+from streambind.failpoints import failpoint
 from streambind.inbound.dead_letter import DeadLetters, is_refusal
 from streambind.inbound.dispatcher import Dispatcher, Progress
 from streambind.inbound.failure import AttemptEnded, LetterRefused, MessageFailed, Trouble, Unattributed
@@ -38,8 +38,6 @@ class BrokerEffects:
             try:
                 if run_all(batch, progress):
                     return
-            except FailpointError:
-                raise
             except Exception as error:
                 raise _blamed(error, range(count) if is_batch else [progress.done], progress.done) from error
         self._apply_units(batch, range(progress.done, count), singly=singly)
@@ -69,8 +67,6 @@ class BrokerEffects:
                 pending += self._dispatcher.handle(batch, unit, None)
             except MessageFailed as failed:
                 raise self._ended(pending, MessageFailed(failed.index, failed.error, done)) from failed.error
-            except FailpointError:
-                raise
             except Exception as error:
                 raise self._ended(pending, _blamed(error, unit, done)) from error
             if unit[0] == 0:

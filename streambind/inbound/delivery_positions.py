@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from streambind.binding.binder import Lane
 from streambind.errors import DeliveryError, SequenceGapError, UnfinishedBatchError
-from streambind.failpoints import FailpointError, failpoint
+from streambind.failpoints import failpoint
 from streambind.inbound.dead_letter import DeadLetters
 from streambind.inbound.failure import AttemptEnded, Fenced, MessageFailed, Overtaken, Trouble, Unattributed
 from streambind.inbound.guard import Examination, SequenceGuard
@@ -204,7 +204,7 @@ class DatabaseEffects:
 
         try:
             return self._database.run(tracked)
-        except (AttemptEnded, FailpointError):
+        except AttemptEnded:
             raise
         except Exception as error:
             # Refused at the commit: a deferred constraint. Everything else that is not a handler's is trouble.

@@ -10,7 +10,7 @@ from typing import Any
 from streambind.conversion import Decoder
 from streambind.errors import PermanentError
 from streambind.event_loop import await_result
-from streambind.failpoints import FailpointError, failpoint
+from streambind.failpoints import failpoint
 from streambind.inbound.arrival import Arrival
 from streambind.inbound.cause import MessageCause
 from streambind.inbound.failure import MessageFailed
@@ -164,8 +164,6 @@ def _compiled_run(listeners: Sequence[ListenerPlan]) -> Callable[[Batch, Progres
         payloads = batch.payloads()
         try:
             loop(function, decode, payloads, progress)
-        except FailpointError:
-            raise
         except Exception:
             # Decoding has no effects, so that doing it again tells whose the failure is.
             if _is_decoded(decode, payloads[progress.done]):

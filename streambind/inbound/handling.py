@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from streambind.errors import DeliveryError, UnfinishedBatchError
-from streambind.failpoints import FailpointError, failpoint
+from streambind.failpoints import failpoint
 from streambind.inbound.cause import MessageCause
 from streambind.inbound.dispatcher import Dispatcher
 from streambind.inbound.failure import AttemptEnded, MessageFailed, Trouble, Unattributed
@@ -94,7 +94,7 @@ class Handling:
             sessions.end_of_batch()
             if claim is not None:
                 claim.keep()
-        except (AttemptEnded, FailpointError):
+        except AttemptEnded:
             raise
         except Exception as error:
             raise self._blamed(error, sessions, unit) from error

@@ -5,7 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+from streambind.binding.binder import Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,7 @@ class Figures:
     aside with their keys; drained: of those, handled since; dead: keys given up; unmatched: no
     listener's condition held; fenced: batches dropped because another owner had moved the position.
     `degraded_since`: seconds since the epoch when database or broker began to be in the way, None if not.
+    `longest_s`: for how long the longest of the deliveries that run now has been running; 0.0 if none does.
     """
 
     handled: int = 0
@@ -33,6 +38,7 @@ class Figures:
     fenced: int = 0
     last_error: str | None = None
     degraded_since: float | None = None
+    longest_s: float = 0.0
 
 
 class DeliveryStatistics:
@@ -43,10 +49,26 @@ class DeliveryStatistics:
         self._counts: Counter[str] = Counter()
         self._last_error: str | None = None
         self._degraded_since: float | None = None
+        self._running: dict[Lane, float] = {}
 
     def figures(self) -> Figures:
+        longest_s = max((time.monotonic() - began for began in list(self._running.values())), default=0.0)
         with self._lock:
-            return Figures(**self._counts, last_error=self._last_error, degraded_since=self._degraded_since)
+            return Figures(
+                **self._counts,
+                last_error=self._last_error,
+                degraded_since=self._degraded_since,
+                longest_s=round(longest_s, 1),
+            )
+
+    @contextmanager
+    def delivering(self, lane: Lane) -> Iterator[None]:
+        """A delivery of the lane, one at a time, runs as long as the block."""
+        self._running[lane] = time.monotonic()
+        try:
+            yield
+        finally:
+            del self._running[lane]
 
     def count(self, **counts: int) -> None:
         """Add to the counters of these names."""

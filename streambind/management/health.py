@@ -14,10 +14,14 @@ from streambind.binding.binder import Lane
 from streambind.binding.binding import BindingState, BindingStatus
 from streambind.errors import StreambindError
 from streambind.inbound.parked_status import ParkedStatus, parked_status
+from streambind.inbound.statistics import Figures
 from streambind.outbound.outbox_status import outbox_status
 from streambind.outbound.relay_state import RelayState, RelayStatus
 from streambind.persistence.database import Database
 from streambind.persistence.failures import describe
+
+STUCK_S = 30.0
+"""For how long a delivery may run before somebody should look."""
 
 
 class HealthStatus(StrEnum):
@@ -113,8 +117,10 @@ def _binding(
     retrying = {_text(p.lane): p.retrying for p in partitions if p.retrying}
     figures = application.figures(status.name)
     uncounted = trouble if application.parks(status.name) else None
+    stuck = _stuck(figures)
     degraded = (
         retrying
+        or stuck
         or status.state is BindingState.WAITING
         or (figures and figures.degraded_since)
         or parked
@@ -133,10 +139,17 @@ def _binding(
         assigned=tuple(_text(p.lane) for p in partitions),
         stalled=stalled,
         retrying=retrying,
-        last_error=status.last_error or (figures.last_error if figures else None) or uncounted,
+        last_error=stuck or status.last_error or (figures.last_error if figures else None) or uncounted,
         counts=asdict(figures) if figures else {},
         parked=parked or None,
     )
+
+
+def _stuck(figures: Figures | None) -> str | None:
+    """A handler that does not return, or a database that does not answer, holds its partition up in silence."""
+    if figures is None or figures.longest_s < STUCK_S:
+        return None
+    return f"a delivery has run for {figures.longest_s:.0f} s: its handler or the database does not answer"
 
 
 def _text(lane: Lane) -> str:

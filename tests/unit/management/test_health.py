@@ -11,13 +11,15 @@ import pytest
 from sqlalchemy import insert
 
 from streambind import StreamApplication
+from streambind.binding.binder import Lane
 from streambind.binding.binding import BindingState
 from streambind.event_loop import EventLoop
-from streambind.inbound.statistics import Figures
+from streambind.inbound.statistics import DeliveryStatistics, Figures
 from streambind.management import HealthStatus, health
 from streambind.outbound.relay_state import RelayState, RelayStatus
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
+from streambind.testing.eventually import eventually
 from tests.unit.management.applications import StagedApplication, an_input, partition
 
 UP, DEGRADED, DOWN = HealthStatus.UP, HealthStatus.DEGRADED, HealthStatus.DOWN
@@ -58,6 +60,22 @@ def test_trouble_of_a_delivery_degrades_until_it_is_over() -> None:
     assert report.status is UP
     assert report.bindings[0].last_error == "was away"
     assert report.bindings[0].counts["handled"] == 4
+
+
+@pytest.mark.parametrize(("longest_s", "word"), [(29.0, UP), (31.0, DEGRADED)])
+def test_a_delivery_that_does_not_end_degrades(longest_s: float, word: HealthStatus) -> None:
+    application = StagedApplication([an_input(partition(0))], {"in-a": Figures(longest_s=longest_s)})
+    report = health(application.as_application())
+    assert report.status is word
+    assert ("a delivery has run for 31 s" in (report.bindings[0].last_error or "")) is (word is DEGRADED)
+
+
+def test_deliveries_that_run_are_timed_until_they_end() -> None:
+    statistics, lane = DeliveryStatistics(), Lane("a", 0)
+    with pytest.raises(KeyError), statistics.delivering(lane):
+        eventually(lambda: statistics.figures().longest_s > 0, 10, "it is not timed")
+        raise KeyError
+    assert statistics.figures().longest_s == 0
 
 
 def test_the_worst_binding_decides() -> None:
