@@ -10,10 +10,20 @@ from collections.abc import Iterator
 from types import FrameType
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import make_url
 
 from tests.services import FreshDatabases, KafkaBroker, PostgresServer, ServiceUnavailable
 from tests.services.__main__ import running_kafka, running_postgres
+
+# How long an example takes says how busy the machine is; in CI every run tries the same examples.
+settings.register_profile(
+    "streambind",
+    deadline=None,
+    derandomize=os.environ.get("CI") == "true",
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("streambind")
 
 NEEDS_KAFKA = {"kafka", "own_kafka"}
 NEEDS_POSTGRES = {"postgres", "postgres_url", "own_postgres"}

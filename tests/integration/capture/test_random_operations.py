@@ -238,13 +238,13 @@ _ANY = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
 @pytest.mark.parametrize("any_service", ["sqlite"], indirect=True)
-@settings(max_examples=100, deadline=None, suppress_health_check=_ANY, database=None)
+@settings(max_examples=100, suppress_health_check=_ANY, database=None)
 @given(script=st.lists(operations, max_size=40))
 def test_events_replayed_are_the_table(service: Service, script: list[tuple[Any, ...]]) -> None:
     _run(service, script)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=_ANY, database=None)
+@settings(max_examples=10, suppress_health_check=_ANY, database=None)
 @given(script=st.lists(operations, min_size=10, max_size=40))
 def test_events_replayed_are_the_table_on_every_engine(service: Service, script: list[tuple[Any, ...]]) -> None:
     _run(service, script)

@@ -38,19 +38,19 @@ def wrong_seeds(database: Database, faults: Faults, **settings: Any) -> list[int
     return [seed for seed in SEEDS if Fleet(database, seed, faults=faults, **settings).run(STEPS)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32))
 def test_every_event_has_its_effect_once_and_in_order(database: Database, seed: int) -> None:
     assert Fleet(database, seed, faults=Faults()).run(STEPS) == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32))
 def test_parked_keys_keep_effects_and_order(database: Database, seed: int) -> None:
     assert Fleet(database, seed, faults=Faults(fails=0.2), parks=True).run(STEPS) == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32))
 def test_events_that_stray_to_another_partition_wait_for_their_predecessors(database: Database, seed: int) -> None:
     assert Fleet(database, seed, faults=Faults(fails=0.1, strays=0.3), parks=True).run(STEPS) == []

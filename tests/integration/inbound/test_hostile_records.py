@@ -54,7 +54,7 @@ _records = st.builds(
 
 
 @given(records=st.lists(_records, min_size=1, max_size=8))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_record_is_handled_passed_over_or_stops_by_name(any_service: Service, records: list[Record]) -> None:
     any_service.forget_positions()
     plan = any_service.keeping(on_error="skip", max_attempts=1)

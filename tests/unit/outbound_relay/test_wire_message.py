@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streambind.headers import TYPES, encode_headers
@@ -58,7 +58,6 @@ def test_a_direct_message_has_an_id_and_no_origin() -> None:
     assert (message.key, message.payload, message.destination) == (b"7", b"{}", "lectures")
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.text(max_size=20), st.none() | st.binary(max_size=50)), max_size=8))
 def test_stored_headers_come_back_as_they_were_in_ascii(headers: list[tuple[str, bytes | None]]) -> None:
     try:

@@ -26,7 +26,7 @@ def wrong(report: Report) -> dict[State, int]:
     return {state: report.counts[state] for state in WRONG if report.counts[state]}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_an_honest_history_fits_whoever_moves_meanwhile(data: st.DataObject) -> None:
     world = World(lambda n: data.draw(st.integers(0, n - 1)))
@@ -38,7 +38,7 @@ def test_an_honest_history_fits_whoever_moves_meanwhile(data: st.DataObject) -> 
     assert set(look(world).counts) <= {State.APPLIED}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_lost_event_is_found_by_its_key_and_number(data: st.DataObject) -> None:
     world = World(lambda n: data.draw(st.integers(0, n - 1)))
@@ -105,7 +105,7 @@ def test_who_asks_for_the_guard_before_the_positions_misses_it(monkeypatch: pyte
     assert wrong(look(world)) == {State.MISSING: 1}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 30), st.integers(1, 7))
 def test_many_keys_are_looked_at_again_in_parts(keys: int, at_once: int) -> None:
     world = World(keys=[b"%03d" % n for n in range(keys)])
