@@ -72,6 +72,11 @@ class JsonConverter:
                         model: Any = type(payload)
                         adapter = _adapter(model)
                         return adapter.serializer.to_json(payload, by_alias=True, context=context)
+            except PydanticSchemaGenerationError:
+                raise EncodeError(
+                    f"a {type(payload).__name__} has no JSON form; give an event, another pydantic model, a "
+                    "dataclass, dict, list, str or bytes"
+                ) from None
             except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
                 raise EncodeError(f"a {type(payload).__name__} has no JSON form: {error}") from error
 

@@ -9,9 +9,12 @@ does nothing.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable
+
+_POINT = re.compile(r"([^=@]+)=(kill|stop|raise)(?:@([1-9][0-9]*))?")
 
 
 class FailpointError(BaseException):
@@ -21,10 +24,10 @@ class FailpointError(BaseException):
 def _parse(text: str) -> dict[str, tuple[str, int | None]]:
     points: dict[str, tuple[str, int | None]] = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
-        name, _, action = part.partition("=")
-        action, _, nth = action.partition("@")
-        if action not in ("kill", "stop", "raise") or (nth and not nth.isdigit()):
+        found = _POINT.fullmatch(part)
+        if found is None:
             raise ValueError(f"STREAMBIND_FAILPOINTS: {part!r} is not of the form name=kill|stop|raise[@nth]")
+        name, action, nth = found.groups()
         points[name] = (action, int(nth) if nth else None)
     return points
 

@@ -1,0 +1,63 @@
+"""A message: what it holds, and its headers, which are decoded when somebody asks."""
+
+from __future__ import annotations
+
+import pytest
+
+from streambind import message as module
+from streambind.headers import TYPES
+from streambind.message import Message, RawHeaders
+
+
+def test_a_payload_alone_is_a_message() -> None:
+    message = Message(b"{}")
+    assert (message.payload, message.key, list(message.raw_headers), dict(message.headers)) == (
+        b"{}",
+        None,
+        [],
+        {},
+    )
+    assert (message.destination, message.partition, message.offset, message.timestamp_ms) == (None,) * 4
+
+
+def test_a_tombstone_has_no_payload() -> None:
+    assert Message(None, b"1").payload is None
+
+
+def test_headers_are_decoded_by_their_types() -> None:
+    raw = [("n", b"7"), ("n", b"8"), ("other", b"\xff"), (TYPES, b'{"n":"java.lang.Integer"}')]
+    message = Message(b"", raw_headers=raw)
+    assert message.headers == {"n": 8, "other": b"\xff"}
+    assert message.raw_headers is raw
+
+
+def test_headers_are_decoded_once_and_only_if_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[object] = []
+
+    def decode(raw: RawHeaders) -> dict[str, object]:
+        decoded.append(raw)
+        return {}
+
+    monkeypatch.setattr(module, "decode_headers", decode)
+    message = Message(b"", raw_headers=[("a", b"1")])
+    assert decoded == []
+    assert message.headers is message.headers
+    assert decoded == [[("a", b"1")]]
+
+
+def test_headers_cannot_be_changed() -> None:
+    with pytest.raises(TypeError):
+        Message(b"").headers["a"] = 1  # type: ignore[index]
+
+
+def test_it_takes_no_other_attributes() -> None:
+    with pytest.raises(AttributeError):
+        Message(b"").colour = "red"  # type: ignore[attr-defined]
+
+
+def test_it_is_shown_without_its_payload_and_headers() -> None:
+    message = Message(
+        b"secret", b"7", raw_headers=[("h", b"secret")], destination="lectures", partition=0, offset=3
+    )
+    assert repr(message) == "<Message lectures[0]@3 key=b'7' 6 bytes>"
+    assert repr(Message(None)) == "<Message None[None]@None key=None null>"
