@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
 from streambind import send_to, stream_listener
 from streambind.testing.applications import Applications
@@ -58,6 +59,23 @@ def test_settle_names_the_outbox_when_nobody_relays(streams: Streams, stream_app
         expected = r"outbox of sqlite.*: 2 messages wait \(none of the applications has a relay\)"
         with pytest.raises(AssertionError, match=expected):
             streams.settle(within_s=0.1)
+
+
+@on_memory
+def test_settle_names_a_parked_key_although_its_partition_goes_on(
+    streams: Streams, stream_application: Applications
+) -> None:
+    @stream_listener("in-a")
+    def refuses(event: Added, session: Session) -> None:
+        raise ValueError(f"no {event.id}")
+
+    application = stream_application(BINDINGS, include=[refuses, Thing], metadata=Base.metadata)
+    with streams.run(application), application.sessions.begin() as session:
+        session.add(Thing(id=5))
+        session.commit()
+        expected = r"group g: key b'5' of a is parked \(retry\), 1 message waits: ValueError: no 5"
+        with pytest.raises(AssertionError, match=expected):
+            streams.settle(within_s=3)
 
 
 @on_memory
