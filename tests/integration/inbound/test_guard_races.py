@@ -9,22 +9,34 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.event import listen
 from sqlalchemy.orm import Session
 
 from streambind.binding.outcome import Continue, Outcome
 from streambind.inbound.guard import Examination, SequenceGuard
 from streambind.inbound.input import InputPlan
 from streambind.persistence.dialect import Dialect
-from tests.integration.inbound.service import DESTINATION, Event, Service, event, keep
-from tests.unit.inbound.batches import ListBatch, numbered
+from tests.integration.inbound.service import DESTINATION, GROUP, Event, Service, event, keep
+from tests.unit.inbound.batches import SOURCE, ListBatch, numbered
 
 DEADLINE_S = 30
 
 
 def fourth(partition: int, *numbers: int, start: int = 0) -> ListBatch:
     return ListBatch([numbered(event("k", n), "k", n) for n in numbers], start, DESTINATION, partition)
+
+
+def of_keys(partition: int, *keys: str) -> ListBatch:
+    return ListBatch([numbered(event(key, 1), key, 1) for key in keys], 0, DESTINATION, partition)
+
+
+def guard_row(key: str, *, source: str = SOURCE) -> dict[str, object]:
+    """As the group has it after number 1 of a key."""
+    identity = {"group_name": GROUP, "destination": DESTINATION, "source_id": source, "key": key.encode()}
+    return {**identity, "epoch": 1, "seq": 1, "updated_ms": 0}
 
 
 class Owner:
@@ -58,10 +70,10 @@ class Owner:
         return self.outcome
 
 
-def wait_for_lock(service: Service, statement: str) -> None:
-    """Return when a session of the database waits for a lock in such a statement."""
+def wait_for_lock(service: Service, statement: str, *, sessions: int = 1) -> None:
+    """Return when so many sessions of the database wait for a lock in such a statement."""
     query = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE :statement")
-    _until(lambda: service.database.run(lambda c: c.scalar(query, {"statement": f"{statement}%"})) == 1)
+    _until(lambda: service.database.run(lambda c: c.scalar(query, {"statement": f"{statement}%"})) == sessions)
 
 
 def _until(holds: Callable[[], bool]) -> None:
@@ -123,40 +135,72 @@ def test_the_slower_owner_waits_for_the_faster_ones_new_key(postgres_service: Se
     assert service.effects() == [("k", 1)]
 
 
-def test_two_owners_of_many_keys_do_not_deadlock(postgres_service: Service) -> None:
-    """Rows are locked in the order of their keys, whatever their order in the batch."""
+def test_two_owners_insert_new_keys_in_one_order(postgres_service: Service) -> None:
+    """Both wait for a third; were each of them to hold what the other one needs next, they would never end."""
     service = postgres_service
-    keys = [f"k{n}" for n in range(40)]
-    rounds = 15
+    service.plan(keep)
+    first = Owner(service, of_keys(0, "a", "m", "z"), stands_still=True)
+    second = Owner(service, of_keys(1, "z", "m", "a"), stands_still=True)
+    assert first.in_handler.wait(DEADLINE_S)
+    assert second.in_handler.wait(DEADLINE_S)
+    with service.database.engine.connect() as third:
+        third.execute(insert(service.database.tables.guard).values(guard_row("m")))
+        first.go_on.set()
+        second.go_on.set()
+        wait_for_lock(service, "INSERT INTO sb_guard", sessions=2)
+        third.rollback()
 
-    def batch(partition: int, number: int) -> ListBatch:
-        order = keys if partition == 0 else keys[::-1]
-        records = [numbered(event(key, number), key, number) for key in order]
-        return ListBatch(records, (number - 1) * len(keys), DESTINATION, partition)
+    outcomes = [first.end(), second.end()]
+    assert sorted(outcome.done for outcome in outcomes) == [0, 3]
+    assert [outcome.then for outcome in outcomes] == [Continue(), Continue()]
+    assert sorted(service.effects()) == [("a", 1), ("m", 1), ("z", 1)]
 
-    plans = [service.plan(keep) for _ in (0, 1)]
-    troubles: list[Outcome] = []
 
-    def own(partition: int) -> None:
-        for number in range(1, rounds + 1):
-            outcome = plans[partition].deliver(batch(partition, number))
-            while outcome == Outcome(0, Continue()):
-                outcome = plans[partition].deliver(batch(partition, number))
-            if outcome != Outcome(len(keys), Continue()):
-                troubles.append(outcome)
-                return
+KEYS = [f"k{n:02}" for n in range(20)]
+SOURCES = [f"source-{n:02}" for n in range(20)]
 
-    # Only number 1 of both partitions may come at the same time: later ones could be gaps for the other one.
-    threads = [threading.Thread(target=own, args=(partition,)) for partition in (0, 1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(DEADLINE_S)
 
-    gaps = [outcome for outcome in troubles if "SequenceGapError" in repr(outcome)]
-    assert troubles == gaps
-    effects = service.effects()
-    assert len(set(effects)) == len(effects)
+@pytest.mark.parametrize(
+    ("chains", "held"),
+    [
+        pytest.param([(SOURCES[0], key) for key in KEYS], (SOURCES[0], KEYS[10]), id="keys"),
+        pytest.param([(source, "k") for source in SOURCES], (SOURCES[10], "k"), id="sources"),
+    ],
+)
+def test_rows_are_locked_in_the_order_of_sources_and_keys(
+    postgres_service: Service, chains: list[tuple[str, str]], held: tuple[str, str]
+) -> None:
+    """An owner that waits for a row holds those before it, and none of those after it."""
+    service = postgres_service
+    service.plan(keep)
+    table = service.database.tables.guard
+    # Rows that lie in the wrong order, and no index to find them by.
+    rows = [guard_row(key, source=source) for source, key in reversed(chains)]
+    service.database.run(lambda connection: connection.execute(insert(table), rows))
+    listen(service.database.engine, "connect", _without_indexes)
+    service.database.engine.dispose()
+
+    chain = select(table.c.source_id, table.c.key)
+    with service.database.engine.connect() as third, service.database.engine.connect() as looking:
+        mine = chain.where(table.c.source_id == held[0], table.c.key == held[1].encode())
+        assert len(third.execute(mine.with_for_update()).all()) == 1
+        records = [numbered(event(key, 2), key, 2, source=source) for source, key in reversed(chains)]
+        owner = Owner(service, ListBatch(records, 0, DESTINATION, 0))
+        wait_for_lock(service, "SELECT sb_guard")
+        free = looking.execute(chain.with_for_update(skip_locked=True)).all()
+        looking.rollback()
+        third.rollback()
+
+    assert owner.end() == Outcome(len(chains), Continue())
+    assert sorted((row.source_id, row.key.decode()) for row in free) == [c for c in chains if c > held]
+
+
+def _without_indexes(connection: DBAPIConnection, _: object) -> None:
+    cursor = connection.cursor()
+    for kind in ("indexscan", "indexonlyscan", "bitmapscan"):
+        cursor.execute(f"SET enable_{kind} = off")
+    cursor.close()
+    connection.commit()
 
 
 def test_the_races_reject_a_guard_that_reads_without_locking(
