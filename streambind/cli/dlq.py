@@ -60,11 +60,8 @@ def ls(target: str, each: bool, as_json: bool, **filters: Any) -> None:
     """
     found = selection(**filters).find(resolve(target))
     if as_json:
-        print_json(
-            [document(desk, item) for desk, items in found for item in items]
-            if each
-            else group_documents(groups(found))
-        )
+        whole = [document(desk, item) for desk, items in found for item in items]
+        print_json(whole if each else group_documents(groups(found)))
     elif not found:
         write("nothing has failed for good")
     else:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import click
 from pydantic import BaseModel
-from pydantic.alias_generators import to_camel
 
 from streambind.cli.output import FAILED, json_option, print_json, print_table, write, write_error
 from streambind.cli.plan import PlannedBinding, planned_bindings
@@ -79,7 +78,7 @@ def _settings(configuration: Configuration, planned: PlannedBinding) -> Iterator
 def _leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, object]]:
     """What is set and has an effect, with dotted names; maps entry by entry."""
     for name, field in type(model).model_fields.items():
-        value, path = getattr(model, name), f"{prefix}{to_camel(field.alias or name)}"
+        value, path = getattr(model, name), f"{prefix}{field.alias or name}"
         if any(isinstance(item, NoEffect) for item in field.metadata):
             continue
         if isinstance(value, BaseModel):

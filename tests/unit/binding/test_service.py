@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -18,9 +18,18 @@ from streambind.testing.eventually import eventually
 events: list[str] = []
 
 
+services: list[BindingService] = []
+
+
 @pytest.fixture(autouse=True)
-def _fresh_events() -> None:
+def _fresh() -> Iterator[None]:
+    """Nothing of a test goes on behind the next one: a service that tries again has a thread."""
     events.clear()
+    yield
+    while services:
+        service = services.pop()
+        service.stop_inputs(1000)
+        service.stop_outputs(1000)
 
 
 class Consumer:
@@ -73,7 +82,8 @@ def _output(name: str, bind: Callable[[], Producer] | None = None) -> OutputBind
 def _service(
     outputs: Sequence[OutputBinding], inputs: Sequence[InputBinding], retry_interval_s: float = 0.01
 ) -> BindingService:
-    return BindingService(outputs, inputs, retry_interval_s=retry_interval_s)
+    services.append(BindingService(outputs, inputs, retry_interval_s=retry_interval_s))
+    return services[-1]
 
 
 def test_outputs_start_first_and_inputs_stop_first() -> None:
