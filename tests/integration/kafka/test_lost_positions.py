@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -150,6 +151,45 @@ class TestMadeAnew:
                 WITHIN_S,
                 lambda: f"{effects.by_partition}, {binding.partitions()}",
             )
+
+    @pytest.mark.parametrize("stored", [True, False])
+    def test_nobody_waits_for_a_rebalance_to_notice(
+        self,
+        kafka: str,
+        binder: KafkaBinder,
+        topic: str,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        stored: bool,
+    ) -> None:
+        """The broker tells another topic, and that is all that happens: nothing is assigned anew."""
+        caplog.set_level(logging.INFO, "streambind.binders.kafka")
+        create_topic(kafka, topic)
+        store = FencingStore()
+        positions, effects = (store, store) if stored else (None, Effects())
+        with bound(binder, input_target(topic, topic, positions=positions), effects) as binding:
+            send(output(binder, topic), b"1", b"2")
+            effects.come(2, binding.partitions)
+            _tell_another(monkeypatch)
+            if stored:
+                stalled(binding, "DestinationReplacedError", "made anew")
+            else:
+                effects.come(4, binding.partitions)
+            changes = [
+                r.getMessage() for r in caplog.records if "assigned" in r.msg or "gave back" in r.getMessage()
+            ]
+            assert changes == [f"binding in-x: assigned {topic}[0]"]
+        assert effects.by_partition == {0: [b"1", b"2"] if stored else [b"1", b"2", b"1", b"2"]}
+
+
+def _tell_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = KafkaAdmin.topic
+
+    def another(admin: KafkaAdmin, name: str, timeout_s: float) -> Topic | None:
+        found = told(admin, name, timeout_s)
+        return None if found is None else replace(found, id="another")
+
+    monkeypatch.setattr(KafkaAdmin, "topic", another)
 
 
 def test_a_broker_that_tells_no_identity_is_named_once(
