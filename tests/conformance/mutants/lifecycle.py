@@ -12,6 +12,7 @@ from streambind.binders.memory import MemoryBinder
 from streambind.binders.memory.consumer import MemoryConsumerBinding
 from streambind.binding.binder import ConsumerTarget, Deliver, Lane
 from streambind.binding.outcome import Outcome
+from streambind.errors import LifecycleError
 from streambind.message import Batch
 from tests.conformance.mutants.registry import around, instead_of_deliver, mutant
 
@@ -102,7 +103,7 @@ def unbinds_when_it_likes(patch: pytest.MonkeyPatch) -> None:
 def unbinds_once(patch: pytest.MonkeyPatch) -> None:
     def unbind(original: Any, binding: MemoryConsumerBinding, timeout_ms: int) -> None:
         if binding._left:
-            raise RuntimeError("not bound")
+            raise LifecycleError("not bound")
         original(binding, timeout_ms)
 
     around(patch, MemoryConsumerBinding, "unbind", unbind)
