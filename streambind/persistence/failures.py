@@ -15,6 +15,24 @@ _TRANSIENT_CLASSES = ("08", "53", "57", "58")
 _TRANSIENT_STATES = frozenset({"40001", "40P01", "25P03", "25P04", "55P03", "XX000"})
 """Serialization, deadlock, idle and transaction time-outs, lock not available, internal error."""
 
+_WORDS = {
+    "23502": "not null",
+    "23503": "foreign key",
+    "23505": "unique",
+    "23514": "check",
+    "40001": "serialization",
+    "40P01": "deadlock",
+    "42501": "permission denied",
+    "42703": "no such column",
+    "42P01": "no such table",
+    "53100": "disk full",
+    "53300": "too many connections",
+    "55P03": "lock not available",
+    "57014": "statement timed out",
+    "57P01": "server shuts down",
+}
+"""What the states that users meet are about; their own texts may quote row data."""
+
 _REFUSALS = ("22", "23", "54")
 """SQLSTATE classes: data, integrity, limits of the program (an index row that is too large)."""
 
@@ -110,7 +128,8 @@ def message_of(error: BaseException) -> str:
     if (state := sqlstate(error)) is not None:  # SQLAlchemy's error, or the driver's own.
         driver = error.orig if isinstance(error, exc.StatementError) else error
         constraint = getattr(getattr(driver, "diag", None), "constraint_name", None)
-        return f"SQLSTATE {state}, constraint {constraint}" if constraint else f"SQLSTATE {state}"
+        words = f"SQLSTATE {state} ({_WORDS[state]})" if state in _WORDS else f"SQLSTATE {state}"
+        return f"{words}, constraint {constraint}" if constraint else words
     if isinstance(error, exc.DBAPIError):
         return next(iter(str(error.orig).splitlines()), "")[:200]
     if isinstance(error, exc.StatementError):  # The value did not fit its column's type.

@@ -84,7 +84,7 @@ def test_trouble_that_a_handler_dealt_with_is_not_found() -> None:
 def test_a_description_holds_no_row_data() -> None:
     text = describe(_error(exc.IntegrityError, "duplicate key\nDETAIL: Key (email)=(kim@example.org)", "23505"))
 
-    assert text == "IntegrityError, SQLSTATE 23505"
+    assert text == "IntegrityError, SQLSTATE 23505 (unique)"
 
 
 def test_a_text_that_steers_a_terminal_or_fakes_a_line_is_made_harmless() -> None:
