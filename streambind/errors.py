@@ -6,7 +6,8 @@ Catch `StreambindError` to catch them all::
     ├── ConfigurationError            a file, an environment variable or a declaration is wrong
     ├── LifecycleError                called at the wrong time: before start, after stop, after a fork
     ├── CaptureError                  a change of a published entity cannot become an event
-    │   └── UncapturedChangeError     ... because nothing captures it
+    │   ├── UncapturedChangeError     ... because nothing captures it
+    │   └── OutboxFullError           ... because too many wait to be sent
     ├── ConversionError               a payload and its bytes do not fit together
     │   ├── EncodeError
     │   │   └── PayloadTooLargeError
@@ -66,6 +67,10 @@ class CaptureError(StreambindError):
 
 class UncapturedChangeError(CaptureError):
     """A published entity would change without an event; the message names the remedy."""
+
+
+class OutboxFullError(CaptureError):
+    """As many events wait to be sent as may wait; the transaction may be tried again later."""
 
 
 class ConversionError(StreambindError):

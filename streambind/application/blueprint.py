@@ -207,6 +207,7 @@ class Blueprint:
             outputs=self.output_plans,
             wake=links.wake,
             send_after_commit=links.send_after_commit,
+            max_rows=self.configuration.properties.outbox.max_rows,
         )
         channels = [publication.binding for publication in self.declarations.publications]
         self._findings += capture.check([c for c in channels if self._is_told(c)])

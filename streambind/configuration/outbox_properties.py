@@ -34,6 +34,9 @@ class OutboxProperties(Properties):
         lt=100_000,
         description="rows in the outbox above which the relay warns and health is degraded",
     )
+    max_rows: int | None = Field(
+        None, ge=1, description="rows in the outbox above which commits that publish fail; unset: no limit"
+    )
     fencing: Fencing = Field(
         Fencing.NONE,
         description="`transactional`: the broker shuts a relay out that has lost its lease, for consumers that do "

@@ -30,7 +30,7 @@ class Capture:
     `classes` are the classes marked with `@publishes`, `outputs` the output bindings by name. `wake` is called
     after a commit that wrote rows, `send_after_commit` with the messages of bindings with `publish:
     after-commit`, in order; both on the thread that commits, which they must not hold up. What they raise is
-    logged and never reaches the caller.
+    logged and never reaches the caller. `max_rows`: how many messages may wait in the outbox.
 
     Constructing it touches nothing; `check()` says what would not work; `attach()` begins.
     """
@@ -43,7 +43,9 @@ class Capture:
         outputs: Mapping[str, OutputPlan],
         wake: Callable[[], None],
         send_after_commit: Callable[[Sequence[Outgoing]], None],
+        max_rows: int | None = None,
     ) -> None:
+        self._max_rows = max_rows
         self._database = database
         self._plans = Plans(classes, outputs)
         self._wake = wake
@@ -72,9 +74,10 @@ class Capture:
         tables = PublishedTables(self._plans)
         for cls in self._plans.classes:
             arm(cls)
+        outbox = Outbox(self._database, max_rows=self._max_rows)
         self._capture(
             session_class,
-            Desk(self._database, self._plans, tables, Outbox(self._database), self._wake, self._send_after_commit),
+            Desk(self._database, self._plans, tables, outbox, self._wake, self._send_after_commit),
         )
         guard = StatementGuard(tables)
         guard.attach(self._database.engine)

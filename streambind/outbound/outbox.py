@@ -12,6 +12,7 @@ from sqlalchemy import Connection, insert
 from sqlalchemy.exc import DBAPIError
 
 from streambind.outbound.keys import shard_of
+from streambind.outbound.outbox_limit import OutboxLimit
 from streambind.outbound.outbox_postgres import writing_statement
 from streambind.outbound.outgoing import Headers, Outgoing
 from streambind.persistence.database import Database
@@ -28,8 +29,9 @@ Last = dict[tuple[str, bytes], UUID]
 class Outbox:
     """The outbox of a database. Thread-safe: it holds no state but its statements."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, max_rows: int | None = None) -> None:
         self._database = database
+        self._limit = None if max_rows is None else OutboxLimit(database, max_rows)
         self._dialect = database.dialect
         self._key = database.tables.key
         self._insert = insert(database.tables.outbox).values(created_ms=database.dialect.now_ms)
@@ -45,6 +47,7 @@ class Outbox:
 
         Raises:
             SchemaError: streambind's tables are not there.
+            OutboxFullError: too many messages wait.
         """
         if not messages:
             return
@@ -55,6 +58,8 @@ class Outbox:
         last = dict(numbered)
         rows = [_row(message) for message in messages]
         try:
+            if self._limit is not None:
+                self._limit.refuse(connection, len(messages))
             if self._postgres is None:
                 self._write(connection, counts, last, rows)
             else:

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from streambind.errors import CaptureError
+from streambind.errors import CaptureError, SchemaError
 from streambind.outbound.publish import publish
 from tests.integration.capture.conftest import Service
 from tests.integration.capture.models import LectureCategory, Point, Seat
@@ -200,7 +199,7 @@ def test_what_could_not_be_written_cannot_be_committed_without_it(sync_service: 
     def work(session: Session) -> None:
         session.execute(text(f"ALTER TABLE {outbox.name} RENAME TO elsewhere"))
         publish(session, "out-bytes", b"x", key=1)
-        with pytest.raises(DBAPIError):
+        with pytest.raises(SchemaError):
             session.commit()
         with pytest.raises(CaptureError, match="cannot commit: roll it back"):
             session.commit()
