@@ -2,7 +2,8 @@
 
 Its broker is the file LOG: each message is one line `key seq`, there once the write has returned. The process
 ends by itself when the outbox is empty, or as a failpoint (STREAMBIND_FAILPOINTS) or `die_after` has it: killed in
-the middle of a batch after that many messages. With `mutant=1` it deletes rows when it reads them.
+the middle of a batch after that many messages. With `hold_at` it stands in the middle of a batch after that many,
+until somebody opens the named pipe LOG.gate to write. With `mutant=1` it deletes rows when it reads them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from streambind.binding.outcome import Failed, Sent, Unknown
 from streambind.configuration.properties import OutboxProperties
@@ -24,17 +25,21 @@ from streambind.outbound.relay import Relay
 from streambind.outbound.relay_rows import OutboxRows
 from streambind.outbound.wire_message import OutboxRow
 from streambind.persistence.database import Database
+from streambind.testing.eventually import eventually
+from tests.integration.relay.commits import backlog
 
-OPTIONS = {"batch_size": 20, "lease_ms": 1000, "die_after": 0, "linger_ms": 0, "mutant": 0, "stay": 0}
+EMPTY_WITHIN_S = 60.0
+OPTIONS = {"batch_size": 20, "lease_ms": 1000, "die_after": 0, "hold_at": 0, "mutant": 0, "stay": 0}
 
 
 class FileProducer:
-    """Appends to a file; `linger_ms` is how long the broker takes for a message."""
+    """Appends to a file. The broker says nothing of message number `hold_at` before its gate opens."""
 
-    def __init__(self, path: str, *, die_after: int = 0, linger_ms: int = 0) -> None:
+    def __init__(self, path: str, *, die_after: int = 0, hold_at: int = 0) -> None:
+        self._path = path
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self._die_after = die_after
-        self._linger_s = linger_ms / 1000
+        self._hold_at = hold_at
         self._count = 0
 
     def send(self, messages: Sequence[Message]) -> list[Sent | Failed | Unknown]:
@@ -45,7 +50,8 @@ class FileProducer:
             self._count += 1
             if self._count == self._die_after:
                 os.kill(os.getpid(), signal.SIGKILL)
-            time.sleep(self._linger_s)
+            if self._count == self._hold_at:
+                os.close(os.open(f"{self._path}.gate", os.O_RDONLY))
         return [Sent(0, 0) for _ in messages]
 
     def max_payload_bytes(self) -> int | None:
@@ -77,15 +83,15 @@ def main() -> None:
     if options["mutant"]:
         _delete_when_read()
     database = Database.from_url(url, loop=EventLoop())
-    producer = FileProducer(log, die_after=options["die_after"], linger_ms=options["linger_ms"])
+    producer = FileProducer(log, die_after=options["die_after"], hold_at=options["hold_at"])
     properties = OutboxProperties(
         batch_size=options["batch_size"], lease_ms=options["lease_ms"], poll_interval_ms=50
     )
     relay = Relay(database, lambda _: producer, properties, f"relay-{os.getpid()}-{time.time_ns()}")
     relay.start()
-    outbox = database.tables.outbox
-    while options["stay"] or database.run(lambda c: c.scalar(select(func.count()).select_from(outbox))):
-        time.sleep(0.02)
+    while options["stay"]:
+        signal.pause()
+    eventually(lambda: backlog(database) == 0, EMPTY_WITHIN_S, "the outbox is not empty")
     relay.stop(5000)
 
 

@@ -88,7 +88,7 @@ def test_rows_that_stay_hold_it_down(database: Database) -> None:
 
 
 def _write_in_all_ways(database: Database, seed: int) -> None:
-    """Transactions that stay open, overlap, roll back, use savepoints, over few keys."""
+    """Transactions that overlap, roll back, use savepoints, over few keys."""
     chance, outbox = random.Random(seed), Outbox(database)
     for _ in range(60):
         keys = [b"%d" % key for key in sorted(chance.sample(range(12), chance.randint(1, 3)))]
@@ -99,28 +99,73 @@ def _write_in_all_ways(database: Database, seed: int) -> None:
                     outbox.write(connection, [event(b"z%d" % seed)])
                     if chance.random() < 0.5:
                         savepoint.rollback()
-            threading.Event().wait(chance.choice([0, 0, 0.005, 0.03]))
             connection.rollback() if chance.random() < 0.2 else connection.commit()
 
 
-def _run_writers(database: Database, start_relay: StartRelay) -> Wire:
-    wire = Wire()
-    start_relay(database, wire.producer, batch_size=10, poll_interval_ms=50)
-    writers = [threading.Thread(target=_write_in_all_ways, args=(database, seed)) for seed in range(4)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(60)
-    return wire
+def _commit_late(database: Database, wire: Wire, others_are_done: threading.Event) -> None:
+    """Transactions that stay open until later rows of others have travelled; their key is nobody else's."""
+    while not others_are_done.is_set():
+        with database.engine.connect() as connection:
+            Outbox(database).write(connection, [event(b"late")])
+            before = len(wire.log)
+            wire.wait_for(lambda before=before: len(wire.log) > before + 5 or others_are_done.is_set(), 60)  # type: ignore[misc]
+            connection.commit()
 
 
 @pytest.mark.usefixtures("always_slow")
 def test_with_the_floor_in_use_nothing_is_lost_or_overtaken(database: Database, start_relay: StartRelay) -> None:
-    wire = _run_writers(database, start_relay)
+    wire, done = Wire(), threading.Event()
+    start_relay(database, wire.producer, batch_size=10, poll_interval_ms=50)
+    writers = [threading.Thread(target=_write_in_all_ways, args=(database, seed)) for seed in range(4)]
+    late = threading.Thread(target=_commit_late, args=(database, wire, done))
+    for thread in (late, *writers):
+        thread.start()
+    for writer in writers:
+        writer.join(60)
+    done.set()
+    with wire.arrived:
+        wire.arrived.notify_all()
+    late.join(60)
 
     assert wait_for(lambda: backlog(database) == 0, 20)
     assert missing(wire.sequences(), committed(database)) == []
     assert gaps(wire.sequences()) == overtaken(wire.sequences()) == []
+
+
+def _relay_past_an_open_writer(
+    database: Database, start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch
+) -> Wire:
+    """Rows with higher ids travel, and the relay looks where its floor may be, before the writer commits; and then
+    once more, after another commit that it has noticed."""
+    wire, take = Wire(), Floor.take
+    looks: list[Look] = []
+
+    def counted(self: Floor, look: Look) -> None:
+        take(self, look)
+        looks.append(look)
+
+    monkeypatch.setattr(Floor, "take", counted)
+    with database.engine.connect() as late:
+        Outbox(database).write(late, [event(b"late")])
+        commit_keys(database, range(5))
+        start_relay(database, wire.producer, poll_interval_ms=50)
+        assert wait_for(lambda: backlog(database) == 0, 20)
+        so_far = len(looks)
+        assert wait_for(lambda: len(looks) >= so_far + 4, 20)
+        late.commit()
+    commit_keys(database, [7])
+    assert wire.wait_for(lambda: b"7" in wire.sequences())
+    return wire
+
+
+@pytest.mark.usefixtures("always_slow")
+def test_what_an_open_writer_commits_at_last_travels(
+    database: Database, start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = _relay_past_an_open_writer(database, start_relay, monkeypatch)
+
+    assert wait_for(lambda: backlog(database) == 0, 20)
+    assert missing(wire.sequences(), committed(database)) == []
 
 
 @pytest.mark.usefixtures("always_slow")
@@ -131,7 +176,6 @@ def test_the_checker_catches_a_floor_that_does_not_wait_for_open_transactions(
         self.value = self._highest_deleted if look.lowest is None else look.lowest - 1
 
     monkeypatch.setattr(Floor, "take", take)
-    wire = _run_writers(database, start_relay)
-    wait_for(lambda: backlog(database) == 0, 2)
+    wire = _relay_past_an_open_writer(database, start_relay, monkeypatch)
 
-    assert missing(wire.sequences(), committed(database)) != []
+    assert missing(wire.sequences(), committed(database)) == ["key b'late': committed 1..1, travelled []"]

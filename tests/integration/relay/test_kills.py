@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -126,8 +125,10 @@ def test_a_relay_that_wakes_up_after_another_took_over_leaves_no_gap(
     if database.dialect.name == "sqlite":
         pytest.skip("a stopped process may hold the one lock of the file")
     commit_keys(database, range(KEYS), rounds=ROUNDS)
-    sleeper = start_process(linger_ms=10, stay=1)
-    assert wait_for(lambda: _count(log) > 30, 30)
+    gate = Path(f"{log}.gate")
+    os.mkfifo(gate)
+    sleeper = start_process(hold_at=31, stay=1)
+    assert wait_for(lambda: _count(log) == 31, 30)
     sleeper.send_signal(signal.SIGSTOP)
 
     other = start_process(stay=1)
@@ -135,12 +136,13 @@ def test_a_relay_that_wakes_up_after_another_took_over_leaves_no_gap(
     assert wait_for(lambda: backlog(database) == 0, 30)
     before = _count(log)
     sleeper.send_signal(signal.SIGCONT)
+    gate.open("wb").close()
+    assert wait_for(lambda: _count(log) == before + 9, 30), "the sleeper does not go on with the rest of its batch"
     assert wait_for(lambda: _owners(database) == 2, 30)
     commit_keys(database, range(KEYS))
 
     assert wait_for(lambda: backlog(database) == 0, 30)
     assert other.poll() is None
-    assert _count(log) > before + KEYS, "the sleeper did not go on: the test proves nothing"
     assert missing(_travelled(log), committed(database)) == []
     assert gaps(_travelled(log)) == []
 
@@ -154,17 +156,20 @@ def test_killed_again_and_again_at_any_time(
         commit_keys(database, range(KEYS), rounds=chance.randint(1, 4))
         processes = [
             start_process(
-                f"{chance.choice(points)}=kill@{chance.randint(1, 6)}", batch_size=chance.choice([1, 7, 50])
+                f"{chance.choice(points)}=kill@{chance.randint(1, 6)}",
+                batch_size=chance.choice([1, 7, 50]),
+                stay=1,
             )
             for _ in range(2)
         ]
         commit_keys(database, range(KEYS), rounds=chance.randint(1, 4))
-        deadline = time.monotonic() + 3
-        while time.monotonic() < deadline and any(process.poll() is None for process in processes):
+
+        def all_killed(processes: list[subprocess.Popen[bytes]] = processes) -> bool:
             commit_keys(database, [chance.randrange(KEYS)])
-        for process in processes:
-            process.kill()
-            process.wait(10)
+            return all(process.poll() is not None for process in processes)
+
+        assert wait_for(all_killed, 60)
+        assert [process.returncode for process in processes] == [-signal.SIGKILL] * 2
 
     _drain(database, log, start_relay)
     assert missing(_travelled(log), committed(database)) == []
