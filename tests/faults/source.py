@@ -20,11 +20,14 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from streambind import EntityEvent, StreamApplication, publishes
 from streambind.outbound.outbox_status import outbox_status
+from streambind.testing.eventually import eventually
 
 ITEMS = 4
 NEVER = -1
 """The version in changes that are rolled back: it may not be seen anywhere."""
-_PAUSE_S = 0.004
+SENT_S = 120.0
+_PACE_S = 0.004
+"""Between two commits: what the tests are about is order and crashes, not load."""
 
 
 class ItemChanged(EntityEvent):
@@ -81,7 +84,7 @@ def roll_back(session: Session, number: int) -> None:
 
 def write(stream: StreamApplication, changes: int, stop: threading.Event) -> None:
     """Commit one change after the other; those that the database refuses are tried anew."""
-    while not stop.wait(_PAUSE_S):
+    while not stop.wait(_PACE_S):
         try:
             with stream.sessions() as session:
                 number = session.scalar(select(func.count()).select_from(Committed)) or 0
@@ -97,10 +100,9 @@ def write(stream: StreamApplication, changes: int, stop: threading.Event) -> Non
 
 def wait_until_sent(stream: StreamApplication) -> None:
     """Until the outbox is empty: rows of shards that a killed run has leased wait for the lease's end."""
-    assert stream.database is not None
-    waits = threading.Event()
-    while outbox_status(stream.database).backlog:
-        waits.wait(_PAUSE_S)
+    database = stream.database
+    assert database is not None
+    eventually(lambda: not outbox_status(database).backlog, SENT_S, lambda: f"not all was sent: {stream.relay}")
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ Deterministic on PostgreSQL: an owner stands still in its handler until the othe
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 import pytest
 from sqlalchemy import Connection, select, text
@@ -19,6 +18,7 @@ from streambind.binding.outcome import Continue, Outcome
 from streambind.inbound.guard import Examination, SequenceGuard
 from streambind.inbound.input import InputPlan
 from streambind.persistence.dialect import Dialect
+from streambind.testing.eventually import eventually
 from tests.integration.inbound.service import DESTINATION, GROUP, Event, Service, event, keep
 from tests.unit.inbound.batches import SOURCE, ListBatch, numbered
 
@@ -73,16 +73,11 @@ class Owner:
 def wait_for_lock(service: Service, statement: str, *, sessions: int = 1) -> None:
     """Return when so many sessions of the database wait for a lock in such a statement."""
     query = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE :statement")
-    _until(lambda: service.database.run(lambda c: c.scalar(query, {"statement": f"{statement}%"})) == sessions)
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(DEADLINE_S * 50):
-        if holds():
-            return
-        pause.wait(0.02)
-    pytest.fail("the other owner never came to wait for the lock")
+    eventually(
+        lambda: service.database.run(lambda c: c.scalar(query, {"statement": f"{statement}%"})) == sessions,
+        DEADLINE_S,
+        "the other owner never came to wait for the lock",
+    )
 
 
 def test_a_known_key_is_locked_the_second_owner_sees_the_first_ones_number(postgres_service: Service) -> None:

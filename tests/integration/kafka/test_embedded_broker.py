@@ -11,6 +11,7 @@ import time
 import pytest
 
 from streambind.binders.kafka import EmbeddedBroker
+from streambind.binders.kafka import binder as binder_module
 from streambind.binders.kafka.embedded_wire import CREATE_TOPICS
 from streambind.binders.kafka.features import CONSUMER_GROUP_HEARTBEAT
 from streambind.errors import BrokerError, BrokerUnavailableError, LifecycleError
@@ -137,15 +138,16 @@ class TestOldBrokers:
     """What a broker does not know is told by what it says, not by a time-out."""
 
     def test_one_that_cannot_create_topics_makes_them_when_they_are_asked_for(
-        self, caplog: pytest.LogCaptureFixture
+        self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(binder_module, "REQUEST_TIMEOUT_S", 60.0)
         caplog.set_level("INFO", "streambind.binders.kafka")
         with EmbeddedBroker(default_partitions=2) as broker:
             broker.withhold(CREATE_TOPICS)
             binder = kafka_binder(broker.address)
             began = time.monotonic()
             producer = output(binder, "t", partitions=3)
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 40
             assert "the broker cannot create topics on demand" in caplog.text
             assert broker.partitions("t") == 2
             send(producer, b"1")

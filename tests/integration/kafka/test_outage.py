@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from confluent_kafka import Consumer
 
 from streambind.binders.kafka import KafkaBinder
 from streambind.binding.outcome import Outcome, Sent, Unknown
@@ -45,7 +46,8 @@ def test_nobody_waits_long_for_a_broker_that_is_away_at_the_start(
             binder.bind_consumer(input_target(topic, topic), Effects())
         with pytest.raises(BrokerUnavailableError):
             output(binder, topic)
-        assert time.monotonic() - began < (14 if frozen else 2)
+        # A dead one is told at once, not after the two time-outs of 5 s that a frozen one costs.
+        assert time.monotonic() - began < (40 if frozen else 9)
     finally:
         own_kafka.resume() if frozen else own_kafka.restart()
 
@@ -91,7 +93,7 @@ def test_unbinding_is_short_while_the_broker_is_dead(
         began = time.monotonic()
         binding.unbind(10_000)
         producer.unbind(10_000)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 9
         names = {thread.name for thread in threading.enumerate()}
         assert not {name for name in names if name.startswith(("streambind-in-x", "streambind-out-x"))}
     finally:
@@ -114,7 +116,7 @@ def test_a_purge_ends_sends_that_a_frozen_broker_holds_up(
         began = time.monotonic()
         producer.purge()
         sender.join(WITHIN_S)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 9
     finally:
         own_kafka.resume()
     assert [type(result) for result in results] == [Unknown, Unknown]
@@ -130,7 +132,7 @@ def test_a_send_with_a_limit_keeps_it(own_kafka: KafkaBroker, binder: KafkaBinde
     try:
         began = time.monotonic()
         (result,) = producer.send([Message(b"1")])
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 20
         assert isinstance(result, Unknown)
     finally:
         own_kafka.resume()
@@ -142,25 +144,33 @@ def test_a_send_with_a_limit_keeps_it(own_kafka: KafkaBroker, binder: KafkaBinde
 def test_a_handler_that_outlives_the_poll_interval_costs_nothing(
     own_kafka: KafkaBroker, binder: KafkaBinder, topic: str
 ) -> None:
-    """The poll thread goes on polling while a handler runs, so the group never misses this member."""
+    """The poll thread goes on polling while a handler runs, so the group never misses this member. The handler
+    runs until a client with the same settings, which only this handler polls, has lost its membership."""
     create_topic(own_kafka.address, topic)
-    times: list[float] = []
-    over = threading.Event()
+    deliveries: list[int] = []
+    impatient = {"session.timeout.ms": "1500", "max.poll.interval.ms": "1500", "heartbeat.interval.ms": "300"}
+    group = f"{topic}-naive"
+    naive = Consumer({"bootstrap.servers": own_kafka.address, "group.id": group, "log_level": 0, **impatient})
+    naive.subscribe([topic])
+
+    def is_member() -> bool:
+        return bool(binder.owners(group, topic, 5000))
 
     def slow(batch: Batch) -> Outcome:
-        times.append(time.monotonic())
-        over.wait(4)
+        deliveries.append(len(batch))
+        eventually(lambda: naive.poll(0.1) or is_member(), WITHIN_S, "the naive client does not become a member")
+        eventually(lambda: not is_member(), WITHIN_S, "the naive client stays a member")
         return Outcome(len(batch))
 
-    impatient = {"session.timeout.ms": "1500", "max.poll.interval.ms": "1500", "heartbeat.interval.ms": "300"}
     target = input_target(topic, topic, configuration=impatient)
     with bound(binder, target, slow) as binding:
         send(output(binder, topic), b"1")
-        eventually(lambda: times, WITHIN_S, "nothing was delivered")
+        eventually(lambda: deliveries, WITHIN_S, "nothing was delivered")
         _committed(binder, topic, 1)
         assert assigned(binding) == {0}
         assert binding.last_error() is None
-    assert len(times) == 1
+    naive.close()
+    assert deliveries == [1]
 
 
 def _committed(binder: KafkaBinder, topic: str, offset: int) -> None:

@@ -95,9 +95,12 @@ def test_the_tries_get_rarer(sqlite: Database, start_relay: StartRelay, monkeypa
     fails.error = _locked()
     relay = start_relay(sqlite, Wire().producer)
     began = time.monotonic()
-    while fails.count < 4:
-        relay.wake()  # commits go on elsewhere; they must not make it try without a pause
 
+    def has_tried_again() -> bool:
+        relay.wake()  # commits go on elsewhere; they must not make it try without a pause
+        return fails.count >= 4
+
+    assert wait_for(has_tried_again, 20)
     assert time.monotonic() - began >= 0.05 + 0.1 + 0.2
 
 
