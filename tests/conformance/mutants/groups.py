@@ -136,9 +136,18 @@ def starts_moved_partitions_at_the_end(patch: pytest.MonkeyPatch) -> None:
     _committed(patch, lambda start, lane, offset: start._info(lane.destination)[2][lane.partition])
 
 
-@mutant("TestGroups.test_members_that_come_and_go_lose_nothing")
+@mutant("TestGroups.test_what_is_not_done_comes_to_the_new_owner_when_a_partition_moves")
 def skips_a_message_of_each_moved_partition(patch: pytest.MonkeyPatch) -> None:
     _committed(patch, lambda start, lane, offset: offset + 1)
+
+
+@mutant("TestGroups.test_members_that_come_and_go_lose_nothing")
+def skips_a_message_at_every_start(patch: pytest.MonkeyPatch) -> None:
+    def position(original: Any, start: Start, lane: Lane) -> tuple[int, str]:
+        offset, source = original(start, lane)
+        return offset + 1, source
+
+    around(patch, Start, "position", position)
 
 
 def _policy(patch: pytest.MonkeyPatch, policy: Callable[[Start, ConsumerTarget], str]) -> None:
