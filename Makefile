@@ -77,11 +77,14 @@ lock: $(DEVELOPMENT) ## choose the versions of requirements-dev.lock anew
 	    --output-file requirements-dev.lock pyproject.toml
 
 # confluent-kafka 2.12 lets nobody make its messages, as unit tests of the binder do, and what it carries is no
-# broker that can be embedded (2.16 is): here the binder shows itself on a real broker.
+# broker that can be embedded (2.16 is): here the binder shows itself on a real broker. What depends most on SQLAlchemy
+# runs on SQLite, but for the fleets, which are about time and not about versions.
 .PHONY: lowest
-lowest: $(LOWEST)/.installed maven ## run unit and conformance tests with the oldest allowed versions
+lowest: $(LOWEST)/.installed maven ## run unit and conformance tests, and those on SQLite, with the oldest allowed versions
 	@$(LOWEST)/bin/python -m pytest tests/unit tests/conformance/test_memory.py tests/conformance/test_kafka.py \
 	    --ignore tests/unit/binders/kafka -k "not embedded" $(ARGS)
+	@$(LOWEST)/bin/python -m pytest tests/integration/capture tests/integration/inbound tests/integration/persistence \
+	    --ignore tests/integration/inbound/test_fleet.py -m "not postgres and not kafka" -k "not postgres" $(ARGS)
 
 .PHONY: build
 build: $(DEVELOPMENT) ## build the wheel and the source archive into dist/
