@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, BinaryIO, TextIO
 
 import click
@@ -14,7 +13,17 @@ from streambind.cli.dlq_desk import Desk, Item, desks
 from streambind.cli.dlq_lines import document, letter_of
 from streambind.cli.dlq_selection import selecting, selection
 from streambind.cli.dlq_view import group_documents, group_table, groups, item_lines, item_table
-from streambind.cli.output import FAILED, count, json_option, out, print_json, print_json_line, show, write
+from streambind.cli.output import (
+    FAILED,
+    count,
+    json_option,
+    out,
+    print_json,
+    print_json_line,
+    show,
+    write,
+    write_error,
+)
 from streambind.cli.target import resolve
 from streambind.errors import ConfigurationError
 from streambind.visible import visible_json
@@ -269,31 +278,12 @@ def _confirm(found: Found, what: str, agreed: bool) -> None:
 
 def _tell(deeds: Deeds, as_json: bool) -> None:
     """Say what was done; exit code 1 if something needs a decision."""
-    done: Counter[str] = deeds.done
     if as_json:
-        print_json({"dry_run": deeds.dry_run, **done})
+        print_json({"dry_run": deeds.dry_run, **deeds.done})
     else:
-        for text in _lines(done, deeds.dry_run):
+        for text in deeds.lines():
             write("{}", text)
-    if any(done[undecided] for undecided in ("superseded", "looping", "full", "foreign")):
+    for text in deeds.refused:
+        write_error(text)
+    if deeds.is_undecided:
         raise SystemExit(FAILED)
-
-
-_WORDS = {
-    "keys": ("parked key", "tried again"),
-    "replayed": ("letter", "replayed"),
-    "skipped": ("message", "left out"),
-    "edited": ("message", "changed"),
-    "known": ("letter", "dealt with before"),
-    "foreign": ("letter", "left alone: not this binding's, or not saying where it came from"),
-    "superseded": ("letter", "left alone: later events of the key are done, which it would undo (--force)"),
-    "looping": ("letter", "left alone: replayed too often already (--force)"),
-    "full": ("letter", "left alone: as much is parked as may be (consumer.parking.*)"),
-}
-
-
-def _lines(done: Counter[str], dry_run: bool) -> Iterator[str]:
-    before = "would be: " if dry_run else ""
-    yield from (f"{before}{count(done[name], noun)} {what}" for name, (noun, what) in _WORDS.items() if done[name])
-    if not +done:
-        yield "nothing to do"

@@ -11,23 +11,52 @@ from typing import TypeVar
 import click
 
 from streambind.cli.dlq_desk import Desk, Item
-from streambind.cli.output import err
+from streambind.cli.output import count, err
+from streambind.errors import LifecycleError
 from streambind.inbound.letter import Letter
 from streambind.inbound.letter_replay import LetterReplay
-from streambind.inbound.stored_letters import Queue, StoredMessage
+from streambind.inbound.stored_letters import Queue, StoredLetters, StoredMessage
 from streambind.message import RawHeaders
 
 T = TypeVar("T")
 
 
+_WORDS = {
+    "keys": ("parked key", "tried again"),
+    "replayed": ("letter", "replayed"),
+    "skipped": ("message", "left out"),
+    "edited": ("message", "changed"),
+    "known": ("letter", "dealt with before"),
+    "foreign": ("letter", "left alone: not this binding's, or not saying where it came from"),
+    "superseded": ("letter", "left alone: later events of the key are done, which it would undo (--force)"),
+    "looping": ("letter", "left alone: replayed too often already (--force)"),
+    "full": ("letter", "left alone: as much is parked as may be (consumer.parking.*)"),
+}
+
+
 class Deeds:
-    """Counts in `done` what was done, or would be in a dry run."""
+    """Counts in `done` what was done, or would be in a dry run; `refused` tells what could not be."""
 
     def __init__(self, *, dry_run: bool, rate: float | None) -> None:
         self.dry_run = dry_run
         self.done: Counter[str] = Counter()
+        self.refused: list[str] = []
         self._pause_s = 0.0 if rate is None else 1 / rate
         self._next_at = time.monotonic()
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether something was left alone that needs a decision."""
+        return bool(self.refused) or any(self.done[each] for each in ("superseded", "looping", "full", "foreign"))
+
+    def lines(self) -> Iterator[str]:
+        """What was done, for people."""
+        before = "would be: " if self.dry_run else ""
+        for name, (noun, what) in _WORDS.items():
+            if self.done[name]:
+                yield f"{before}{count(self.done[name], noun)} {what}"
+        if not +self.done:
+            yield "nothing to do"
 
     def retry(self, desk: Desk, items: Sequence[Item], *, force: bool) -> None:
         """Parked keys first; then letters, in the order in which their messages came."""
@@ -59,13 +88,20 @@ class Deeds:
         for queue, ids in progressing(list(by_queue.items()), f"leaving out of {desk.name}"):
             self._wait()
             if desk.stored is not None:
-                self.done["skipped"] += len(ids) if self.dry_run else desk.stored.skip(queue, ids)
+                self.done["skipped"] += len(ids) if self.dry_run else self._skipped(desk.stored, queue, ids)
         for letter in progressing(
             [item.letter for item in items if item.letter is not None], "leaving out letters"
         ):
             self._wait()
             is_new = self.dry_run or desk.require_replay().skip(letter)
             self.done["skipped" if is_new else "known"] += 1
+
+    def _skipped(self, stored: StoredLetters, queue: Queue, ids: Sequence[int]) -> int:
+        try:
+            return stored.skip(queue, ids)
+        except LifecycleError as error:
+            self.refused.append(str(error))  # The others are left out all the same.
+            return 0
 
     def edit(self, desk: Desk, stored: StoredMessage, payload: bytes, headers: RawHeaders | None) -> None:
         if desk.stored is not None and not self.dry_run:

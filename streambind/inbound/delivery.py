@@ -21,12 +21,12 @@ from streambind.inbound.dead_letter import DeadLetters, Failure, dead_letter, or
 from streambind.inbound.effects import Effects, Parking
 from streambind.inbound.error_policy import ErrorPolicy
 from streambind.inbound.failure import Fenced, LetterRefused, MessageFailed, Overtaken, Trouble, Unattributed
+from streambind.inbound.reasons import told
 from streambind.inbound.remedies import remedy_for, when_deleted
 from streambind.inbound.retry import TROUBLE_MAX_MS, Budget, trouble_delay_ms
 from streambind.inbound.stack_trace import logged_trace
 from streambind.inbound.statistics import DeliveryStatistics
 from streambind.message import Batch, Message
-from streambind.persistence.failures import describe
 
 _log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ class Delivery:
         if failing is None or failing.offset != offset:
             failing = _Failing(offset, time.time_ns() // 1_000_000)
         failing.tries += 1
-        text = f"{self._place(batch, index)} failed: {_told(error)}"
+        text = f"{self._place(batch, index)} failed: {told(error)}"
         self._statistics.failed(text)
         failing.fate = self._policy.of(error)
         is_gap = failing.fate is OnError.PARK and isinstance(error, SequenceGapError)
@@ -178,8 +178,8 @@ class Delivery:
             _log.error("%s (%s); consumer.on-error: %s%s", text, tried, failing.fate, logged_trace(error))
         letters = self._dead_letters
         if failing.fate is OnError.DLQ and letters is not None:
-            told = Failure(error, failing.tries, failing.first_ms)
-            failing.letter = dead_letter(original(batch, index), told, form=letters.format, group=letters.group)
+            cause = Failure(error, failing.tries, failing.first_ms)
+            failing.letter = dead_letter(original(batch, index), cause, form=letters.format, group=letters.group)
         return self._pass_over(batch, index, error, state)
 
     def _another_try(
@@ -205,7 +205,7 @@ class Delivery:
             else:
                 self._effects.pass_over(batch, index, failing.letter)
         except LetterRefused as refused:
-            text = f"{self._place(batch, index)}: its dead letter can never be sent: {_told(refused.error)}"
+            text = f"{self._place(batch, index)}: its dead letter can never be sent: {told(refused.error)}"
             self._statistics.failed(text)
             return self._stop(index, refused.error, f"{text}; {_NO_LETTER}", state)
         except (Trouble, Overtaken) as ended:
@@ -249,7 +249,7 @@ class Delivery:
         state.troubles += 1
         state.last_trouble_s = time.monotonic()
         delay = trouble_delay_ms(state.troubles, random.random())
-        text = f"{self._binding}: {_told(trouble.error)}"
+        text = f"{self._binding}: {told(trouble.error)}"
         self._statistics.degraded(text)
         _log.warning("%s; again in %s ms (%s times now)", text, delay, state.troubles)
         return Outcome(trouble.done, RetryAfter(delay, text))
@@ -262,10 +262,3 @@ class Delivery:
     def _place(self, batch: Batch, index: int | None = None) -> str:
         offset = "" if index is None else f"@{batch.offset(index)}"
         return f"{self._binding}: {batch.destination}[{batch.partition}]{offset}"
-
-
-def _told(error: BaseException) -> str:
-    try:
-        return describe(error)
-    except Exception:  # noqa: BLE001 -- the exception is a listener's, its __str__ too.
-        return type(error).__name__

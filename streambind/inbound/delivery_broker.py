@@ -10,9 +10,10 @@ from streambind.failpoints import failpoint
 from streambind.inbound.dead_letter import DeadLetters, is_refusal
 from streambind.inbound.dispatcher import Dispatcher, Progress
 from streambind.inbound.failure import AttemptEnded, LetterRefused, MessageFailed, Trouble, Unattributed
+from streambind.inbound.nobodys_fault import is_nobodys_fault
 from streambind.inbound.replies import Replies, Reply
 from streambind.message import Batch, Message
-from streambind.persistence.failures import describe, is_database_trouble
+from streambind.persistence.failures import describe
 
 
 class BrokerEffects:
@@ -102,7 +103,7 @@ class BrokerEffects:
 
 
 def _blamed(error: Exception, unit: Sequence[int], done: int) -> AttemptEnded:
-    if is_database_trouble(error):
+    if is_nobodys_fault(error):
         return Trouble(error, done)
     return MessageFailed(unit[0], error, done) if len(unit) == 1 else Unattributed(error, done)
 

@@ -17,10 +17,11 @@ from streambind.inbound.dispatcher import Dispatcher
 from streambind.inbound.failure import AttemptEnded, MessageFailed, Trouble, Unattributed
 from streambind.inbound.handler_session import HandlerSession, SessionEnded
 from streambind.inbound.inbox import Inbox
+from streambind.inbound.nobodys_fault import is_nobodys_fault
 from streambind.inbound.replies import Replies
 from streambind.message import Batch
 from streambind.persistence.database import Database
-from streambind.persistence.failures import describe, is_database_trouble, is_refusal, is_statement_timeout
+from streambind.persistence.failures import describe, is_refusal
 from streambind.route import CAUSE
 
 _log = logging.getLogger(__name__)
@@ -103,8 +104,7 @@ class Handling:
         return given - len(indexes)
 
     def _blamed(self, error: Exception, sessions: HandlerSession, unit: Sequence[int]) -> AttemptEnded:
-        # A handler that takes longer than its statements may is tried within the budget, like any that fails.
-        if sessions.is_lost or (is_database_trouble(error) and not is_statement_timeout(error)):
+        if sessions.is_lost or is_nobodys_fault(error):
             return Trouble(error)
         if sessions.is_ended:
             # From now on each handler gets a savepoint, in which it may roll back and close as it likes.

@@ -154,6 +154,10 @@ class ParkedQueues:
             gap_ms=None,
         )
 
+    def postpone(self, connection: Connection, parked: ParkedKey, *, delay_ms: int) -> None:
+        """Something was in the way that is not the message's fault: no try is counted."""
+        self._update(connection, parked, next_ms=self._dialect.now_ms + delay_ms, updated_ms=self._dialect.now_ms)
+
     def missing(
         self, connection: Connection, parked: ParkedKey, error: Exception, *, since_ms: int, delay_ms: int | None
     ) -> None:

@@ -14,19 +14,22 @@ from streambind.binding.binder import Lane
 from streambind.errors import DeliveryError, SequenceGapError
 from streambind.failpoints import failpoint
 from streambind.inbound.back_off import BackOff
-from streambind.inbound.failure import MessageFailed, Overtaken, Unattributed
+from streambind.inbound.failure import MessageFailed, Overtaken, Trouble, Unattributed
 from streambind.inbound.guard import Examination, SequenceGuard
 from streambind.inbound.handling import Handling, own_statements
 from streambind.inbound.parked_batch import ParkedBatch
 from streambind.inbound.parked_queues import ParkedKey, ParkedMessage, ParkedQueues
 from streambind.inbound.positions import DatabasePositions
-from streambind.inbound.reasons import reason_of
+from streambind.inbound.reasons import told
 from streambind.inbound.stack_trace import logged_trace
 from streambind.inbound.statistics import DeliveryStatistics
 from streambind.persistence.database import Database
 from streambind.persistence.failures import is_database_trouble
 
 _log = logging.getLogger(__name__)
+
+_POSTPONED_MS = 5_000
+"""After which a key is looked at again whose message met trouble."""
 
 
 @dataclass(slots=True)
@@ -90,6 +93,8 @@ class ParkedRetry:
             due_in_ms = self._database.run(lambda connection: self._next(connection, attempt))
         except Overtaken:
             return Turn(claimed=True)  # Another owner wrote the first guard row of this key: it can be read now.
+        except Trouble as trouble:
+            return self._postponed(attempt, trouble)
         except DBAPIError as refusal:
             if not attempt.is_over or is_database_trouble(refusal):
                 raise
@@ -102,6 +107,23 @@ class ParkedRetry:
         failpoint("parking.after_retry")
         self._statistics.count(**attempt.counts)
         self._on_commit()
+        return Turn(claimed=True)
+
+    def _postponed(self, attempt: _Attempt, trouble: Trouble) -> Turn:
+        """What is in the way of one key may not be in the way of others: they go on, unless it is the database."""
+        if attempt.parked is None:
+            raise trouble
+        claimed = attempt.parked
+
+        def work(connection: Connection) -> None:
+            parked = self._queues.claim_again(connection, claimed)
+            if parked is not None:
+                self._queues.postpone(connection, parked, delay_ms=_POSTPONED_MS)
+
+        self._database.run(work)
+        text = f"{self._binding}: a parked message of {claimed.destination} waits: {told(trouble.error)}"
+        self._statistics.failed(text)
+        _log.warning("%s; again in %s ms", text, _POSTPONED_MS)
         return Turn(claimed=True)
 
     def _next(self, connection: Connection, attempt: _Attempt) -> int | None:
@@ -166,7 +188,7 @@ class ParkedRetry:
         message = attempt.message
         assert message is not None
         place = f"{self._binding}: {message.destination}[{message.partition}]@{message.offset}"
-        text = "{}: {}".format(*reason_of(error))
+        text = told(error)
         if isinstance(error, SequenceGapError):
             since_ms = parked.now_ms if parked.gap_ms is None else parked.gap_ms
             delay_ms = self._back_off.gap_ms(parked.now_ms - since_ms)

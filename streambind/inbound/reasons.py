@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streambind.inbound.retry import qualified_name
-from streambind.persistence.failures import message_of
+from streambind.persistence.failures import describe, message_of
 
 MAX_CLASS = 255
 MAX_TEXT = 1024
@@ -16,6 +16,15 @@ def reason_of(error: BaseException) -> tuple[str, str]:
     except Exception:  # noqa: BLE001 -- the exception is a listener's, its __str__ too.
         text = ""
     return kept_reason(qualified_name(type(error)), text)
+
+
+def told(error: BaseException) -> str:
+    """An error in one line, for the log and for status: nothing in it steers a terminal, or looks like a line of
+    its own."""
+    try:
+        return describe(error)
+    except Exception:  # noqa: BLE001 -- the exception is a listener's, its __str__ too.
+        return type(error).__name__
 
 
 def kept_reason(name: str, text: str) -> tuple[str, str]:

@@ -29,6 +29,13 @@ _CLOCKS: dict[str, ColumnElement[int]] = {
 MAX_LOCK_WAIT_MS = 30_000
 """After which whoever waits for a lock says so, and tries again."""
 
+_LIMIT_WAITS = """
+SELECT set_config('idle_in_transaction_session_timeout', '{idle_ms}', true),
+    set_config('lock_timeout', CASE WHEN allowed_ms > 0 THEN least({lock_ms}, ceil(allowed_ms * 0.8))::int::text
+        ELSE '{lock_ms}' END, true)
+FROM (SELECT extract(epoch FROM current_setting('statement_timeout')::interval) * 1000 AS allowed_ms) AS statements
+"""
+
 _PARAMETERS = 30_000
 """Values per statement: SQLite takes 32 766, PostgreSQL's protocol 65 535."""
 
@@ -63,12 +70,11 @@ class Dialect:
 
     def limit_waits(self, connection: Connection, timeout_ms: int) -> None:
         """Let PostgreSQL end the transaction if the process stands still in it for so long, and let none of its
-        statements wait longer for a lock, at most 30 s."""
-        limits = {
-            "idle_in_transaction_session_timeout": timeout_ms,
-            "lock_timeout": min(timeout_ms, MAX_LOCK_WAIT_MS),
-        }
-        self.set_local(connection, limits)
+        statements wait longer for a lock, at most 30 s; and shorter than a statement may take, so that a lock that
+        others hold is not mistaken for a statement that is too slow."""
+        if self.name == "postgresql":
+            statement = _LIMIT_WAITS.format(idle_ms=timeout_ms, lock_ms=min(timeout_ms, MAX_LOCK_WAIT_MS))
+            connection.exec_driver_sql(statement)
 
     def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Row]) -> list[Any]:
         """Insert the rows whose primary key is not there yet; returns the rows inserted, whole."""

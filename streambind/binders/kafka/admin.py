@@ -9,7 +9,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, TopicCollection, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
@@ -157,7 +163,7 @@ class KafkaAdmin:
         return self._offsets(lanes, OffsetSpec.earliest(), timeout_s)  # type: ignore[no-untyped-call]
 
     def ends(self, lanes: Collection[Lane], timeout_s: float) -> dict[Lane, int]:
-        """The high watermarks."""
+        """Up to where readers see: what an open transaction has sent, and all behind it, is left out."""
         return self._offsets(lanes, OffsetSpec.latest(), timeout_s)  # type: ignore[no-untyped-call]
 
     def committed(self, group: str, lanes: Collection[Lane], timeout_s: float) -> dict[Lane, int]:
@@ -217,7 +223,8 @@ class KafkaAdmin:
 
     def _offsets_now(self, lanes: Collection[Lane], which: OffsetSpec, timeout_s: float) -> dict[Lane, int]:
         wanted: dict[TopicPartition, OffsetSpec] = dict.fromkeys(_partitions(lanes), which)
-        answer = self._connected().list_offsets(wanted, request_timeout=timeout_s)
+        committed = IsolationLevel.READ_COMMITTED
+        answer = self._connected().list_offsets(wanted, isolation_level=committed, request_timeout=timeout_s)
         return {Lane(p.topic, p.partition): _result(f, timeout_s).offset for p, f in answer.items()}
 
     def _ask(self, doing: str, request: Callable[[AdminClient], Future[T]], timeout_s: float) -> T:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import NullPool
 
 from streambind.binding.binder import Identity, Lane
 from streambind.binding.outcome import Continue, Outcome, RetryAfter
@@ -237,3 +238,30 @@ def test_a_statement_that_takes_too_long_in_a_handler_is_the_messages_own(postgr
 
     assert postgres_service.effects() == [("k", 1), ("k", 3)]
     assert [letter.offset for letter in letters.sent] == [1]
+
+
+def test_a_lock_that_others_hold_is_no_slow_statement(postgres_service: Service) -> None:
+    """Where statements may take a second, the wait for a lock has to end before: it is nobody's fault."""
+    database = postgres_service.database
+    name = database.engine.url.database
+
+    def limit(statement_timeout: str) -> None:
+        with create_engine(database.engine.url, poolclass=NullPool).connect() as connection:
+            connection.execute(text(f'ALTER DATABASE "{name}" SET statement_timeout = {statement_timeout}'))
+            connection.commit()
+        database.dispose()
+
+    plan = postgres_service.keeping(on_error="skip", max_attempts=1)
+    limit("1000")
+    try:
+        with create_engine(database.engine.url, poolclass=NullPool).connect() as other:
+            other.execute(text("LOCK TABLE effect IN ACCESS EXCLUSIVE MODE"))
+            outcome = plan.deliver(things(1))
+            other.rollback()
+        assert _waits(outcome) == 0
+        assert isinstance(outcome.then, RetryAfter)
+        assert "55P03" in outcome.then.reason
+    finally:
+        limit("DEFAULT")
+    drain(plan, things(1))
+    assert postgres_service.effects() == [("k", 1)]
