@@ -79,7 +79,7 @@ class DatabaseEffects:
             if self._set_aside(connection, batch, [index]):
                 return  # Its key was parked meanwhile.
             found = self._examine(connection, batch, [index], passing_over=True)
-            self._record(connection, batch, found)
+            self._record(connection, batch, found, passed_over=True)
             # A message that was applied or passed over before, by another owner, has its letter already.
             if letter is not None and self._dead_letters is not None and index not in found.duplicates:
                 with own_statements():
@@ -184,10 +184,12 @@ class DatabaseEffects:
                 raise Overtaken(None) from failed
             raise
 
-    def _record(self, connection: Connection, batch: Batch, found: Examination) -> None:
+    def _record(
+        self, connection: Connection, batch: Batch, found: Examination, *, passed_over: bool = False
+    ) -> None:
         if self._guard is not None:
             with own_statements():
-                self._guard.record(connection, batch.destination, found)
+                self._guard.record(connection, batch.destination, found, passed_over=passed_over)
 
     def _transaction(self, work: Callable[[Connection], T]) -> T:
         """

@@ -97,12 +97,11 @@ class SequenceGuard:
             "key": bindparam("of_key"),
         }
         # One statement for many rows: statements with many VALUES are compiled anew for every batch.
-        self._insert = insert(self._table).values(group_name=group, **identity, **values)
-        self._update = (
-            update(self._table)
-            .where(columns.group_name == group, *(columns[name] == value for name, value in identity.items()))
-            .values(**values)
-        )
+        applied: dict[str, BindParameter[Any]] = {"applied_seq": bindparam("last_applied")}
+        self._insert = insert(self._table).values(group_name=group, **identity, **values, **applied)
+        mine = (columns.group_name == group, *(columns[name] == value for name, value in identity.items()))
+        self._update = update(self._table).where(*mine).values(**values, **applied)
+        self._update_passed = update(self._table).where(*mine).values(**values)
 
     def examine(
         self,
@@ -147,29 +146,38 @@ class SequenceGuard:
                 raise MessageFailed(index, error) from error
         return found
 
-    def record(self, connection: Connection, destination: str, found: Examination) -> None:
-        """Write what was applied.
+    def record(
+        self, connection: Connection, destination: str, found: Examination, *, passed_over: bool = False
+    ) -> None:
+        """Write what was applied, or `passed_over`.
 
         Raises:
             Overtaken: another owner was the first to write one of the keys; the transaction must roll back.
         """
         changed: list[dict[str, object]] = []
+        passed: list[dict[str, object]] = []
         new: list[dict[str, object]] = []
         for chain, last in sorted(found.applied.items()):
-            (changed if chain in found.stored else new).append(
-                {
-                    "of_source": chain.source_id,
-                    "of_key": chain.key,
-                    "last_epoch": last.epoch,
-                    "last_seq": last.seq,
-                    "last_event": last.event_id,
-                }
-            )
-        if changed:
-            connection.execute(self._update, [{"of_destination": destination, **row} for row in changed])
+            row: dict[str, object] = {
+                "of_destination": destination,
+                "of_source": chain.source_id,
+                "of_key": chain.key,
+                "last_epoch": last.epoch,
+                "last_seq": last.seq,
+                "last_event": last.event_id,
+            }
+            before = found.stored.get(chain)
+            if passed_over and before is not None and before.epoch == last.epoch:
+                passed.append(row)
+            else:
+                row["last_applied"] = last.seq - 1 if passed_over else last.seq
+                (new if before is None else changed).append(row)
+        for statement, rows in ((self._update, changed), (self._update_passed, passed)):
+            if rows:
+                connection.execute(statement, rows)
         if new:
             try:
-                connection.execute(self._insert, [{"of_destination": destination, **row} for row in new])
+                connection.execute(self._insert, new)
             except IntegrityError as error:
                 raise Overtaken(error) from error
 

@@ -162,6 +162,11 @@ class LetterReplay:
             return True
         if (last.epoch, last.seq) != (event.epoch, event.seq):
             return False
+        is_other = None not in (last.event_id, event.event_id) and last.event_id != event.event_id
+        if event.seq <= last.applied_seq or is_other:
+            # It was applied since, by another copy of the letter or by a read model that was built anew; or it is
+            # another event under the same number.
+            raise _Refused(ReplayOutcome.KNOWN)
         values = {"seq": event.seq - 1, "event_id": None, "updated_ms": self._database.dialect.now_ms}
         connection.execute(update(guard).where(*mine).values(**values))
         return True

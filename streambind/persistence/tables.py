@@ -132,9 +132,12 @@ class Tables:
             Column("key", LargeBinary(MAX_KEY_BYTES), primary_key=True),
             Column("epoch", Integer, nullable=False),
             Column("seq", BigInteger, nullable=False),
+            Column("applied_seq", BigInteger, nullable=False, default=0),
             Column("event_id", Uuid),
             Column("updated_ms", BigInteger, nullable=False),
         )
+        """`seq` is the last number that was applied or passed over, `applied_seq` the last that was applied: those
+        between were passed over, and may be taken back."""
         self.parked_key = Table(
             f"{PREFIX}parked_key",
             self.metadata,

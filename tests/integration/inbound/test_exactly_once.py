@@ -229,7 +229,7 @@ def test_the_position_is_moved_before_anything_else(postgres_service: Service) -
     events.listen(postgres_service.database.engine, "before_cursor_execute", note)
     plan.deliver(things(1))
 
-    assert statements[0].startswith("SELECT set_config(")
+    assert statements[0].strip().startswith("SELECT set_config(")
     assert statements[1].startswith("UPDATE sb_position")
     assert "FOR UPDATE" in statements[2]
     assert statements[-1].startswith("INSERT INTO sb_guard")

@@ -223,7 +223,9 @@ def test_the_races_reject_a_guard_that_overwrites_a_new_key(
     service = postgres_service
     service.plan(keep)
 
-    def record(self: SequenceGuard, connection: Connection, destination: str, found: Examination) -> None:
+    def record(
+        self: SequenceGuard, connection: Connection, destination: str, found: Examination, *, passed_over: bool
+    ) -> None:
         for chain, last in found.applied.items():
             values = {"source_id": chain.source_id, "key": chain.key, "epoch": last.epoch, "seq": last.seq}
             identity = {"group_name": self._group, "destination": destination, "updated_ms": 0}

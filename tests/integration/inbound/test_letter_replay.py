@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from streambind.binding.outcome import Continue, Outcome
@@ -239,3 +239,34 @@ def _forget_parked(service: Service) -> None:
     tables = service.database.tables
     service.database.run(lambda c: [c.execute(table.delete()) for table in (tables.parked, tables.parked_key)])
     assert service.database.run(lambda c: c.execute(select(tables.parked)).first()) is None
+
+
+def test_a_copy_of_a_letter_that_was_handled_is_known(any_service: Service) -> None:
+    """As a relay leaves it that died after the broker's confirmation: another place, the same event."""
+    failing = Failing(any_service, 1)
+    drain(failing.plan, things(1))
+    [letter], [copy] = failing.dead(), failing.dead(offset=7)
+    failing.poison.clear()
+    replay = replaying(any_service)
+
+    assert replay.replay([letter]) == [ReplayOutcome.REPLAYED]
+    turns(failing.plan)
+    assert replay.replay([copy]) == [ReplayOutcome.KNOWN]
+    turns(failing.plan)
+
+    assert any_service.effects() == [("k", 1)]
+
+
+def test_a_letter_of_what_a_new_read_model_has_handled_is_known(any_service: Service) -> None:
+    failing = Failing(any_service, 2)
+    drain(failing.plan, things(1, 2))
+    [letter] = failing.dead()
+    failing.poison.clear()
+    any_service.database.run(lambda c: c.execute(delete(any_service.database.tables.guard)))
+    any_service.forget_positions()
+    rebuilt = any_service.keeping(failing.handle)
+    drain(rebuilt, things(1, 2))
+
+    assert replaying(any_service).replay([letter]) == [ReplayOutcome.KNOWN]
+    turns(rebuilt)
+    assert any_service.effects() == [("k", 1), ("k", 1), ("k", 2)]
