@@ -60,7 +60,7 @@ def test_a_headers_name_that_is_no_utf8_costs_one_message(
     assert service.effects() == [("k", 1), ("k", 3)]
     (letter,) = letters.sent
     assert b'"number": 2' in (letter.payload or b"")
-    assert letter.raw_headers[0] == ("x-original-topic", foreign.encode())
+    assert ("x-original-topic", foreign.encode()) in letter.raw_headers
     assert b"not UTF-8" in (dict(letter.raw_headers)["x-exception-message"] or b"")
 
 
