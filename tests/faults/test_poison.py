@@ -8,7 +8,6 @@ from confluent_kafka import Producer
 from sqlalchemy import create_engine, select
 
 from streambind.persistence.tables import Tables
-from streambind.testing.eventually import eventually
 from tests.faults.world import World
 
 CHANGES = 40
@@ -36,9 +35,8 @@ def test_what_cannot_be_read_is_set_aside_and_the_rest_flows(fresh: World) -> No
     _poison(fresh)
     assert fresh.source(2 * CHANGES).wait_for_end(WITHIN_S) == 0
     effects = fresh.effects(MASS_FAILURE_KEYS="1000")  # It is poison, not an outage.
-    fresh.wait_until_drained(effects)
+    fresh.wait_until_drained(effects, parked=2 * len(POISON))
     assert fresh.records() == 2 * CHANGES + 2 * len(POISON)
-    eventually(lambda: fresh.parked() == 2 * len(POISON), WITHIN_S, effects.tail)
     effects.stop()
     assert fresh.broken_promises() == []
     assert all(_reasons(fresh)), _reasons(fresh)

@@ -83,9 +83,9 @@ class World:
         """How many records are on the topic: duplicates on the wire among them."""
         return sum(self._ends().values())
 
-    def wait_until_drained(self, *services: ServiceProcess, by_offsets: bool = False) -> None:
-        """Until nothing is left to send or to handle, and nothing is parked. `by_offsets`: Kafka's offsets say
-        what is handled, not the positions in the database."""
+    def wait_until_drained(self, *services: ServiceProcess, by_offsets: bool = False, parked: int = 0) -> None:
+        """Until nothing is left to send or to handle, and just `parked` messages wait behind parked keys.
+        `by_offsets`: Kafka's offsets say what is handled, not the positions in the database."""
         done = self._offsets if by_offsets else self._positions
 
         def drained() -> bool:
@@ -94,7 +94,7 @@ class World:
             try:
                 waiting = self._count(self.source_url, select(func.count()).select_from(_SB.outbox))
                 ends = self._ends()
-                waiting += 0 if by_offsets else self.parked()
+                waiting += 0 if by_offsets else abs(self.parked() - parked)
                 return not waiting and bool(ends) and all(done().get(p, 0) == end for p, end in ends.items())
             except (DBAPIError, BrokerError):
                 return False
