@@ -10,7 +10,7 @@ import pytest
 from streambind.binders.kafka import EmbeddedBroker
 from tests.acceptance.services import Services
 from tests.acceptance.stage import Stage, postgres_databases, sqlite_databases
-from tests.faults.world import World, world
+from tests.faults.world import WRITTEN, World, world
 
 
 @pytest.fixture
@@ -45,4 +45,23 @@ def stage(request: pytest.FixtureRequest) -> Stage:
 def fresh(stage: Stage, services: Services) -> Iterator[World]:
     """A world in which nothing has happened yet."""
     with world(stage, services) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def written(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A topic full of events, for groups that each begin at its beginning."""
+    services = Services(tmp_path_factory.mktemp("written"))
+    with world(stage, services) as made:
+        try:
+            assert made.source(WRITTEN).wait_for_end(60.0) == 0
+            yield made
+        finally:
+            services.end()
+
+
+@pytest.fixture
+def reading(stage: Stage, services: Services, written: World) -> Iterator[World]:
+    """A group and a database of its own on the topic that is full of events."""
+    with world(stage, services, written=written) as made:
         yield made

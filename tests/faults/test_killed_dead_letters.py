@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
 from streambind.testing.eventually import eventually
-from tests.acceptance.services import ServiceProcess, Services
-from tests.acceptance.stage import Stage
-from tests.faults.world import DRAIN_S, World, world
+from tests.acceptance.services import ServiceProcess
+from tests.faults.world import DRAIN_S, WRITTEN, World
 
-CHANGES = 60
 KILLED_WITHIN_S = 30.0
 SETTINGS = {
     "LISTENER": "poisoned",
@@ -21,25 +18,6 @@ SETTINGS = {
 }
 
 pytestmark = pytest.mark.parametrize("stage", ["kafka_and_postgres"], indirect=True, scope="module")
-
-
-@pytest.fixture(scope="module")
-def written(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A topic full of events, for groups that each begin at its beginning."""
-    services = Services(tmp_path_factory.mktemp("written"))
-    with world(stage, services) as made:
-        try:
-            assert made.source(CHANGES).wait_for_end(60.0) == 0
-            yield made
-        finally:
-            services.end()
-
-
-@pytest.fixture
-def reading(stage: Stage, services: Services, written: World) -> Iterator[World]:
-    """A group and a database of its own on the topic that is full of events."""
-    with world(stage, services, written=written) as made:
-        yield made
 
 
 def killed_and_started_again(reading: World, point: str, **settings: str) -> None:
@@ -80,7 +58,7 @@ def test_each_failed_event_has_one_dead_letter_when_its_service_is_killed(readin
     killed_and_started_again(reading, point)
 
     assert copies(reading) == Counter(failed(reading))
-    assert reading.handled() == CHANGES - len(failed(reading))
+    assert reading.handled() == WRITTEN - len(failed(reading))
 
 
 def test_a_relay_that_dies_before_it_notes_what_it_sent_sends_a_copy(reading: World) -> None:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from streambind.testing.chaos import Kind, kinds
-from tests.acceptance.services import Services
-from tests.acceptance.stage import Stage
-from tests.faults.world import World, world
+from tests.faults.world import WRITTEN, World
 
-CHANGES = 60
 KILLED_WITHIN_S = 30.0
 
 POINTS = [
@@ -27,30 +22,11 @@ POINTS = [
 ON_REAL_SERVERS = pytest.mark.parametrize("stage", ["kafka_and_postgres"], indirect=True, scope="module")
 
 
-@pytest.fixture(scope="module")
-def written(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A topic full of events, for groups that each begin at its beginning."""
-    services = Services(tmp_path_factory.mktemp("written"))
-    with world(stage, services) as made:
-        try:
-            assert made.source(CHANGES).wait_for_end(60.0) == 0
-            yield made
-        finally:
-            services.end()
-
-
-@pytest.fixture
-def reading(stage: Stage, services: Services, written: World) -> Iterator[World]:
-    """A group and a database of its own on the topic that is full of events."""
-    with world(stage, services, written=written) as made:
-        yield made
-
-
 @pytest.mark.parametrize("point", POINTS)
 @ON_REAL_SERVERS
 def test_each_event_has_one_effect_when_the_listener_is_killed(reading: World, point: str) -> None:
     reading.effects(STREAMBIND_FAILPOINTS=point).wait_for_kill(KILLED_WITHIN_S)
-    assert reading.handled() < CHANGES or point.startswith("kafka.after_commit")
+    assert reading.handled() < WRITTEN or point.startswith("kafka.after_commit")
     again = reading.effects()
     reading.wait_until_drained(again)
     again.stop()

@@ -24,6 +24,7 @@ from tests.acceptance.services import ServiceProcess, Services
 from tests.acceptance.stage import Stage
 from tests.faults import effects, source
 
+WRITTEN = 60  # Changes on the topic of `written`, which many groups read.
 DRAIN_S = 45.0
 _TIMEOUT_MS = 5_000
 _SB = Tables()

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, delete
 
+from streambind.binders.memory.binder import MemoryBinder
+from streambind.binders.memory.broker import MemoryBroker
+from streambind.binders.memory.properties import MemoryBinderProperties
 from streambind.event_loop import EventLoop
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
@@ -101,3 +104,12 @@ def async_service(request: pytest.FixtureRequest, make_database: MakeDatabase) -
 @pytest.fixture
 def postgres_service(make_database: MakeDatabase) -> Service:
     return Service(make_database("postgresql+psycopg"))
+
+
+@pytest.fixture
+def binder() -> Iterator[MemoryBinder]:
+    """The memory binder, on a broker of its own."""
+    with MemoryBroker.fresh():
+        binder = MemoryBinder(MemoryBinderProperties())
+        yield binder
+        binder.close(5000)

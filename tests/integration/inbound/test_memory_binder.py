@@ -4,48 +4,24 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
 
-import pytest
 from sqlalchemy.orm import Session
 
 from streambind.binders.memory.binder import MemoryBinder
-from streambind.binders.memory.broker import MemoryBroker
 from streambind.binders.memory.properties import (
-    MemoryBinderProperties,
-    MemoryConsumerProperties,
     MemoryProducerProperties,
 )
-from streambind.binding.binder import ConsumerBinding, ConsumerTarget, ProducerTarget
-from streambind.configuration.properties import ConsumerProperties, ProducerProperties
+from streambind.binding.binder import ProducerTarget
+from streambind.configuration.properties import ProducerProperties
 from streambind.inbound.input import InputPlan
 from streambind.message import Message
 from streambind.testing.eventually import eventually
-from tests.integration.inbound.service import DESTINATION, GROUP, Effect, Event, Letters, Service, event
+from tests.integration.inbound.memory import bind
+from tests.integration.inbound.service import DESTINATION, Effect, Event, Letters, Service, event
 from tests.unit.inbound.batches import numbered
 
 KEYS = [f"k{n}" for n in range(8)]
 ROUNDS = 25
-
-
-@pytest.fixture
-def binder() -> Iterator[MemoryBinder]:
-    with MemoryBroker.fresh():
-        binder = MemoryBinder(MemoryBinderProperties())
-        yield binder
-        binder.close(5000)
-
-
-def bind(binder: MemoryBinder, plan: InputPlan) -> ConsumerBinding:
-    target = ConsumerTarget(
-        binding="in-things",
-        destinations=(DESTINATION,),
-        group=GROUP,
-        properties=ConsumerProperties(),
-        extended=MemoryConsumerProperties(),
-        positions=plan.positions,
-    )
-    return binder.bind_consumer(target, plan.deliver)
 
 
 def send(binder: MemoryBinder, numbers: range) -> None:

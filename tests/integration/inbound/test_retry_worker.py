@@ -10,21 +10,19 @@ import pytest
 from sqlalchemy.orm import Session
 
 from streambind.binders.memory.binder import MemoryBinder
-from streambind.binders.memory.broker import MemoryBroker
 from streambind.binders.memory.properties import (
-    MemoryBinderProperties,
-    MemoryConsumerProperties,
     MemoryProducerProperties,
 )
-from streambind.binding.binder import ConsumerBinding, ConsumerTarget, ProducerTarget
-from streambind.configuration.properties import ConsumerProperties, ProducerProperties
+from streambind.binding.binder import ProducerTarget
+from streambind.configuration.properties import ProducerProperties
 from streambind.inbound.input import InputPlan
 from streambind.inbound.retry_worker import RetryWorker
 from streambind.message import Message
 from streambind.testing.eventually import eventually
+from tests.integration.inbound.memory import bind
 from tests.integration.inbound.parking import Poison, batch, of_key, parked_keys
 from tests.integration.inbound.parking import parking as parking_input
-from tests.integration.inbound.service import DESTINATION, GROUP, Event, Service, drain, keep
+from tests.integration.inbound.service import DESTINATION, Event, Service, drain, keep
 
 WITHIN_S = 30.0
 NEVER_MS = 3_600_000
@@ -201,33 +199,13 @@ def test_while_keys_fail_en_masse_no_tries_are_used_up(any_service: Service) -> 
     assert any_service.effects() == [("c", 1), ("d", 1), ("e", 1)]
 
 
-@pytest.fixture
-def binder() -> Iterator[MemoryBinder]:
-    with MemoryBroker.fresh():
-        binder = MemoryBinder(MemoryBinderProperties())
-        yield binder
-        binder.close(5000)
-
-
-def _bound(binder: MemoryBinder, plan: InputPlan) -> ConsumerBinding:
-    target = ConsumerTarget(
-        binding="in-things",
-        destinations=(DESTINATION,),
-        group=GROUP,
-        properties=ConsumerProperties(),
-        extended=MemoryConsumerProperties(),
-        positions=plan.positions,
-    )
-    return plan.accompany(binder.bind_consumer(target, plan.deliver))
-
-
 def test_it_lives_and_rests_with_its_binding(any_service: Service, binder: MemoryBinder) -> None:
     poison = Poison(("k", 1))
     plan = parking(any_service, poison, adopt=None, parking={"poll_interval_ms": 50})
     properties = ProducerProperties(partition_count=1)
     target = ProducerTarget("out-things", DESTINATION, properties, MemoryProducerProperties())
     producer = binder.bind_producer(target)
-    consumer = _bound(binder, plan)
+    consumer = plan.accompany(bind(binder, plan))
     try:
         assert len(threads()) == 1
         consumer.pause()
