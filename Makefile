@@ -24,6 +24,11 @@ test: $(DEVELOPMENT) maven ## run all tests, with a real Kafka broker and Postgr
 	@$(SERVICES) install || true
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: bench
+bench: $(DEVELOPMENT) maven ## how fast it is, beside bare clients and other frameworks; ARGS="inbound --runs 3"
+	@$(SERVICES) install || true
+	@$(BIN)/python -m benchmarks $(ARGS)
+
 .PHONY: soak
 soak: $(DEVELOPMENT) maven ## break everything at random for half an hour; ARGS="--streambind-chaos-seed=7"
 	@$(SERVICES) install || true
@@ -94,7 +99,7 @@ build: $(DEVELOPMENT) ## build the wheel and the source archive into dist/
 .PHONY: clean
 clean: ## stop the servers and remove everything that these commands made
 	@if [ -x $(BIN)/python ]; then $(SERVICES) clean; fi
-	@rm -rf .services $(VENV) $(LOWEST) dist build .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .services $(VENV) $(LOWEST) .venv-bench dist build .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 # Kafka's jars come through Maven. Without it, tests that need a broker skip (and fail where CI=true).

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import uuid
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -72,10 +73,17 @@ class PostgresServer:
     """A server in a directory of its own. Its address and its data outlive `crash()` and `restart()`.
 
     Without a directory it belongs to this Python process and is discarded at its exit. As root it runs as an
-    unprivileged user, because PostgreSQL refuses root.
+    unprivileged user, because PostgreSQL refuses root. `settings` go before those that tests want.
     """
 
-    def __init__(self, directory: Path | None = None, *, preferred_port: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        preferred_port: int | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self._settings = {**SETTINGS, **(settings or {})}
         self._belongs_to_this_process = directory is None
         self._directory = directory
         self._preferred_port = preferred_port
@@ -121,7 +129,7 @@ class PostgresServer:
         )
         if done.returncode != 0:
             raise RuntimeError(f"initdb failed: {done.stdout}{done.stderr}")
-        settings = {**SETTINGS, "port": str(free_port(self._preferred_port))}
+        settings = {**self._settings, "port": str(free_port(self._preferred_port))}
         with (self._directory / "data" / "postgresql.conf").open("a") as conf:
             conf.writelines(f"{key} = '{value}'\n" for key, value in settings.items())
         (self._directory / "port").write_text(settings["port"])

@@ -1,0 +1,8 @@
+"""All contests, in the order of the page."""
+
+from __future__ import annotations
+
+from benchmarks.contest import Contest
+from benchmarks.contests.inbound import INBOUND
+
+CONTESTS: dict[str, Contest] = {contest.name: contest for contest in (INBOUND,)}
