@@ -4,5 +4,13 @@ from __future__ import annotations
 
 from benchmarks.contest import Contest
 from benchmarks.contests.inbound import INBOUND
+from benchmarks.contests.parking import JOINING, PARKING
 
-CONTESTS: dict[str, Contest] = {contest.name: contest for contest in (INBOUND,)}
+CONTESTS: dict[str, Contest] = {
+    contest.name: contest
+    for contest in (
+        INBOUND,
+        PARKING,
+        JOINING,
+    )
+}

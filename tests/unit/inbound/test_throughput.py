@@ -96,7 +96,7 @@ def test_few_functions_are_called_for_a_message_beside_its_validation(
     listener: Callable[..., object], more: int
 ) -> None:
     """That makes the difference between nearly as fast as validating and a tenth of it; seconds are measured in
-    `benchmarks/inbound.py`. One call is the decoder's, one the listener's."""
+    `make bench ARGS=inbound`. One call is the decoder's, one the listener's."""
     inputs = plan(listener)
     inputs.deliver(BATCH)  # What is made once is made.
 
