@@ -49,9 +49,9 @@ class Dispatcher:
         self._statistics = statistics
         self._unmatched_logged = float("-inf")
         self._is_unconditional = all(listener.matches is None for listener in listeners)
-        self.is_batch = listeners[0].signature.is_batch
-        self.is_async = listeners[0].signature.is_async
-        self.wants_session = any(listener.signature.session for listener in listeners)
+        self.is_batch = all(listener.call_many is not None for listener in listeners)
+        self.is_async = any(listener.is_async for listener in listeners)
+        self.wants_session = any(listener.session is not None for listener in listeners)
         self.run_all = _compiled_run(listeners)
         """Decode and call for each message of a batch, in one tight loop, or once for all of them if the listener
         takes batches, for the plain case: one listener of one argument, no condition, no reply, no session. None
@@ -131,17 +131,17 @@ class Dispatcher:
 def _takers_of_null(concerned: Sequence[ListenerPlan]) -> list[ListenerPlan]:
     takers = [listener for listener in concerned if listener.takes_null]
     if not takers:
-        names = ", ".join(listener.signature.name for listener in concerned)
-        raise PermanentError(f"the payload is null (a tombstone) and none of {names} takes it: annotate X | None")
+        names = ", ".join(listener.name for listener in concerned)
+        raise PermanentError(f"the payload is null (a tombstone), which {names} do not take: annotate X | None")
     return takers
 
 
 def _replies(listener: ListenerPlan, result: Any, arrivals: Sequence[Arrival]) -> list[Reply]:
     assert listener.reply is not None
     binding, make_key = listener.reply.binding, listener.reply.key
-    results = result if listener.signature.returns_several else [result]
+    results = result if listener.returns_several else [result]
     batch = arrivals[0].batch
-    inherited = batch.key(arrivals[0].index) if make_key is None and not listener.signature.is_batch else None
+    inherited = batch.key(arrivals[0].index) if make_key is None and listener.call is not None else None
     cause = MessageCause(batch, [arrival.index for arrival in arrivals])
     return [
         Reply(binding, each, make_key(each) if make_key else None, inherited, cause)
@@ -152,13 +152,15 @@ def _replies(listener: ListenerPlan, result: Any, arrivals: Sequence[Arrival]) -
 
 def _compiled_run(listeners: Sequence[ListenerPlan]) -> Callable[[Batch, Progress], bool] | None:
     listener = listeners[0]
-    decoder = listener.plain
-    if len(listeners) > 1 or decoder is None or not decoder.is_plain or listener.matches or listener.reply:
+    if len(listeners) > 1 or listener.plain is None or listener.matches or listener.reply:
         return None
-    decode, function = decoder.raw, listener.mark.function
-    if listener.signature.is_batch:
-        return _compiled_batch(decode, function, is_async=listener.signature.is_async)
-    loop = _loop_async if listener.signature.is_async else _loop
+    decoder, function = listener.plain
+    if not decoder.is_plain:
+        return None
+    decode, is_async = decoder.raw, bool(listener.is_async)
+    if listener.call_many is not None:
+        return _compiled_batch(decode, function, is_async=is_async)
+    loop = _loop_async if is_async else _loop
 
     def run_all(batch: Batch, progress: Progress) -> bool:
         payloads = batch.payloads()

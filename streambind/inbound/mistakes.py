@@ -13,7 +13,6 @@ from streambind.errors import ConfigurationError
 from streambind.expression import compile_expression
 from streambind.inbound.plan import ListenerPlan
 from streambind.inbound.retry import names_exception
-from streambind.inbound.signature import place_of
 from streambind.inbound.surroundings import Surroundings
 from streambind.persistence.database import Database
 
@@ -24,22 +23,24 @@ def mistakes(
     """What is wrong with the listeners together, and with them at this binding."""
     found: list[Finding] = []
     for plan in plans:
-        if plan.signature.session is not None and not surroundings.database_refused:
+        if plan.session is not None and not surroundings.database_refused:
             found += _session_mistakes(binding, properties, plan, surroundings.database)
         if plan.reply is not None and surroundings.replies is None:
             found.append(_wrong(plan, f"nothing here can send to {plan.reply.binding}, which its @send_to names"))
-    if any(plan.signature.is_async != plans[0].signature.is_async for plan in plans):
+    colours = [plan for plan in plans if plan.is_async is not None]
+    if any(plan.is_async != colours[0].is_async for plan in colours):
         found.append(
             _wrong(
-                next(plan for plan in plans if plan.signature.is_async != plans[0].signature.is_async),
+                next(plan for plan in colours if plan.is_async != colours[0].is_async),
                 f"def and async def both listen to {binding}: the one would block the other's event loop; "
                 "make them one kind",
             )
         )
-    if any(plan.signature.is_batch != plans[0].signature.is_batch for plan in plans):
+    of_batches = [plan for plan in plans if plan.call is None]
+    if of_batches and any(plan.call_many is None for plan in plans):
         found.append(
             _wrong(
-                next(plan for plan in plans if plan.signature.is_batch),
+                of_batches[0],
                 f"it takes batches from {binding}, another listener single messages: what comes first would be "
                 "open; give all of them list[X], or none",
             )
@@ -65,7 +66,7 @@ def _policy_mistakes(
             )
             yield Finding(Severity.WARNING, text, Origin("code"))
     if consumer.dedupe is not None:
-        if not any(plan.signature.session for plan in plans):
+        if not any(plan.session for plan in plans):
             text = (
                 f"binding {binding}: consumer.dedupe keeps ids in the database of the effects, and no listener "
                 "takes a Session; take one, or leave dedupe out"
@@ -84,7 +85,7 @@ def _policy_mistakes(
                 "set enableDlq: true in the consumer properties of its binder"
             )
             yield Finding(Severity.ERROR, text, Origin("code"))
-        if choice is OnError.PARK and not any(plan.signature.session for plan in plans):
+        if choice is OnError.PARK and not any(plan.session for plan in plans):
             text = (
                 f"binding {binding}: consumer.{key} is park, but keys are parked in the database that keeps the "
                 "positions, and no listener takes a Session; take one, or set on-error to dlq, stop or skip"
@@ -95,7 +96,7 @@ def _policy_mistakes(
 def _session_mistakes(
     binding: str, properties: BindingProperties, plan: ListenerPlan, database: Database | None
 ) -> list[Finding]:
-    wanted = plan.signature.session
+    wanted = plan.session
     assert wanted is not None
     if database is None:
         text = (
@@ -131,4 +132,4 @@ def _session_mistakes(
 
 
 def _wrong(plan: ListenerPlan, text: str) -> Finding:
-    return Finding(Severity.ERROR, f"listener {plan.signature.name}: {text}", place_of(plan.mark.function))
+    return Finding(Severity.ERROR, f"{plan.name}: {text}", plan.place)

@@ -11,41 +11,44 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
-from streambind.configuration.finding import Finding
+from streambind.configuration.finding import Finding, Origin
 from streambind.errors import ConfigurationError, PermanentError
 from streambind.event_loop import await_result
 from streambind.expression import compile_condition
 from streambind.inbound.arrival import Arrival
 from streambind.inbound.decoding import PayloadDecoder
 from streambind.inbound.failure import MessageFailed
-from streambind.inbound.listener import ListenerMark, SendTo
+from streambind.inbound.listener import Condition, ListenerMark, SendTo
 from streambind.inbound.signature import REQUIRED, Argument, Kind, Signature, read_signature
 
 Fill = Callable[[Arrival], Any]
 FillMany = Callable[[Sequence[Arrival]], Any]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class ListenerPlan:
-    """One listener, ready to be called.
+    """One listener, ready to be called: a function, or a replica.
 
-    `call` takes one message; `call_many` several of one partition, in order, and is there if the listener
-    takes batches (then `call` is not). Both block until an `async def` is through, which needs
-    `EventLoop.call` around them. `plain` is the payloads' decoder if payloads are all that is asked for.
+    `call` takes one message, `call_many` several of one partition, in order; one of them is there, or both. They
+    block until an `async def` is through, which needs `EventLoop.call` around them. `is_async` is None if the
+    listener goes with either kind. `session` is the class of the session that it is to be given. `plain` is there
+    if nothing but payloads is asked for: their decoder, and the function that takes them.
     """
 
-    mark: ListenerMark
-    signature: Signature
+    name: str
+    place: Origin
     matches: Callable[[Arrival], bool] | None
     takes_null: bool
     call: Callable[[Arrival], Any] | None
     call_many: Callable[[Sequence[Arrival]], Any] | None
-    plain: PayloadDecoder | None
-
-    @property
-    def reply(self) -> SendTo | None:
-        return self.mark.reply
+    is_async: bool | None
+    session: type[Session] | type[AsyncSession] | None
+    reply: SendTo | None = None
+    returns_several: bool = False
+    plain: tuple[PayloadDecoder, Callable[..., Any]] | None = None
 
 
 class Planner:
@@ -61,7 +64,7 @@ class Planner:
         """None, and `findings`, if the listener cannot be called. `shared`: other listeners of the binding may
         want the same message."""
         signature = read_signature(mark.function)
-        matches = self._condition(mark, signature)
+        matches = condition_of(mark.condition, signature.wrong)
         fills: dict[Argument, Fill] = {}
         fills_many: dict[Argument, FillMany] = {}
         for argument in signature.arguments:
@@ -78,30 +81,20 @@ class Planner:
         payloads = [a for a in signature.arguments if a.kind in (Kind.PAYLOAD, Kind.PAYLOADS)]
         is_plain = len(signature.arguments) == len(payloads) == 1
         return ListenerPlan(
-            mark=mark,
-            signature=signature,
+            name=f"listener {signature.name}",
+            place=signature.place,
             matches=matches,
-            takes_null=all(self._decoder(a.annotation).takes_null for a in payloads),
+            takes_null=all(self.decoder(a.annotation).takes_null for a in payloads),
             call=None if signature.is_batch else _caller(signature, fills),
             call_many=_caller(signature, fills_many) if signature.is_batch else None,
-            plain=self._decoder(payloads[0].annotation) if is_plain else None,
+            is_async=signature.is_async,
+            session=signature.session,
+            reply=mark.reply,
+            returns_several=signature.returns_several,
+            plain=(self.decoder(payloads[0].annotation), mark.function) if is_plain else None,
         )
 
-    def _condition(self, mark: ListenerMark, signature: Signature) -> Callable[[Arrival], bool] | None:
-        condition = mark.condition
-        if condition is None:
-            return None
-        if not isinstance(condition, str):
-            if inspect.iscoroutinefunction(condition):
-                signature.wrong("its condition is an async def, which always holds; write def")
-            return lambda arrival: bool(condition(arrival.message))
-        try:
-            return compile_condition(condition)
-        except ConfigurationError as error:
-            signature.wrong(str(error))
-            return None
-
-    def _decoder(self, annotation: Any) -> PayloadDecoder:
+    def decoder(self, annotation: Any) -> PayloadDecoder:
         # By repr too: 1 and True, or two annotations that differ in metadata, may be equal.
         key = (repr(annotation), annotation) if _is_hashable(annotation) else repr(annotation)
         if key not in self._decoders:
@@ -116,7 +109,7 @@ class Planner:
     def _fill(self, argument: Argument, shared: bool) -> Fill:
         match argument.kind:
             case Kind.PAYLOAD:
-                decoder = self._decoder(argument.annotation)
+                decoder = self.decoder(argument.annotation)
                 return decoder.decode_once if shared else decoder.decode
             case Kind.MESSAGE:
                 return lambda arrival: arrival.message
@@ -128,11 +121,28 @@ class Planner:
     def _fill_many(self, argument: Argument) -> FillMany:
         match argument.kind:
             case Kind.PAYLOADS:
-                return _payloads(self._decoder(argument.annotation))
+                return _payloads(self.decoder(argument.annotation))
             case Kind.MESSAGES:
                 return lambda arrivals: [arrival.message for arrival in arrivals]
             case _:
                 return lambda arrivals: arrivals[0].session
+
+
+def condition_of(
+    condition: Condition | str | None, wrong: Callable[[str], None]
+) -> Callable[[Arrival], bool] | None:
+    """Whether a message concerns a listener, as one function; None if every one does. `wrong` is told mistakes."""
+    if condition is None:
+        return None
+    if not isinstance(condition, str):
+        if inspect.iscoroutinefunction(condition):
+            wrong("its condition is an async def, which always holds; write def")
+        return lambda arrival: bool(condition(arrival.message))
+    try:
+        return compile_condition(condition)
+    except ConfigurationError as error:
+        wrong(str(error))
+        return None
 
 
 def _payloads(decoder: PayloadDecoder) -> FillMany:

@@ -68,9 +68,14 @@ class Signature:
         """The class of the session it asks for."""
         return next((a.annotation for a in self.arguments if a.kind is Kind.SESSION), None)
 
+    @property
+    def place(self) -> Origin:
+        """File and line, for findings."""
+        return code_origin(_inner(self.function))
+
     def wrong(self, text: str) -> None:
         """Record a mistake; `text` goes on after the function's name."""
-        self.mistakes.append(Finding(Severity.ERROR, f"listener {self.name}: {text}", place_of(self.function)))
+        self.mistakes.append(Finding(Severity.ERROR, f"listener {self.name}: {text}", self.place))
 
 
 def read_signature(function: Callable[..., Any]) -> Signature:
@@ -98,11 +103,6 @@ def read_signature(function: Callable[..., Any]) -> Signature:
     returned = hints.get("return")
     signature.returns_several = get_origin(returned) is list
     return signature
-
-
-def place_of(function: Callable[..., Any]) -> Origin:
-    """File and line of a listener, for findings."""
-    return code_origin(_inner(function))
 
 
 def _read(signature: Signature, parameter: inspect.Parameter, annotation: Any) -> None:

@@ -119,7 +119,7 @@ def test_a_tombstone_passes_over_those_that_do_not_take_null_if_another_does() -
 def test_a_tombstone_for_none_of_several_listeners_fails_for_good() -> None:
     text = _error(plan(takes_event, takes_dict).deliver(batch_of(None)))
 
-    assert "none of takes_event, takes_dict takes it: annotate X | None" in text
+    assert "which listener takes_event, listener takes_dict do not take: annotate X | None" in text
 
 
 def test_the_json_text_null_is_null_too() -> None:
