@@ -54,11 +54,16 @@ def _application(inside: Inside, on_error: str) -> Iterator[StreamApplication]:
     made.engine.dispose()
 
 
+def _look(inside: Inside) -> tuple[int, dict[str, Any]]:
+    """Exit code and document."""
+    result = inside.run("status", "service", "--json")
+    return result.returncode, json.loads(result.stdout)
+
+
 def _status(inside: Inside) -> tuple[int, str, str]:
     """Exit code, word, and the reasons in one."""
-    result = inside.run("status", "service", "--json")
-    document = json.loads(result.stdout)
-    return result.returncode, document["status"], "; ".join(document["reasons"])
+    code, document = _look(inside)
+    return code, document["status"], "; ".join(document["reasons"])
 
 
 def _publish(application: StreamApplication, n: object) -> None:
@@ -68,6 +73,16 @@ def _publish(application: StreamApplication, n: object) -> None:
 
 def _is_up(inside: Inside) -> None:
     eventually(lambda: _status(inside) == (0, "up", ""), WITHIN_S, lambda: str(_status(inside)))
+
+
+def _has_handled(inside: Inside, messages: int) -> None:
+    """That many have been sent and handled; "up" it is also while one is still on its way."""
+
+    def handled() -> bool:
+        [lane] = _look(inside)[1]["inputs"][0]["partitions"]
+        return bool(lane["stored"] == lane["end"] == messages)
+
+    eventually(handled, WITHIN_S, lambda: str(_look(inside)))
 
 
 def test_missing_tables_are_down(inside: Inside, application: StreamApplication) -> None:
@@ -94,7 +109,7 @@ def test_rows_that_nobody_relays_are_degraded(inside: Inside, application: Strea
 def test_messages_that_nobody_takes_are_degraded(inside: Inside, application: StreamApplication) -> None:
     with application:
         _publish(application, 1)
-        _is_up(inside)
+        _has_handled(inside, 1)
         binding: Any = application.binding("in-a")
         binding.stop(1000)
         _publish(application, 2)
