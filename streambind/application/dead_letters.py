@@ -15,7 +15,7 @@ from streambind.binding.factory import BinderFactory
 from streambind.binding.fencing import bind_fenced
 from streambind.binding.outcome import Failed, Unknown
 from streambind.configuration import BindingProperties, Configuration, ProducerProperties
-from streambind.configuration.destinations import destinations_of
+from streambind.configuration.destinations import destinations_of, replay_destinations_of
 from streambind.configuration.properties import DeadLetterFormat
 from streambind.errors import SendError, SendUnconfirmed
 from streambind.inbound.letter_producer import LetterProducer
@@ -104,6 +104,8 @@ def letter_route(
         if destination is None:
             return None
         found[source] = destination
+    for source, replays in replay_destinations_of(name, properties).items():
+        found[replays] = found[source]
     return LetterRoute(
         binding=name,
         binder=binder_name,

@@ -9,7 +9,7 @@ from streambind.binding.binder import ConsumerBinding, ConsumerTarget
 from streambind.binding.binding import InputBinding
 from streambind.binding.factory import BinderFactory
 from streambind.configuration import BindingProperties, ConsumerProperties
-from streambind.configuration.destinations import destinations_of
+from streambind.configuration.destinations import destinations_of, replay_destinations_of
 from streambind.inbound.input import InputPlan
 from streambind.inbound.statistics import Figures
 
@@ -45,9 +45,11 @@ class Inputs:
     def _binding(self, name: str, plan: InputPlan) -> InputBinding:
         properties = self._properties(name)
         binder_name = self._configuration.binder_name(name)
+        replays = replay_destinations_of(name, properties).values() if plan.positions is None else ()
         target = ConsumerTarget(
             binding=name,
-            destinations=destinations_of(name, properties),
+            destinations=(*destinations_of(name, properties), *replays),
+            replays=frozenset(replays),
             group=properties.group,
             properties=self._consumer(properties.consumer),
             extended=self._configuration.binder(binder_name).consumer(name),

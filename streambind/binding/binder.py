@@ -95,7 +95,8 @@ class Positions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ConsumerTarget:
-    """What a binder needs to bind an input. `group` None: anonymous, a new one per start."""
+    """What a binder needs to bind an input. `group` None: anonymous, a new one per start. `replays` are those of
+    the destinations that have no dead letters of their own: replayed ones come through them."""
 
     binding: str
     destinations: tuple[str, ...]
@@ -103,6 +104,7 @@ class ConsumerTarget:
     properties: ConsumerProperties
     extended: Properties
     positions: Positions | None = None
+    replays: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

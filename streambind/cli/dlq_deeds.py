@@ -14,7 +14,7 @@ from streambind.cli.dlq_desk import Desk, Item
 from streambind.cli.output import count, err
 from streambind.errors import LifecycleError
 from streambind.inbound.letter import Letter
-from streambind.inbound.letter_replay import LetterReplay
+from streambind.inbound.replay import Replay
 from streambind.inbound.stored_letters import Queue, StoredLetters, StoredMessage
 from streambind.message import RawHeaders
 
@@ -69,7 +69,7 @@ class Deeds:
         if letters:
             self.replay(desk.require_replay(), letters, f"replaying letters of {desk.name}", force=force)
 
-    def replay(self, replay: LetterReplay, letters: Sequence[Letter], label: str, *, force: bool) -> None:
+    def replay(self, replay: Replay, letters: Sequence[Letter], label: str, *, force: bool) -> None:
         """In the order in which the messages came, those of a key together."""
         by_key: dict[object, list[Letter]] = {}
         for letter in sorted(letters, key=_came):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import getpass
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from streambind.application.dead_letters import LetterRoute, letter_route
+from streambind.cli.dlq_destination import destination_replay, held
 from streambind.cli.plan import PlannedBinding, planned_bindings
-from streambind.cli.target import BROKER_TIMEOUT_MS, Brokers, Target, ask_database
+from streambind.cli.target import Brokers, Target, ask_database
 from streambind.configuration.properties import ConsumerProperties
 from streambind.errors import ConfigurationError, PermanentError
 from streambind.inbound.letter import Letter, read_letter
-from streambind.inbound.letter_replay import LetterReplay, place_of
+from streambind.inbound.letter_replay import LetterReplay
 from streambind.inbound.parked_batch import ParkedBatch
+from streambind.inbound.replay import Replay, place_of
 from streambind.inbound.stored_letters import StoredLetters, StoredMessage
 from streambind.inbound.stored_positions import stored_positions
 from streambind.message import Message
@@ -40,28 +42,28 @@ class Item:
 
 @dataclass(frozen=True)
 class Desk:
-    """One input, and what can be done with its failed messages. `stored` and `replay` are there if the group keeps
-    its positions in the database."""
+    """One input, and what can be done with its failed messages. `stored` is there if the group keeps its positions
+    in the database; `replay` then too, or if it listens to destinations for replays."""
 
     planned: PlannedBinding
     route: LetterRoute | None
     stored: StoredLetters | None
-    replay: LetterReplay | None
+    replay: Replay | None
 
     @property
     def name(self) -> str:
         return self.planned.name
 
-    def require_replay(self) -> LetterReplay:
+    def require_replay(self) -> Replay:
         """
         Raises:
-            ConfigurationError: the group's positions are at the broker.
+            ConfigurationError: the group's positions are at the broker, and it listens to no replays.
         """
         if self.replay is None:
             raise ConfigurationError(
                 f"binding {self.name}: its letters cannot be replayed to group {self.planned.group} alone, for it "
-                "keeps no positions in a database: let a listener take a Session, or handle what "
-                "`streambind dlq export` writes"
+                "keeps no positions in a database: set consumer.replay: true and start the service again, let a "
+                "listener take a Session, or handle what `streambind dlq export` writes"
             )
         return self.replay
 
@@ -80,7 +82,7 @@ class Desk:
             return
         seen: set[object] = set()
         for destination in dict.fromkeys(self.route.destinations.values()):
-            for record in _records(brokers, self.planned.binder, destination):
+            for record in held(brokers, self.planned.binder, destination):
                 letter = read_letter(record)
                 came = letter.message
                 copy_of = (came.destination, came.partition, came.offset, letter.first_failure_ms)
@@ -116,7 +118,7 @@ def _desk(target: Target, planned: PlannedBinding, groups: frozenset[str], actor
         route = letter_route(planned.name, properties, target.configuration, brokers.factory)
     group = planned.group or ""
     if planned.positions is False or (planned.positions is None and group not in groups):
-        return Desk(planned, route, None, None)
+        return Desk(planned, route, None, destination_replay(target, planned, actor))
     database, consumer = target.database(), properties.consumer
     numbered = _numbered(consumer)
     return Desk(
@@ -137,26 +139,6 @@ def _groups(target: Target) -> frozenset[str]:
         return frozenset()
     database = target.database()
     return frozenset(group for group, _ in ask_database(database, lambda: stored_positions(database)))
-
-
-def _records(brokers: Brokers, binder: str, destination: str) -> Iterator[Message]:
-    """What the destination holds by now, each partition's in order."""
-    info = brokers.ask(binder, lambda b: b.describe(destination, BROKER_TIMEOUT_MS))
-    if info is None:
-        return
-    positions = {partition: start for partition, start in info.starts.items() if start < info.ends[partition]}
-    while positions:
-        starts = dict(positions)
-        batch: Sequence[Message] = brokers.ask(binder, lambda b: b.read(destination, starts, BROKER_TIMEOUT_MS))  # noqa: B023
-        if not batch:
-            return  # What is left of it are marks of transactions.
-        for record in batch:
-            partition, offset = record.partition or 0, record.offset or 0
-            if partition in positions:
-                yield record
-                positions[partition] = offset + 1
-                if offset + 1 >= info.ends[partition]:
-                    del positions[partition]
 
 
 def _parked(stored: StoredMessage) -> Item:

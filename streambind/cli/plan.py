@@ -11,7 +11,7 @@ from streambind.application.declarations import Declarations
 from streambind.binding.factory import BinderFactory
 from streambind.cli.target import Target
 from streambind.configuration import BindingProperties, Origin
-from streambind.configuration.destinations import destinations_of
+from streambind.configuration.destinations import destinations_of, replay_destinations_of
 from streambind.configuration.properties import OnError
 from streambind.errors import ConfigurationError
 
@@ -56,19 +56,25 @@ def _planned(target: Target, name: str) -> PlannedBinding:
     configuration = target.configuration
     properties = configuration.properties.bindings[name]
     is_input = name not in _outputs(target)
+    positions = _positions(target, name) if is_input else False
     return PlannedBinding(
         name=name,
         direction="in" if is_input else "out",
-        destinations=destinations_of(name, properties) if is_input else (properties.destination or name,),
+        destinations=_inputs(name, properties, positions) if is_input else (properties.destination or name,),
         group=properties.group,
         content_type=properties.content_type,
         binder=configuration.binder_name(name),
         mode=f"on error {_on_error(target, name, properties)}" if is_input else str(properties.producer.publish),
         declared=configuration.origin_of(f"bindings.{name}"),
         code=_code(target, name, is_input),
-        positions=_positions(target, name) if is_input else False,
+        positions=positions,
         is_pattern=is_input and _is_pattern(target, name),
     )
+
+
+def _inputs(name: str, properties: BindingProperties, positions: bool | None) -> tuple[str, ...]:
+    replays = replay_destinations_of(name, properties) if positions is False else {}
+    return (*destinations_of(name, properties), *replays.values())
 
 
 def _declarations(target: Target) -> Declarations:

@@ -84,6 +84,12 @@ class Target:
         finally:
             factory.close(CLOSE_TIMEOUT_MS)
 
+    def lasting_brokers(self) -> Brokers:
+        """The configured brokers, for as long as the command runs."""
+        factory = BinderFactory(self.configuration)
+        click.get_current_context().call_on_close(lambda: factory.close(CLOSE_TIMEOUT_MS))
+        return Brokers(self.configuration, factory)
+
 
 @dataclass(frozen=True)
 class Brokers:

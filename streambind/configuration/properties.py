@@ -127,6 +127,11 @@ class ConsumerProperties(Properties):
     sequence: Literal["trust", "ignore"] = Field(
         "trust", description="whether the sequence numbers of a streambind producer are checked"
     )
+    replay: bool = Field(
+        False,
+        description="also listen to `retry.<destination>.<group>`, through which `streambind dlq retry` brings "
+        "back dead letters; where listeners take a session they come through the database",
+    )
     partitioned: Annotated[bool, _PARTITIONS] = False
     instance_index: Annotated[int, _PARTITIONS] = -1
     instance_index_list: Annotated[list[int], _PARTITIONS] = Field(default_factory=list)

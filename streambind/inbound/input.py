@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from streambind.binding.binder import ConsumerBinding, Deliver, Positions
 from streambind.binding.outcome import Outcome
-from streambind.configuration.destinations import destinations_of
+from streambind.configuration.destinations import destinations_of, replay_destinations_of
 from streambind.configuration.finding import Finding, Severity
 from streambind.configuration.properties import BindingProperties, ConsumerProperties, OnError
 from streambind.errors import ConfigurationError
@@ -30,6 +30,7 @@ from streambind.inbound.parked_queues import ParkedQueues
 from streambind.inbound.parked_retry import ParkedRetry
 from streambind.inbound.plan import Planner
 from streambind.inbound.positions import DatabasePositions
+from streambind.inbound.replayed import delivers_replays
 from streambind.inbound.retry import Budget
 from streambind.inbound.retry_worker import RetryWorker
 from streambind.inbound.statistics import DeliveryStatistics
@@ -90,6 +91,8 @@ class InputPlan:
         )
         deliver = _on_loop(surroundings.loop, delivery.deliver) if dispatcher.is_async else delivery.deliver
         if kept is None:
+            if replays := replay_destinations_of(binding, properties):
+                deliver = delivers_replays(deliver, replays)
             return InputPlan(deliver, None, None, statistics, budget, policy, findings)
         return InputPlan(deliver, kept.positions, kept.worker, statistics, budget, policy, findings)
 

@@ -31,6 +31,13 @@ GROUP = f"{LETTER_FACTS}group"
 LETTER_EVENT_ID = f"{LETTER_FACTS}event-id"
 LETTER_SEQ = f"{LETTER_FACTS}seq"
 
+REPLAY = f"{LETTER_FACTS}replay-"
+"""What is said of a message that was replayed through a destination begins so; a message's, not a letter's."""
+REPLAY_LETTER = f"{REPLAY}letter"
+REPLAY_CAME_FROM = f"{REPLAY}came-from"
+REPLAY_COUNT = f"{REPLAY}count"
+REPLAY_BY = f"{REPLAY}by"
+
 X_HEADERS = frozenset(
     {X_TOPIC, X_PARTITION, X_OFFSET, X_TIMESTAMP, X_TIMESTAMP_TYPE, X_FQCN, X_MESSAGE, X_STACKTRACE}
 )

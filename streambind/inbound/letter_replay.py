@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from enum import StrEnum
 
 from sqlalchemy import Connection, func, select, update
 
@@ -23,32 +22,13 @@ from streambind.inbound.parked_batch import ParkedBatch
 from streambind.inbound.parked_keys import ParkedKeys, queue_of
 from streambind.inbound.parked_queues import ParkedMessage
 from streambind.inbound.reasons import kept_reason
+from streambind.inbound.replay import MAX_REPLAYS, LetterPlace, ReplayOutcome, place_of
 from streambind.inbound.sequence import Applied, Chain
 from streambind.inbound.stored_letters import wake
 from streambind.message import ORIGIN
 from streambind.origin import Origin
 from streambind.persistence.database import Database
 from streambind.persistence.stored_headers import store_headers
-
-MAX_REPLAYS = 3
-"""How often a message is replayed before somebody has to insist."""
-
-LetterPlace = tuple[str, int, int, int]
-"""Where a letter stands: destination, partition, offset, and its time there, by which a destination that was made
-anew is told."""
-
-
-class ReplayOutcome(StrEnum):
-    """`known`: it was dealt with before. `foreign`: it is not this binding's, or does not say where it came from.
-    `superseded`: later events of its key have been applied, and it would undo them. `looping`: it was replayed
-    too often. `full`: as much is parked as may be."""
-
-    REPLAYED = "replayed"
-    KNOWN = "known"
-    FOREIGN = "foreign"
-    SUPERSEDED = "superseded"
-    LOOPING = "looping"
-    FULL = "full"
 
 
 class _Undone(Exception):
@@ -64,7 +44,8 @@ class _Refused(Exception):
 
 
 class LetterReplay:
-    """The replays of one group. `numbered`: whether messages' numbers count; `actor` is who does it."""
+    """A `Replay` to a group that keeps its positions in the database. `numbered`: whether messages' numbers count;
+    `actor` is who does it."""
 
     def __init__(
         self,
@@ -84,7 +65,7 @@ class LetterReplay:
         self._parked = ParkedKeys(database, group, limits, numbered=numbered)
 
     def known(self) -> dict[LetterPlace, str]:
-        """The letters that were dealt with, and how: `replayed` or `skipped`."""
+        """As `Replay` says."""
         c = self._database.tables.letter.c
         query = select(c.destination, c.partition, c.offset, c.timestamp_ms, c.outcome)
         query = query.where(c.group_name == self._group)
@@ -95,9 +76,8 @@ class LetterReplay:
     def replay(
         self, letters: Sequence[Letter], *, force: bool = False, dry_run: bool = False
     ) -> list[ReplayOutcome]:
-        """Have the messages of these letters, of one key, handled once more, in one transaction, which remembers
-        them: no worker can handle a later one before an earlier one is there. `force`: also if later events of
-        the key were applied, and however often they were replayed. `dry_run`: the transaction is rolled back."""
+        """As `Replay` says, in one transaction: no worker can handle a later one before an earlier one is there.
+        `dry_run`: it is rolled back."""
         outcomes = dict.fromkeys(range(len(letters)), ReplayOutcome.FOREIGN)
 
         def work(connection: Connection) -> None:
@@ -112,8 +92,7 @@ class LetterReplay:
         return [outcomes[index] for index in range(len(letters))]
 
     def skip(self, letter: Letter) -> bool:
-        """Leave the letter alone from now on, in a row that says who decided it; False if it was dealt with
-        before."""
+        """As `Replay` says, in a row that says who decided it."""
         return self._database.run(lambda connection: self._remember(connection, letter, "skipped"))
 
     def _tried(self, connection: Connection, letter: Letter, batch: ParkedBatch, *, force: bool) -> ReplayOutcome:
@@ -258,9 +237,3 @@ def _order(letter: Letter) -> tuple[bool, int]:
     offset = letter.message.offset or 0
     origin = Origin.parse(header_text(letter.message.raw_headers, ORIGIN) or "")
     return (False, offset) if origin is None else (True, -origin.seq)
-
-
-def place_of(letter: Letter) -> LetterPlace:
-    """What the letter is remembered by."""
-    stands = letter.stands
-    return (stands.destination or "", stands.partition or 0, stands.offset or 0, stands.timestamp_ms or 0)

@@ -77,6 +77,19 @@ def _policy_mistakes(
         except ConfigurationError as error:
             text = f"binding {binding}: consumer.dedupe: {error}"
             yield Finding(Severity.ERROR, text, Origin("code"))
+    takes_session = any(plan.signature.session for plan in plans)
+    if consumer.replay and takes_session:
+        text = (
+            f"binding {binding}: consumer.replay has no effect: a listener takes a Session, and dead letters come "
+            "back through the database"
+        )
+        yield Finding(Severity.WARNING, text, Origin("code"))
+    if consumer.replay and not takes_session and not has_letters:
+        text = (
+            f"binding {binding}: consumer.replay brings back dead letters, and there is no dead-letter "
+            "destination; set enableDlq: true in the consumer properties of its binder"
+        )
+        yield Finding(Severity.WARNING, text, Origin("code"))
     chosen = [("on-error", consumer.on_error), *((f"on-error-of.{n}", c) for n, c in consumer.on_error_of.items())]
     for key, choice in chosen:
         if choice is OnError.DLQ and not has_letters:

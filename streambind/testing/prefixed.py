@@ -50,6 +50,7 @@ class PrefixedBinder:
         prefixed = replace(
             target,
             destinations=tuple(map(self._add, target.destinations)),
+            replays=frozenset(map(self._add, target.replays)),
             group=None if target.group is None else self._prefix + target.group,
             extended=extended,
             positions=None if target.positions is None else _PlainPositions(target.positions, self._prefix),

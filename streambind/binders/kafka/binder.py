@@ -190,11 +190,13 @@ class KafkaBinder:
         wanted = max(1, target.properties.instance_count) * target.properties.concurrency
         topics: dict[str, Topic] = {}
         for destination in target.destinations:
-            dead_letters = dead_letter_topic(destination, target.group, extended, target.binding)
             topic = self._provisioning.ensure(destination, wanted, extended.topic, binding=target.binding)
             if topic is None:
                 continue
             topics[destination] = topic
+            if destination in target.replays:
+                continue
+            dead_letters = dead_letter_topic(destination, target.group, extended, target.binding)
             if dead_letters is not None:
                 count = extended.dlq_partitions or topic.partitions
                 settings = self._dead_letter_settings(dead_letters, destination)
@@ -240,6 +242,10 @@ def _pattern(target: ConsumerTarget, extended: KafkaConsumerProperties) -> Consu
         raise ConfigurationError(
             f"binding {target.binding}: enableDlq with destinationIsPattern needs dlqName: the topics are not "
             f"known yet"
+        )
+    if target.replays:
+        raise ConfigurationError(
+            f"binding {target.binding}: consumer.replay with destinationIsPattern: the topics are not known yet"
         )
     patterns = tuple(name if name.startswith("^") else f"^{name}" for name in target.destinations)
     return ConsumerTarget(

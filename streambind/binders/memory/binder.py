@@ -50,6 +50,8 @@ class MemoryBinder:
         wanted = target.properties.concurrency * max(1, target.properties.instance_count)
         for destination in target.destinations:
             self._provide(destination, wanted, strict=False)
+            if destination in target.replays:
+                continue
             dead_letters = dead_letter_destination(destination, target.group, properties)
             if dead_letters is not None:
                 self._provide(

@@ -16,8 +16,9 @@ from streambind.inbound.dead_letter import Failure, dead_letter
 from streambind.inbound.delivery_positions import DatabaseEffects
 from streambind.inbound.input import InputPlan
 from streambind.inbound.letter import Letter, read_letter
-from streambind.inbound.letter_replay import MAX_REPLAYS, LetterReplay, ReplayOutcome
+from streambind.inbound.letter_replay import LetterReplay
 from streambind.inbound.parked_keys import ParkedKeys
+from streambind.inbound.replay import MAX_REPLAYS, ReplayOutcome
 from streambind.message import Message
 from tests.integration.inbound.parking import turns
 from tests.integration.inbound.service import DESTINATION, GROUP, Event, Letters, Service, drain, event, keep

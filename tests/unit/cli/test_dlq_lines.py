@@ -14,7 +14,7 @@ from streambind.cli.dlq_lines import document, letter_of
 from streambind.cli.plan import PlannedBinding
 from streambind.errors import ConfigurationError
 from streambind.inbound.letter import read_letter
-from streambind.inbound.letter_replay import place_of
+from streambind.inbound.replay import place_of
 from streambind.message import Message
 from streambind.visible import visible_json
 

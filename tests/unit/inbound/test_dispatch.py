@@ -195,6 +195,8 @@ def test_batch_and_single_listeners_do_not_share_a_binding() -> None:
 
 def test_dead_letters_need_a_destination() -> None:
     assert "set enableDlq: true" in mistakes(takes_sync, on_error="dlq")
+    [finding] = plan(takes_sync, replay=True).findings
+    assert "set enableDlq: true" in finding.text
 
 
 def test_a_session_needs_a_database() -> None:
