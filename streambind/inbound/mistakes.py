@@ -65,8 +65,9 @@ def _policy_mistakes(
                 "name Python's, such as ValueError or package.module.SomeError"
             )
             yield Finding(Severity.WARNING, text, Origin("code"))
+    takes_session = any(plan.session for plan in plans)
     if consumer.dedupe is not None:
-        if not any(plan.session for plan in plans):
+        if not takes_session:
             text = (
                 f"binding {binding}: consumer.dedupe keeps ids in the database of the effects, and no listener "
                 "takes a Session; take one, or leave dedupe out"
@@ -77,7 +78,6 @@ def _policy_mistakes(
         except ConfigurationError as error:
             text = f"binding {binding}: consumer.dedupe: {error}"
             yield Finding(Severity.ERROR, text, Origin("code"))
-    takes_session = any(plan.signature.session for plan in plans)
     if consumer.replay and takes_session:
         text = (
             f"binding {binding}: consumer.replay has no effect: a listener takes a Session, and dead letters come "
@@ -98,7 +98,7 @@ def _policy_mistakes(
                 "set enableDlq: true in the consumer properties of its binder"
             )
             yield Finding(Severity.ERROR, text, Origin("code"))
-        if choice is OnError.PARK and not any(plan.session for plan in plans):
+        if choice is OnError.PARK and not takes_session:
             text = (
                 f"binding {binding}: consumer.{key} is park, but keys are parked in the database that keeps the "
                 "positions, and no listener takes a Session; take one, or set on-error to dlq, stop or skip"

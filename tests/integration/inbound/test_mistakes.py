@@ -93,6 +93,8 @@ def test_one_listener_with_a_session_makes_the_mode_the_databases_for_all() -> N
 
     assert plan(looks, stores, group="g", surroundings=around).positions is not None
     assert plan(looks, group="g", surroundings=around).positions is None
+    [finding] = plan(stores, group="g", surroundings=around, replay=True).findings
+    assert "consumer.replay has no effect" in finding.text
 
 
 def test_a_session_of_ones_own_class_is_given() -> None:
