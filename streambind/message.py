@@ -15,6 +15,7 @@ TYPE = "type"
 EVENT_ID = "sb-event-id"
 ORIGIN = "sb-origin"
 ROUTE = "sb-route"
+COMMITTED = "sb-committed"
 
 
 class Message:

@@ -10,6 +10,7 @@ from streambind.binding.binding import InputBinding
 from streambind.binding.factory import BinderFactory
 from streambind.configuration import BindingProperties, ConsumerProperties
 from streambind.configuration.destinations import destinations_of, replay_destinations_of
+from streambind.inbound.commit_times import CommitTimes
 from streambind.inbound.input import InputPlan
 from streambind.inbound.statistics import Figures
 
@@ -27,6 +28,10 @@ class Inputs:
     def figures(self, name: str) -> Figures | None:
         plan = self._plans.get(name)
         return None if plan is None else plan.statistics.figures()
+
+    def commit_times(self, name: str) -> CommitTimes | None:
+        plan = self._plans.get(name)
+        return None if plan is None else plan.commit_times
 
     def auto_startup(self) -> list[str]:
         """The names of the bindings that start with the application."""

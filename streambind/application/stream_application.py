@@ -28,6 +28,7 @@ from streambind.binding.factory import binder_types
 from streambind.configuration import Configuration, Finding
 from streambind.errors import ConfigurationError, LifecycleError
 from streambind.event_loop import EventLoop
+from streambind.inbound.commit_times import CommitTimes
 from streambind.inbound.statistics import Figures
 from streambind.message import Message
 from streambind.outbound.bridge import StreamBridge
@@ -159,6 +160,11 @@ class StreamApplication:
         """What the deliveries of an input have done since it was started."""
         running = self._here()
         return None if running is None else running.inputs.figures(binding)
+
+    def commit_times(self, binding: str) -> CommitTimes | None:
+        """When what an input has in hand was committed."""
+        running = self._here()
+        return None if running is None else running.inputs.commit_times(binding)
 
     def parks(self, binding: str) -> bool:
         """Whether an input keeps its positions in the database: what it parks waits there too."""

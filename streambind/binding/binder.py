@@ -129,12 +129,15 @@ class ProducerTarget:
 class PartitionState:
     """One assigned partition. `position` is the next offset to be done, None until it is known where to start.
     `stalled` holds the reason once it stopped; `retrying` while it backs off, or while the positions cannot be
-    read."""
+    read. `lag`: how far the log's end lies beyond the position, as the broker has said last, offsets without a
+    message included; 0 only where no message is left to be done; None: unknown, as it may be while the broker is
+    away or the binding is paused."""
 
     lane: Lane
     position: int | None
     stalled: str | None = None
     retrying: str | None = None
+    lag: int | None = None
 
 
 class ConsumerBinding(Protocol):
@@ -249,9 +252,12 @@ class Binder(Protocol):
         """By partition the offset of the first message that is not older; the end where all are."""
         ...
 
-    def read(self, destination: str, starts: Mapping[int, int], timeout_ms: int) -> Sequence[Message]:
+    def read(
+        self, destination: str, starts: Mapping[int, int], timeout_ms: int, *, each: int | None = None
+    ) -> Sequence[Message]:
         """Messages from the given offsets to the current ends, without a group: for `tail` and tests. Returns
-        what came within the time, at most some thousand messages; call again from the next offsets."""
+        what came within the time, at most some thousand messages, and `each` of a partition; call again from the
+        next offsets."""
         ...
 
     def close(self, timeout_ms: int) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import click
 
+from streambind.cli.freshness import with_freshness
 from streambind.cli.output import json_option, print_json, print_table, write
 from streambind.cli.plan import PlannedBinding, planned_bindings
 from streambind.cli.progress import Lane, Progress, measured
+from streambind.cli.status_screen import UNKNOWN, behind_text
 from streambind.cli.target import resolve
-
-UNKNOWN = "unknown"
 
 
 @click.command()
@@ -23,7 +23,8 @@ def bindings(target: str | None, live: bool, as_json: bool) -> None:
 
     Of an application its listeners and publishers are listed too. With --live the lag is counted from what the
     group has done: where a listener's effects and its position are kept in the database, from there, else from
-    the offsets that the group has committed to the broker. What cannot be known is unknown, never 0.
+    the offsets that the group has committed to the broker. Behind is how long ago the first message to do was
+    committed at its source: by two clocks, if they are two hosts. What cannot be known is unknown, never 0.
 
     \b
     Examples:
@@ -34,7 +35,7 @@ def bindings(target: str | None, live: bool, as_json: bool) -> None:
     """
     resolved = resolve(target)
     planned = planned_bindings(resolved)
-    progress = measured(resolved, planned) if live else None
+    progress = with_freshness(resolved, measured(resolved, planned)) if live else None
     if as_json:
         print_json([_document(b, None if progress is None else p) for b, p in _paired(planned, progress)])
         return
@@ -50,12 +51,12 @@ def _paired(
 def _show(planned: Sequence[PlannedBinding], progress: Sequence[Progress] | None) -> None:
     has_code = any(binding.code is not None for binding in planned)
     columns = ["binding", "direction", "destination", "group", "content type", "binder", "mode"]
-    columns += ["lag"] * (progress is not None) + ["code"] * has_code + ["declared"]
+    columns += ["lag", "behind"] * (progress is not None) + ["code"] * has_code + ["declared"]
     rows = []
     for binding, measure in _paired(planned, progress):
         row: list[object] = [binding.name, binding.direction, ", ".join(binding.destinations), binding.group]
         row += [binding.content_type, binding.binder, binding.mode]
-        row += [] if measure is None else [lag_text(measure)]
+        row += [] if measure is None else [lag_text(measure), behind_of(measure)]
         row += [", ".join(binding.code or ()) or "none"] if has_code else []
         rows.append([*row, binding.declared])
     print_table(columns, rows, empty="no bindings")
@@ -63,7 +64,7 @@ def _show(planned: Sequence[PlannedBinding], progress: Sequence[Progress] | None
         write("")
         lanes = [(measure, lane) for measure in progress for lane in measure.lanes]
         print_table(
-            ("binding", "partition", "end", "committed", "in database", "lag"),
+            ("binding", "partition", "end", "committed", "in database", "lag", "behind"),
             [_lane_row(measure, lane) for measure, lane in lanes],
             empty="",
         )
@@ -72,9 +73,9 @@ def _show(planned: Sequence[PlannedBinding], progress: Sequence[Progress] | None
 def _lane_row(measure: Progress, lane: Lane) -> list[object]:
     row: list[object] = [measure.binding.name, f"{lane.destination}[{lane.partition}]", lane.end]
     if not measure.binding.is_input or measure.binding.group is None:
-        return [*row, None, None, None]
+        return [*row, None, None, None, None]
     stored = None if not measure.by_database else _known(lane.stored, "none")
-    return [*row, _known(lane.committed, "none"), stored, _known(lane.lag, UNKNOWN)]
+    return [*row, _known(lane.committed, "none"), stored, _known(lane.lag, UNKNOWN), behind_text(lane.behind_s)]
 
 
 def lag_text(measure: Progress) -> str | None:
@@ -88,6 +89,11 @@ def lag_text(measure: Progress) -> str | None:
     if measure.binding.group is None:
         return f"{UNKNOWN}: no group"
     return _known(measure.lag, UNKNOWN)
+
+
+def behind_of(measure: Progress) -> str | None:
+    """How far behind its source an input is, in one cell."""
+    return behind_text(measure.behind_s) if measure.binding.is_input else None
 
 
 def _known(number: int | None, otherwise: str) -> str:
@@ -112,9 +118,10 @@ def _document(binding: PlannedBinding, progress: Progress | None) -> dict[str, o
 
 
 def live_document(progress: Progress) -> dict[str, object]:
-    """What brokers and database say of a binding; `lag` null: unknown, or an output."""
+    """What brokers and database say of a binding; `lag` and `behind_s` null: unknown, or an output."""
     return {
         "lag": progress.lag,
+        "behind_s": progress.behind_s,
         "positions_in": "database" if progress.by_database else "broker",
         "missing": progress.missing,
         "partitions": [
@@ -127,6 +134,7 @@ def live_document(progress: Progress) -> dict[str, object]:
                 "stored": lane.stored,
                 "lost": lane.lost,
                 "lag": lane.lag if progress.binding.is_input and progress.binding.group else None,
+                "behind_s": lane.behind_s,
             }
             for lane in progress.lanes
         ],

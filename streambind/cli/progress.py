@@ -21,7 +21,9 @@ Positions = Mapping[tuple[str, Place], StoredPosition]
 @dataclass(frozen=True)
 class Lane:
     """One partition. `committed` is the group's report to the broker, `stored` the position in the database; None:
-    there is none, or it is not asked for. `lost`: why a stored position means nothing, and what mends it."""
+    there is none, or it is not asked for. `lost`: why a stored position means nothing, and what mends it. Two that
+    `with_freshness` finds out: `nothing_left`: no message lies between position and end, whatever the offsets say;
+    `behind_s`: for how many seconds the first one has been committed, None: unknown."""
 
     destination: str
     partition: int
@@ -32,15 +34,24 @@ class Lane:
     by_database: bool = False
     identity: Identity = field(default_factory=Identity)
     lost: str | None = None
+    nothing_left: bool = False
+    behind_s: float | None = None
 
     @property
     def stored(self) -> int | None:
         return None if self.position is None else self.position.offset
 
     @property
+    def done_to(self) -> int | None:
+        """The position that counts."""
+        return self.stored if self.by_database else self.committed
+
+    @property
     def lag(self) -> int | None:
         """Messages to do; None if it cannot be known: the group has no position, or one beyond the end."""
-        position = self.stored if self.by_database else self.committed
+        position = self.done_to
+        if self.nothing_left:
+            return 0
         if position is None:
             return 0 if self.end == self.start else None
         if self.lost is not None and self.start <= position:
@@ -65,6 +76,12 @@ class Progress:
         if not self.binding.is_input or self.binding.group is None or not lags or len(known) < len(lags):
             return None
         return sum(known)
+
+    @property
+    def behind_s(self) -> float | None:
+        """Of the partition that is furthest behind; None if it is unknown of one."""
+        known = [lane.behind_s for lane in self.lanes if lane.behind_s is not None]
+        return max(known) if known and len(known) == len(self.lanes) else None
 
 
 def measured(target: Target, bindings: Sequence[PlannedBinding]) -> list[Progress]:

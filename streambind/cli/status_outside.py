@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from streambind.cli.bindings import lag_text, live_document
+from streambind.cli.bindings import behind_of, lag_text, live_document
+from streambind.cli.freshness import with_freshness
 from streambind.cli.outbox_view import ask_outbox, outbox_document, outbox_lines, owners
 from streambind.cli.output import count, line, table
 from streambind.cli.parked_view import parked_reasons
@@ -72,7 +73,7 @@ class Outside:
         parts += [line("      {}", reason) for reason in self.reasons[1:]]
         if self.inputs:
             rows = [_row(measure) for measure in self.inputs]
-            parts += [Text(), table(("input", "destination", "group", "lag", "counted from"), rows)]
+            parts += [Text(), table(("input", "destination", "group", "lag", "behind", "counted from"), rows)]
         if self.outbox is not None:
             parts += [Text(), *outbox_lines(self.outbox)]
         return Group(*parts)
@@ -81,7 +82,14 @@ class Outside:
 def _row(measure: Progress) -> list[object]:
     source = "database" if measure.by_database else "committed offsets"
     binding = measure.binding
-    return [binding.name, ", ".join(binding.destinations), binding.group, lag_text(measure), source]
+    return [
+        binding.name,
+        ", ".join(binding.destinations),
+        binding.group,
+        lag_text(measure),
+        behind_of(measure),
+        source,
+    ]
 
 
 def outside(text: str) -> Callable[[], Outside]:
@@ -95,7 +103,7 @@ def outside(text: str) -> Callable[[], Outside]:
     inputs = [binding for binding in planned if binding.is_input]
 
     def look() -> Outside:
-        measures = tuple(measured(target, inputs))
+        measures = tuple(with_freshness(target, measured(target, inputs)))
         outbox, tables = _outbox(target, planned)
         parked = () if tables else tuple(parked_reasons(target, inputs))
         return Outside(text, measures, outbox, tables, tuple(standing(target, measures)), parked)

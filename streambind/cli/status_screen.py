@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -9,6 +10,7 @@ from rich.text import Text
 
 from streambind.cli.output import age, count, line, table
 
+UNKNOWN = "unknown"
 COLOURS = {"up": "green", "degraded": "yellow", "down": "red"}
 
 
@@ -19,7 +21,7 @@ def health_screen(title: str, document: dict[str, Any]) -> RenderableType:
     if document.get("running") is False:
         parts.append(line("the application does not run: start it, or use its lifespan"))
     if bindings:
-        columns = ("binding", "health", "state", "destination", "group", "assigned", "done")
+        columns = ("binding", "health", "state", "destination", "group", "assigned", "behind", "done")
         parts += [Text(), table(columns, [_row(binding) for binding in bindings])]
     problems = [text for binding in bindings for text in _problems(binding)]
     if problems:
@@ -47,8 +49,14 @@ def _row(binding: dict[str, Any]) -> list[object]:
         binding.get("destination"),
         binding.get("group"),
         (", ".join(map(str, _of(binding, "assigned", list))) or "nothing") if is_input else None,
+        behind_text(binding.get("behind_s")) if is_input else None,
         ", ".join(counted) if is_input else None,
     ]
+
+
+def behind_text(seconds: object) -> str:
+    """How far behind the source something is."""
+    return age(round(seconds * 1000)) if isinstance(seconds, int | float) and isfinite(seconds) else UNKNOWN
 
 
 def _is_count(name: str, number: object) -> bool:

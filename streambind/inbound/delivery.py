@@ -17,6 +17,7 @@ from streambind.binding.outcome import Continue, Outcome, RetryAfter, Seek, Stop
 from streambind.configuration.properties import OnError
 from streambind.errors import DeliveryError, PositionLostError, SequenceGapError
 from streambind.failpoints import failpoint
+from streambind.inbound.commit_times import CommitTimes
 from streambind.inbound.dead_letter import DeadLetters, Failure, dead_letter, original
 from streambind.inbound.effects import Effects, Parking
 from streambind.inbound.error_policy import ErrorPolicy
@@ -73,6 +74,7 @@ class Delivery:
         dead_letters: DeadLetters | None,
         parking: Parking | None,
         statistics: DeliveryStatistics,
+        commit_times: CommitTimes | None = None,
     ) -> None:
         self._binding = binding
         self._effects = effects
@@ -81,14 +83,17 @@ class Delivery:
         self._dead_letters = dead_letters
         self._parking = parking
         self._statistics = statistics
+        self._commit_times = commit_times or CommitTimes()
         self._lanes: dict[Lane, _LaneState] = {}
 
     def deliver(self, batch: Batch) -> Outcome:
         """As `binding.binder.Deliver` says. Never sleeps."""
         failpoint("delivery.after_poll")
         lane = Lane(batch.destination, batch.partition)
+        self._commit_times.begins(lane, batch)
         with self._statistics.delivering(lane):
             outcome = self._delivered(batch, lane)
+        self._commit_times.ends(lane, batch, outcome.done)
         self._statistics.count(handled=outcome.done)
         return outcome
 

@@ -14,6 +14,7 @@ from streambind.errors import ConfigurationError
 from streambind.event_loop import EventLoop
 from streambind.inbound.accompanied import AccompaniedConsumer
 from streambind.inbound.back_off import BackOff
+from streambind.inbound.commit_times import CommitTimes
 from streambind.inbound.delivery import Delivery
 from streambind.inbound.delivery_broker import BrokerEffects
 from streambind.inbound.delivery_positions import DatabaseEffects
@@ -52,6 +53,7 @@ class InputPlan:
     positions: Positions | None
     worker: RetryWorker | None
     statistics: DeliveryStatistics
+    commit_times: CommitTimes
     budget: Budget
     policy: ErrorPolicy
     findings: list[Finding] = field(default_factory=list)
@@ -75,7 +77,7 @@ class InputPlan:
         findings = [*planner.findings, *mistakes(binding, properties, ready, surroundings)]
         if any(finding.severity is Severity.ERROR for finding in findings):
             raise ConfigurationError(f"binding {binding} cannot be planned: {findings[0].text}", findings)
-        statistics = DeliveryStatistics()
+        statistics, commit_times = DeliveryStatistics(), CommitTimes()
         dispatcher = Dispatcher(binding, ready, statistics)
         kept = _kept(dispatcher, binding, properties, surroundings, statistics)
         budget = Budget.of(properties.consumer)
@@ -88,13 +90,13 @@ class InputPlan:
             dead_letters=surroundings.dead_letters,
             parking=None if kept is None else kept.effects,
             statistics=statistics,
+            commit_times=commit_times,
         )
         deliver = _on_loop(surroundings.loop, delivery.deliver) if dispatcher.is_async else delivery.deliver
-        if kept is None:
-            if replays := replay_destinations_of(binding, properties):
-                deliver = delivers_replays(deliver, replays)
-            return InputPlan(deliver, None, None, statistics, budget, policy, findings)
-        return InputPlan(deliver, kept.positions, kept.worker, statistics, budget, policy, findings)
+        if kept is None and (replays := replay_destinations_of(binding, properties)):
+            deliver = delivers_replays(deliver, replays)
+        positions, worker = (None, None) if kept is None else (kept.positions, kept.worker)
+        return InputPlan(deliver, positions, worker, statistics, commit_times, budget, policy, findings)
 
     def accompany(self, consumer: ConsumerBinding) -> ConsumerBinding:
         """The binder's handle, with the worker at its side if there is one, which starts now."""

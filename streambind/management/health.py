@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -10,9 +11,11 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from streambind.application import StreamApplication
-from streambind.binding.binder import Lane
+from streambind.binding.binder import Lane, PartitionState
 from streambind.binding.binding import BindingState, BindingStatus
 from streambind.errors import StreambindError
+from streambind.freshness import behind_s
+from streambind.inbound.commit_times import CommitTimes
 from streambind.inbound.parked_status import ParkedStatus, parked_status
 from streambind.inbound.statistics import Figures
 from streambind.outbound.outbox_status import outbox_status
@@ -33,10 +36,22 @@ class HealthStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Freshness:
+    """How far behind the source a partition is: messages to do, and seconds since the oldest of them was
+    committed, or the last one done where the next has not come yet. None: unknown. For people: it is the
+    difference of two clocks.
+    """
+
+    lag: int | None
+    behind_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class BindingHealth:
     """One binding. Partitions are written `destination[number]`; `stalled` and `retrying` give the reason of each
     that is not served. `counts` are since the process started, `parked` is what waits in the database now, of all
-    instances; None where nothing is parked."""
+    instances; None where nothing is parked. `freshness` is
+    by partition, `behind_s` that of the one furthest behind; None if it is unknown of one, or none is assigned."""
 
     name: str
     direction: str
@@ -50,6 +65,8 @@ class BindingHealth:
     last_error: str | None = None
     counts: dict[str, Any] = field(default_factory=dict)
     parked: ParkedStatus | None = None
+    freshness: dict[str, Freshness] = field(default_factory=dict)
+    behind_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +132,9 @@ def _binding(
     partitions = sorted(status.partitions, key=lambda p: (p.lane.destination, p.lane.partition))
     stalled = {_text(p.lane): p.stalled for p in partitions if p.stalled}
     retrying = {_text(p.lane): p.retrying for p in partitions if p.retrying}
-    figures = application.figures(status.name)
+    figures, times = application.figures(status.name), application.commit_times(status.name)
+    now_ms = time.time_ns() // 1_000_000
+    freshness = {_text(p.lane): _freshness(p, times, now_ms) for p in partitions}
     uncounted = trouble if application.parks(status.name) else None
     stuck = _stuck(figures)
     degraded = (
@@ -142,7 +161,22 @@ def _binding(
         last_error=stuck or status.last_error or (figures.last_error if figures else None) or uncounted,
         counts=asdict(figures) if figures else {},
         parked=parked or None,
+        freshness=freshness,
+        behind_s=_worst_behind_s(freshness),
     )
+
+
+def _freshness(state: PartitionState, times: CommitTimes | None, now_ms: int) -> Freshness:
+    if state.lag == 0:
+        return Freshness(0, 0.0)
+    if state.position is None or times is None:
+        return Freshness(state.lag, None)
+    return Freshness(state.lag, behind_s(times.at(state.lane, state.position), now_ms))
+
+
+def _worst_behind_s(partitions: dict[str, Freshness]) -> float | None:
+    known = [each.behind_s for each in partitions.values() if each.behind_s is not None]
+    return max(known) if known and len(known) == len(partitions) else None
 
 
 def _stuck(figures: Figures | None) -> str | None:

@@ -19,7 +19,7 @@ from streambind.conversion import Encoder
 from streambind.errors import EncodeError, PayloadTooLargeError
 from streambind.event import EntityEvent
 from streambind.headers import TYPES, encode_headers
-from streambind.message import CONTENT_TYPE, EVENT_ID, ORIGIN, ROUTE, TYPE
+from streambind.message import COMMITTED, CONTENT_TYPE, EVENT_ID, ORIGIN, ROUTE, TYPE
 from streambind.outbound.key_expression import KeyExpression
 from streambind.route import Route
 
@@ -27,7 +27,7 @@ Deletes = Literal["event", "tombstone", "event-and-tombstone"]
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
-_RESERVED = frozenset({CONTENT_TYPE, EVENT_ID, ORIGIN, ROUTE, TYPES, "id", "timestamp"})
+_RESERVED = frozenset({COMMITTED, CONTENT_TYPE, EVENT_ID, ORIGIN, ROUTE, TYPES, "id", "timestamp"})
 
 
 @dataclass(slots=True)
@@ -48,7 +48,8 @@ class OutputPlan:
 
 
 class Outgoing(NamedTuple):
-    """One message, encoded. `headers` travel as they are, without `sb-event-id` and `sb-origin`; `payload` None
+    """One message, encoded. `headers` travel as they are, without those that
+    `wire_message` adds; `payload` None
     is a tombstone. Without an `event_id` it is not an event of this service: it gets no number and no header
     more. `partition` None leaves it to the key."""
 

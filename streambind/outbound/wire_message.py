@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
-from streambind.message import EVENT_ID, ORIGIN, Message, RawHeaders
+from streambind.message import COMMITTED, EVENT_ID, ORIGIN, Message, RawHeaders
 from streambind.origin import Origin
 from streambind.outbound.outgoing import Headers, Outgoing, with_headers
 from streambind.persistence.stored_headers import load_headers
@@ -26,6 +27,7 @@ class OutboxRow(NamedTuple):
     payload: bytes | None
     headers: str
     partition: int | None = None
+    created_ms: int | None = None
 
 
 class Source(NamedTuple):
@@ -36,8 +38,8 @@ class Source(NamedTuple):
 
 
 def row_message(row: OutboxRow, source: Source) -> Message:
-    """A row's message: its headers, `sb-event-id` and, for numbered events, `sb-origin`; Spring's type map
-    stays last. What is no event of this service travels as it is.
+    """A row's message: its headers, `sb-event-id`, `sb-committed` with the database's time and, for numbered
+    events, `sb-origin`; Spring's type map stays last. What is no event of this service travels as it is.
 
     Raises:
         AttributeError, TypeError, ValueError, RecursionError: the row cannot be read.
@@ -45,15 +47,18 @@ def row_message(row: OutboxRow, source: Source) -> Message:
     if row.event_id is None:
         return _message(row, load_headers(row.headers))
     ours: list[tuple[str, bytes | None]] = [(EVENT_ID, str(UUID(str(row.event_id))).encode())]
+    if row.created_ms is not None:
+        ours.append((COMMITTED, b"%d" % row.created_ms))
     if row.key is not None and row.seq is not None:
         ours.append((ORIGIN, b"%s%d" % (_origin_stem(source, row.destination), row.seq)))
     return _message(row, with_headers(_loaded(row.headers), ours))
 
 
 def direct_message(outgoing: Outgoing) -> Message:
-    """The message of what does not go through the outbox: it has an `sb-event-id`, but no number and thus no
-    `sb-origin`."""
-    headers = with_headers(outgoing.headers, [(EVENT_ID, str(outgoing.event_id).encode())])
+    """The message of what does not go through the outbox: it has an `sb-event-id`, and as `sb-committed` the
+    time here and now; no number and thus no `sb-origin`."""
+    ours = [(EVENT_ID, str(outgoing.event_id).encode()), (COMMITTED, b"%d" % (time.time_ns() // 1_000_000))]
+    headers = with_headers(outgoing.headers, ours)
     return Message(outgoing.payload, outgoing.key, raw_headers=headers, destination=outgoing.destination)
 
 

@@ -77,8 +77,10 @@ class PrefixedBinder:
     def offsets_at(self, destination: str, timestamp_ms: int, timeout_ms: int) -> Mapping[int, int]:
         return self._inner.offsets_at(self._add(destination), timestamp_ms, timeout_ms)
 
-    def read(self, destination: str, starts: Mapping[int, int], timeout_ms: int) -> Sequence[Message]:
-        messages = self._inner.read(self._add(destination), starts, timeout_ms)
+    def read(
+        self, destination: str, starts: Mapping[int, int], timeout_ms: int, *, each: int | None = None
+    ) -> Sequence[Message]:
+        messages = self._inner.read(self._add(destination), starts, timeout_ms, each=each)
         for message in messages:
             message.destination = destination
         return messages

@@ -65,8 +65,10 @@ class TranslatingBinder:
     def offsets_at(self, destination: str, timestamp_ms: int, timeout_ms: int) -> Mapping[int, int]:
         return self._memory.offsets_at(destination, timestamp_ms, timeout_ms)
 
-    def read(self, destination: str, starts: Mapping[int, int], timeout_ms: int) -> Sequence[Message]:
-        return self._memory.read(destination, starts, timeout_ms)
+    def read(
+        self, destination: str, starts: Mapping[int, int], timeout_ms: int, *, each: int | None = None
+    ) -> Sequence[Message]:
+        return self._memory.read(destination, starts, timeout_ms, each=each)
 
     def close(self, timeout_ms: int) -> None:
         self._memory.close(timeout_ms)

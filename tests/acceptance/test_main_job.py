@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from uuid import UUID
 
 import pytest
@@ -111,6 +112,8 @@ def _assert_headers(records: list[Message], topic: str) -> None:
         version, source, epoch, destination, seq = (headers["sb-origin"] or b"").decode().split("/")
         assert (version, epoch, destination, seq) == ("1", "1", topic, str(number))
         sources.add(source)
-        assert set(headers) == {"type", "contentType", "spring_json_header_types", "sb-event-id", "sb-origin"}
+        assert int(headers["sb-committed"] or b"") <= time.time() * 1000
+        ours = {"sb-event-id", "sb-committed", "sb-origin"}
+        assert set(headers) == {"type", "contentType", "spring_json_header_types", *ours}
     assert len(sources) == 1
     assert len({dict(record.raw_headers)["sb-event-id"] for record in records}) == len(records)

@@ -150,12 +150,14 @@ class KafkaBinder:
         offsets = self._admin.offsets_at(_lanes(topic), timestamp_ms, left())
         return {lane.partition: offset for lane, offset in offsets.items()}
 
-    def read(self, destination: str, starts: Mapping[int, int], timeout_ms: int) -> Sequence[Message]:
+    def read(
+        self, destination: str, starts: Mapping[int, int], timeout_ms: int, *, each: int | None = None
+    ) -> Sequence[Message]:
         self._require_open()
         settings = consumer_settings(
             self._properties, KafkaConsumerProperties(), binding=f"reader of {destination}", group=None
         )
-        return read_messages(settings.client, destination, starts, timeout_ms / 1000)
+        return read_messages(settings.client, destination, starts, timeout_ms / 1000, each=each)
 
     def close(self, timeout_ms: int) -> None:
         deadline = time.monotonic() + timeout_ms / 1000

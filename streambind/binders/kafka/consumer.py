@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -116,7 +117,12 @@ class KafkaConsumerBinding:
                     self._workers.hand(lane)
 
     def partitions(self) -> Sequence[PartitionState]:
-        return [] if self._stop.is_set() else self._assignment.states()
+        if self._stop.is_set():
+            return []
+        states = self._assignment.states()
+        if self._workers.held or _OUTAGE in self._passing:
+            return [replace(state, lag=None) for state in states]  # Where the logs end now, nobody can say.
+        return states
 
     def last_error(self) -> str | None:
         return next(iter([*self._passing.values()]), None) or self._last_error
@@ -167,8 +173,12 @@ class KafkaConsumerBinding:
 
     def _reached(self) -> None:
         LOG.info("binding %s: the broker can be reached again", self._target.binding)
+        with self._state:
+            for lane in self._assignment.lanes.values():
+                lane.forget_end()
         self._passing.pop(_OUTAGE, None)
         self._reports.held = False
+        self._loop.look_again()
 
     def _remade(self, destinations: Collection[str]) -> None:
         with self._state:

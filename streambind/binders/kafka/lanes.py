@@ -46,11 +46,13 @@ class KafkaLane:
         "_rest",
         "abandoned",
         "dropped",
+        "end",
         "expected",
         "lane",
         "lost",
         "paused",
         "position",
+        "reached",
         "reported",
         "retrying",
         "running",
@@ -66,6 +68,8 @@ class KafkaLane:
         self.worker = worker
         self.position = position
         self.expected = position
+        self.end: int | None = None
+        self.reached: int | None = None
         self.reported: int | None = None
         self.running = False
         self.scheduled = False
@@ -175,6 +179,7 @@ class KafkaLane:
             self.seek(offset)
             self.sought()
         self.expected = offset
+        self.forget_end()
 
     def is_idle(self) -> bool:
         """Whether nothing is done, and nothing is there to do."""
@@ -193,6 +198,7 @@ class KafkaLane:
     def sought(self) -> None:
         """The client was moved to where `seek` asked for."""
         self.expected = self.position
+        self.forget_end()
         self.seeking = None
 
     def drop(self, *, abandon: bool) -> None:
@@ -210,8 +216,22 @@ class KafkaLane:
     def is_drained(self) -> bool:
         return len(self._pending) <= self._limits.low and self._bytes < self._limits.high_bytes
 
+    def forget_end(self) -> None:
+        """What is known of the log's end may be old."""
+        self.end = self.reached = None
+
+    def lag(self) -> int | None:
+        """`PartitionState.lag`: 0 once the client has said that nothing comes after what it handed out, and that
+        is done. Offsets do not tell: a transaction ends with one that is no message."""
+        at_end = self.reached is not None and self.position == self.expected <= self.reached
+        if at_end and self.is_idle() and not self.paused:
+            return 0
+        return None if self.end is None or self.end <= self.position else self.end - self.position
+
     def state(self) -> PartitionState:
-        return PartitionState(self.lane, self.position, stalled=self.stalled, retrying=self.retrying)
+        return PartitionState(
+            self.lane, self.position, stalled=self.stalled, retrying=self.retrying, lag=self.lag()
+        )
 
     def _forget(self) -> None:
         self._pending, self._rest, self._bytes = [], [], 0

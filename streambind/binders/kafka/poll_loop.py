@@ -17,6 +17,7 @@ from streambind.binders.kafka.batch import KafkaMessage
 from streambind.binders.kafka.error_mapping import describe
 from streambind.binders.kafka.inquiries import Start
 from streambind.binders.kafka.lanes import KafkaLane
+from streambind.binders.kafka.log_ends import LogEnds
 from streambind.binders.kafka.reports import OffsetReports
 from streambind.binders.kafka.workers import Workers
 from streambind.binding.binder import Lane
@@ -74,6 +75,8 @@ class PollLoop:
         self._doubted: SimpleQueue[Lane] = SimpleQueue()
         self._calls: set[KafkaLane] = set()
         self._held = False
+        self._ends = LogEnds()
+        self._look_again = False
         self._broken: str | None = None
         self.closed = False
 
@@ -92,6 +95,10 @@ class PollLoop:
         if lane.seeking is not None or (lane.paused and lane.is_drained()) or lane.stalled is not None:
             self._calls.add(lane)
 
+    def look_again(self) -> None:
+        """The broker was away: where the logs end must be found out again. From any thread."""
+        self._look_again = True
+
     def break_off(self, text: str) -> None:
         self._broken = text
 
@@ -109,12 +116,15 @@ class PollLoop:
         """
         self._carry_out()
         messages = self._polled()
+        if any(map(_error, messages)):
+            messages = self._without_errors(messages)
         if len(messages) > 0:
             failpoint("kafka.after_poll")
             self._hand_on(messages)
         if self._broken is not None:
             raise ClientBroken(self._broken)
         self._reports.send_if_due(self._client, self._assignment.lanes.values())
+        self._ends.note_if_due(self._client, self._assignment.lanes.values())
 
     def _polled(self) -> list[KafkaMessage]:
         messages = self._client.consume(self._chunk, 0)
@@ -126,8 +136,6 @@ class PollLoop:
         return [first, *self._client.consume(self._chunk - 1, 0)]
 
     def _hand_on(self, messages: list[KafkaMessage]) -> None:
-        if any(map(_error, messages)):
-            messages = self._without_errors(messages)
         full = []
         start = 0
         with self._state:
@@ -204,6 +212,9 @@ class PollLoop:
                 self._serve(lane)
         if self._held != self._workers.held:
             self._hold(self._workers.held)
+        if self._look_again and not self._held:
+            self._look_again = False
+            self._fetch_anew()
 
     def _serve(self, lane: KafkaLane) -> None:
         if lane.dropped:
@@ -232,20 +243,29 @@ class PollLoop:
             for lane in self._assignment.lanes.values():
                 self.calls_for(lane)
 
+    def _fetch_anew(self) -> None:
+        """The client tells of an end once for each position that it fetches from: begin there again."""
+        lanes = [lane for lane in self._assignment.lanes.values() if lane.stalled is None and not lane.paused]
+        self._pause(lanes)
+        self._resume(lanes)
+
     def _pause(self, lanes: Collection[KafkaLane]) -> None:
         if taken := _taken(lanes):
             self._client.pause(taken)
 
     def _resume(self, lanes: Collection[KafkaLane]) -> None:
+        for lane in lanes:
+            lane.forget_end()  # Messages may have come; the client tells of the end anew.
         if taken := _taken(lanes):
             self._client.resume(taken)
 
     def _complain(self, error: KafkaError, message: KafkaMessage) -> None:
         code = error.code()
-        if code == KafkaError._PARTITION_EOF:
-            return
         lane = self._assignment.lanes.get((message.topic() or "", message.partition() or 0))
-        if code == KafkaError._AUTO_OFFSET_RESET:
+        if code == KafkaError._PARTITION_EOF:
+            if lane is not None:
+                lane.reached = message.offset()
+        elif code == KafkaError._AUTO_OFFSET_RESET:
             if lane is not None:
                 self._no_longer_held(lane, describe(error))
         elif code == KafkaError._FATAL or error.fatal():

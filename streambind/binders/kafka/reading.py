@@ -17,10 +17,16 @@ _POLL_S = 0.1
 
 
 def read_messages(
-    settings: Mapping[str, str], destination: str, starts: Mapping[int, int], timeout_s: float
+    settings: Mapping[str, str],
+    destination: str,
+    starts: Mapping[int, int],
+    timeout_s: float,
+    *,
+    each: int | None = None,
 ) -> list[Message]:
     """Messages of each partition from its start to where it ends now, in order within a partition; at most
-    `LIMIT` of them, and what came within the time. Those whose headers cannot be read come without headers.
+    `LIMIT` of them and `each` of a partition, and what came within the time. Those whose headers cannot be read
+    come without headers.
 
     Raises:
         PositionLostError: a start is not in the log.
@@ -29,6 +35,7 @@ def read_messages(
     deadline = time.monotonic() + timeout_s
     consumer = Consumer({**settings, "enable.partition.eof": "true", "fetch.wait.max.ms": "10", "log_level": "0"})
     open_partitions = set(starts)
+    wanted = dict.fromkeys(starts, LIMIT if each is None else each)
     found: list[Message] = []
     try:
         consumer.assign([TopicPartition(destination, p, offset) for p, offset in starts.items()])
@@ -37,12 +44,16 @@ def read_messages(
             rest = consumer.consume(max(1, LIMIT - len(found) - 1), 0)
             for message in rest if first is None else [first, *rest]:
                 error = message.error()
+                where = message.partition() or 0
                 if error is None:
-                    found.append(message_of(message, destination, strict=False))
+                    if where in open_partitions:
+                        found.append(message_of(message, destination, strict=False))
+                        wanted[where] -= 1
+                    if wanted[where] == 0:
+                        open_partitions.discard(where)
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    open_partitions.discard(message.partition() or 0)
+                    open_partitions.discard(where)
                 elif error.code() == KafkaError._AUTO_OFFSET_RESET:
-                    where = message.partition() or 0
                     raise PositionLostError(f"{destination}[{where}] does not hold offset {starts[where]}")
                 else:
                     raise broker_error(KafkaException(error), f"reading {destination}")

@@ -81,7 +81,9 @@ class MemoryBinder:
     def offsets_at(self, destination: str, timestamp_ms: int, timeout_ms: int) -> Mapping[int, int]:
         return self._connected().offsets_at(destination, timestamp_ms)
 
-    def read(self, destination: str, starts: Mapping[int, int], timeout_ms: int) -> Sequence[Message]:
+    def read(
+        self, destination: str, starts: Mapping[int, int], timeout_ms: int, *, each: int | None = None
+    ) -> Sequence[Message]:
         broker = self._connected()
         if (info := broker.describe(destination)) is None:
             raise DestinationError(f"destination {destination} does not exist")
@@ -89,9 +91,9 @@ class MemoryBinder:
         for partition, offset in starts.items():
             lane = Lane(destination, partition)
             if partition in info.starts:
-                messages += self._read(
-                    broker, lane, max(offset, info.starts[partition]), _READ_LIMIT - len(messages)
-                )
+                limit = _READ_LIMIT - len(messages)
+                limit = limit if each is None else min(each, limit)
+                messages += self._read(broker, lane, max(offset, info.starts[partition]), limit)
         return messages
 
     def close(self, timeout_ms: int) -> None:

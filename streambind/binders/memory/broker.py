@@ -168,6 +168,15 @@ class MemoryBroker:
         with self._changed:
             return self._topics[lane.destination][lane.partition].read(position, limit) if self._up else []
 
+    def lag(self, lane: Lane, position: int) -> int | None:
+        """How far the log's end lies beyond the position; 0 if no record does. None: the broker is down, or the
+        position is not in the log."""
+        with self._changed:
+            log = self._topics[lane.destination][lane.partition]
+            if not self._up or not log.start <= position <= log.end:
+                return None
+            return log.end - position if log.read(position, 1) else 0
+
     def delete_records(self, destination: str, partition: int, before: int) -> None:
         """Retention: forget the partition's messages before an offset."""
         with self._changed:

@@ -74,8 +74,13 @@ class MemoryConsumerBinding:
 
     def partitions(self) -> Sequence[PartitionState]:
         with self._condition:
-            states = [progress.state() for progress in self._lanes.values()]
+            states = [self._state(progress) for progress in self._lanes.values()]
         return sorted(states, key=lambda state: (state.lane.destination, state.lane.partition))
+
+    def _state(self, progress: Progress) -> PartitionState:
+        position = progress.position
+        lag = None if position is None else self._broker.lag(progress.lane, position)
+        return PartitionState(progress.lane, position, progress.stalled, progress.retrying, lag)
 
     def last_error(self) -> str | None:
         return self._last_error

@@ -61,6 +61,7 @@ from streambind.testing.binder_suite.inspection import (  # noqa: E402
     TestOwners,
     TestRead,
 )
+from streambind.testing.binder_suite.lag import TestLag, TestReadOfEach  # noqa: E402
 from streambind.testing.binder_suite.lifecycle import TestConcurrency, TestPause, TestUnbind  # noqa: E402
 from streambind.testing.binder_suite.outcomes import (  # noqa: E402
     TestRetryAfter,
@@ -98,6 +99,7 @@ __all__ = [
     "TestFencing",
     "TestGroups",
     "TestIdentity",
+    "TestLag",
     "TestOffsetsAt",
     "TestOutage",
     "TestOwners",
@@ -106,6 +108,7 @@ __all__ = [
     "TestPositionsAway",
     "TestPositionsOfBatches",
     "TestRead",
+    "TestReadOfEach",
     "TestRestart",
     "TestResults",
     "TestRetention",

@@ -11,6 +11,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from streambind import StreamApplication, publish, stream_listener
+from streambind.binders.memory.broker import MemoryBroker
+from streambind.message import Message
 from streambind.testing.eventually import eventually
 from tests.acceptance.cli.conftest import WITHIN_S, Inside
 
@@ -118,6 +120,42 @@ def test_messages_that_nobody_takes_are_degraded(inside: Inside, application: St
         assert _status(inside)[:2] == (1, "degraded")
         binding.start()
         _is_up(inside)
+
+
+def test_how_far_an_input_is_behind_is_told_and_0_at_the_end(
+    inside: Inside, application: StreamApplication
+) -> None:
+    def told() -> list[tuple[Any, Any]]:
+        (found,) = json.loads(inside.run("status", "service", "--json").stdout)["inputs"]
+        return [(each["lag"], each["behind_s"]) for each in (found, *found["partitions"])]
+
+    with application:
+        _publish(application, 1)
+        _is_up(inside)
+        assert told() == [(0, 0.0), (0, 0.0)]
+        binding: Any = application.binding("in-a")
+        binding.stop(1000)
+        _publish(application, 2)
+        eventually(lambda: told()[0][0] == 1, WITHIN_S, lambda: str(told()))
+        (_, total), (_, partition) = told()
+        assert total == partition
+        assert 0 < total < WITHIN_S * 3
+        shown = inside.run("bindings", "service", "--live").stdout
+        assert "behind" in shown.splitlines()[0]
+
+
+def test_a_message_that_does_not_say_when_it_was_committed_is_unknown(
+    inside: Inside, application: StreamApplication
+) -> None:
+    with application:
+        _publish(application, 1)
+        _is_up(inside)
+        application.binding("in-a").stop(1000)
+        properties: Any = application.configuration.binder("memory").properties
+        MemoryBroker.named(properties.name).append("a", [Message(b'{"n": 2}', b"k")])
+        (found,) = json.loads(inside.run("status", "service", "--json").stdout)["inputs"]
+        assert (found["lag"], found["behind_s"]) == (1, None)
+        assert "unknown" in inside.run("status", "service").stdout
 
 
 def test_a_partition_that_has_stopped_is_degraded(inside: Inside, application: StreamApplication) -> None:

@@ -75,6 +75,11 @@ def test_a_broker_that_dies_and_comes_back_loses_and_repeats_nothing(
         effects.come(200, binding.partitions)
         eventually(lambda: binding.last_error() is None, WITHIN_S, lambda: f"last error {binding.last_error()}")
         _committed(binder, topic, 200)
+        eventually(
+            lambda: [state.lag for state in binding.partitions()] == [0, 0],
+            WITHIN_S,
+            lambda: f"where the logs end is not found out again: {binding.partitions()}",
+        )
     assert effects.by_partition == {0: [b"%d" % n for n in range(200)]}
 
 

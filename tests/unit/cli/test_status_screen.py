@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streambind.cli import output
-from streambind.cli.status_screen import health_screen
+from streambind.cli.status_screen import behind_text, health_screen
 
 
 def _shown(document: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> str:
@@ -23,6 +23,7 @@ INPUT = {
     "destination": "a",
     "group": "g",
     "assigned": ["a[0]", "a[1]"],
+    "behind_s": 3.2,
     "stalled": {"a[1]": "cannot be handled"},
     "retrying": {"a[0]": "again in 2 s"},
     "last_error": "KeyError: 'x'",
@@ -35,12 +36,20 @@ def test_bindings_partitions_reasons_and_counts_are_shown(capsys: pytest.Capture
         " ".join(text.split()) for text in _shown({"status": "down", "bindings": [INPUT]}, capsys).splitlines()
     ]
     assert lines[0] == "down http://here/health"
-    assert lines[3] == "in-a down running a g a[0], a[1] handled 12, retried 2"
+    assert lines[3] == "in-a down running a g a[0], a[1] 3 s handled 12, retried 2"
     assert lines[5:] == [
         "in-a a[1] stalled: cannot be handled",
         "in-a a[0] retrying: again in 2 s",
         "in-a last error: KeyError: 'x'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0 ms"), (0.34, "340 ms"), (75, "1 min 15 s"), (None, "unknown"), (1e999, "unknown")],
+)
+def test_how_far_behind_is_told_or_unknown(seconds: float | None, text: str) -> None:
+    assert behind_text(seconds) == text
 
 
 def test_an_outbox_says_how_long_it_waits_and_what_is_blocked(capsys: pytest.CaptureFixture[str]) -> None:

@@ -186,12 +186,13 @@ def test_a_header_of_another_type_fails_the_message_for_good() -> None:
     assert "header 'attempt' is not what the listener takes" in text
 
 
-def test_headers_are_not_read_if_nobody_asks() -> None:
+def test_headers_are_not_read_if_nobody_asks_but_of_the_last_message() -> None:
+    """It says how fresh the read model is."""
     batch = batch_of(DOCUMENT, DOCUMENT)
 
     plan(takes_event).deliver(batch)
 
-    assert batch.asked_headers == []
+    assert batch.asked_headers == [1]
 
 
 async def takes_event_async(event: CategoryChanged, kind: Annotated[str, Header("type")] = "none") -> None:

@@ -8,6 +8,7 @@ from typing import cast
 from streambind.application import StreamApplication
 from streambind.binding.binder import Lane, PartitionState
 from streambind.binding.binding import BindingState, BindingStatus
+from streambind.inbound.commit_times import CommitTimes
 from streambind.inbound.statistics import Figures
 from streambind.outbound.relay_state import RelayState
 from streambind.persistence.database import Database
@@ -22,6 +23,7 @@ class StagedApplication:
     database: Database | None = None
     relay: RelayState | None = None
     parking: set[str] = field(default_factory=set)
+    times: dict[str, CommitTimes] = field(default_factory=dict)
     is_running: bool = True
 
     def status(self) -> list[BindingStatus]:
@@ -29,6 +31,9 @@ class StagedApplication:
 
     def figures(self, binding: str) -> Figures | None:
         return self.counted.get(binding)
+
+    def commit_times(self, binding: str) -> CommitTimes | None:
+        return self.times.get(binding)
 
     def parks(self, binding: str) -> bool:
         return binding in self.parking
@@ -44,6 +49,11 @@ def an_input(
 
 
 def partition(
-    number: int, *, stalled: str | None = None, retrying: str | None = None, destination: str = "a"
+    number: int,
+    *,
+    stalled: str | None = None,
+    retrying: str | None = None,
+    destination: str = "a",
+    lag: int | None = None,
 ) -> PartitionState:
-    return PartitionState(Lane(destination, number), 7, stalled, retrying)
+    return PartitionState(Lane(destination, number), 7, stalled, retrying, lag)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +15,14 @@ from streambind import StreamApplication
 from streambind.binding.binder import Lane
 from streambind.binding.binding import BindingState
 from streambind.event_loop import EventLoop
+from streambind.inbound.commit_times import CommitTimes
 from streambind.inbound.statistics import DeliveryStatistics, Figures
 from streambind.management import HealthStatus, health
 from streambind.outbound.relay_state import RelayState, RelayStatus
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
 from streambind.testing.eventually import eventually
+from tests.unit.inbound.batches import ListBatch, record
 from tests.unit.management.applications import StagedApplication, an_input, partition
 
 UP, DEGRADED, DOWN = HealthStatus.UP, HealthStatus.DEGRADED, HealthStatus.DOWN
@@ -75,6 +78,38 @@ def test_deliveries_that_run_are_timed_until_they_end() -> None:
     with statistics.delivering(lane):
         eventually(lambda: statistics.figures().longest_s > 0, 10, "it is not timed")
     assert statistics.figures().longest_s == 0
+
+
+def _fresh(application: StagedApplication) -> tuple[float | None, list[tuple[int | None, float | None]]]:
+    (found,) = health(application.as_application()).bindings
+    return found.behind_s, [(each.lag, each.behind_s) for each in found.freshness.values()]
+
+
+def test_an_input_at_the_end_of_the_log_is_not_behind() -> None:
+    assert _fresh(StagedApplication([an_input(partition(0, lag=0))])) == (0.0, [(0, 0.0)])
+
+
+def test_how_far_behind_is_unknown_where_nothing_has_come() -> None:
+    staged = StagedApplication([an_input(partition(0, lag=0), partition(1, lag=5), partition(2))])
+    assert _fresh(staged) == (None, [(0, 0.0), (5, None), (None, None)])
+
+
+def test_an_input_without_partitions_does_not_know_how_far_behind_it_is() -> None:
+    assert _fresh(StagedApplication([an_input()])) == (None, [])
+
+
+def test_an_input_is_as_far_behind_as_the_partition_furthest_behind() -> None:
+    now_ms = time.time_ns() // 1_000_000
+    times = CommitTimes()
+    for number, seconds in enumerate((60, 5)):
+        batch = ListBatch([record({}, **{"sb-committed": str(now_ms - seconds * 1000)})], 7, "a", number)
+        times.begins(Lane("a", number), batch)
+    staged = StagedApplication([an_input(partition(0, lag=1), partition(1))], times={"in-a": times})
+    behind, of_each = _fresh(staged)
+    assert behind is not None
+    assert 60 <= behind < 65
+    assert [lag for lag, _ in of_each] == [1, None]
+    assert [round(each or 0) // 5 for _, each in of_each] == [12, 1]
 
 
 def test_the_worst_binding_decides() -> None:

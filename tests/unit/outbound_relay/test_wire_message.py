@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streambind.headers import TYPES, encode_headers
-from streambind.message import EVENT_ID, ORIGIN
+from streambind.message import COMMITTED, EVENT_ID, ORIGIN
 from streambind.origin import Origin
 from streambind.outbound.outgoing import Outgoing
 from streambind.outbound.wire_message import Source, direct_message, row_message
@@ -20,12 +20,13 @@ WRITTEN = tuple(encode_headers({"type": "LectureCategoryChanged", "contentType":
 
 
 def test_a_numbered_row_carries_id_and_origin_before_the_type_map() -> None:
-    stored = row(b"7", 12, headers=store_headers(WRITTEN), payload=b'{"categoryId":7}')
+    stored = row(b"7", 12, headers=store_headers(WRITTEN), payload=b'{"categoryId":7}')._replace(created_ms=5)
 
     message = row_message(stored, SOURCE)
 
-    assert [name for name, _ in message.raw_headers] == ["type", "contentType", EVENT_ID, ORIGIN, TYPES]
+    assert [name for name, _ in message.raw_headers] == ["type", "contentType", EVENT_ID, COMMITTED, ORIGIN, TYPES]
     assert message.headers[EVENT_ID] == str(stored.event_id)
+    assert message.headers[COMMITTED] == "5"
     assert Origin.parse(str(message.headers[ORIGIN])) == Origin(SOURCE.source_id, 3, "lectures", 12)
     assert message.headers["type"] == "LectureCategoryChanged"
     assert (message.key, message.payload, message.destination) == (b"7", b'{"categoryId":7}', "lectures")
@@ -53,8 +54,9 @@ def test_the_id_that_a_row_brings_along_from_elsewhere_does_not_count() -> None:
 def test_a_direct_message_has_an_id_and_no_origin() -> None:
     message = direct_message(Outgoing("out-lecture", "lectures", b"7", b"{}", WRITTEN, UUID(int=5)))
 
-    assert [name for name, _ in message.raw_headers] == ["type", "contentType", EVENT_ID, TYPES]
+    assert [name for name, _ in message.raw_headers] == ["type", "contentType", EVENT_ID, COMMITTED, TYPES]
     assert message.headers[EVENT_ID] == str(UUID(int=5))
+    assert str(message.headers[COMMITTED]).isdigit()
     assert (message.key, message.payload, message.destination) == (b"7", b"{}", "lectures")
 
 

@@ -261,3 +261,39 @@ TestOnePartition = OnePartition.TestCase
 def test_limits_leave_room_between_pausing_and_resuming(batch: int) -> None:
     limits = QueueLimits.around(batch)
     assert batch <= limits.low < limits.high < limits.most
+
+
+def test_nothing_is_left_once_the_end_is_told_and_all_is_done() -> None:
+    it = lane()
+    it.receive(messages([0, 1]))
+    it.reached = 3  # behind the end of a transaction, which is no message
+    assert it.lag() is None
+    it.finish(took(it), Outcome(2))
+    assert it.lag() == 0
+
+
+def test_what_comes_after_the_end_was_told_is_left() -> None:
+    it = lane()
+    it.reached = 0
+    assert it.lag() == 0
+    it.receive(messages([0]))
+    assert it.lag() is None
+    it.end = 4
+    assert it.lag() == 4
+
+
+def test_after_a_move_the_end_must_be_told_anew() -> None:
+    it = lane()
+    it.receive(messages([0, 1]))
+    it.reached = it.end = 2
+    it.finish(took(it), Outcome(0, Seek(0)))
+    it.sought()
+    assert it.lag() is None
+
+
+def test_an_old_end_says_nothing() -> None:
+    it = lane()
+    it.receive(messages([0, 1]))
+    it.end = 1
+    it.finish(took(it), Outcome(2))
+    assert it.lag() is None

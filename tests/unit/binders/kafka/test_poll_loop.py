@@ -34,6 +34,9 @@ class Client:
     def pause(self, partitions: list[Any]) -> None:
         """Paused."""
 
+    def get_watermark_offsets(self, partition: Any, *, cached: bool) -> tuple[int, int]:
+        return -1001, -1001
+
 
 class Troubles:
     def show(self, text: str) -> None:
