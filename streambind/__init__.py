@@ -4,6 +4,7 @@ from streambind.application import StreamApplication
 from streambind.errors import PermanentError, RetriableError, StreambindError
 from streambind.event import EntityEvent, JobType
 from streambind.inbound.listener import Header, send_to, stream_listener
+from streambind.inbound.replicates import replicates
 from streambind.message import Message
 from streambind.outbound.publish import publish, suppress_events
 from streambind.outbound.publishes import publishes
@@ -21,6 +22,7 @@ __all__ = [
     "StreambindError",
     "publish",
     "publishes",
+    "replicates",
     "send_to",
     "stream_listener",
     "suppress_events",

@@ -30,6 +30,7 @@ from streambind.outbound.bridge import StreamBridge
 from streambind.outbound.capture import Capture
 from streambind.outbound.outbox import Outbox
 from streambind.outbound.outgoing import OutputPlan
+from streambind.outbound.publication import publications_of
 from streambind.persistence.database import AnySessions, Database
 
 
@@ -155,11 +156,9 @@ class Blueprint:
         outbox = None if self.database is None else Outbox(self.database)
         plans: dict[str, InputPlan] = {}
         for name, properties in channels.inputs.items():
-            listeners = [
-                mark
-                for mark in self.declarations.listeners
-                if self.configuration.find_binding(mark.binding) == name
-            ]
+            find = self.configuration.find_binding
+            listeners = [mark for mark in self.declarations.listeners if find(mark.binding) == name]
+            replicas = [mark for mark in self.declarations.replicas if find(mark.binding) == name]
             try:
                 route = letter_route(name, properties, self.configuration, binders)
                 surroundings = Surroundings(
@@ -170,15 +169,18 @@ class Blueprint:
                     replies=PlannedReplies(self.bridge),
                     dead_letters=None if route is None else PlannedDeadLetters(route, links, outbox),
                     on_commit=links.wake,
+                    publishes=lambda cls: bool(publications_of(cls)),
                 )
-                plans[name] = InputPlan.build(name, properties, listeners=listeners, surroundings=surroundings)
+                plans[name] = InputPlan.build(
+                    name, properties, listeners=listeners, replicas=replicas, surroundings=surroundings
+                )
             except ConfigurationError as error:
                 self._add(error, origin_key=f"bindings.{name}")
                 continue
             self._findings += plans[name].findings
             if route is not None:
                 self.letter_routes[name] = route
-        if not self.declarations.listeners:
+        if not any(self.declarations.listened()):
             self._add_undeclared_routes(binders)
         return plans
 

@@ -27,7 +27,8 @@ class ChannelPlan:
     def __init__(self, configuration: Configuration, declarations: Declarations) -> None:
         self._configuration = configuration
         self.findings: list[Finding] = []
-        listened = self._resolve("listener", ((m.binding, m.function) for m in declarations.listeners))
+        listened = self._resolve("replica", ((m.binding, m.declared_on) for m in declarations.replicas))
+        listened |= self._resolve("listener", ((m.binding, m.function) for m in declarations.listeners))
         published = self._resolve("publisher", declarations.published())
         for name in sorted(listened & published):
             self._error(

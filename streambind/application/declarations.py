@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from streambind.inbound.listener import ListenerMark, listeners_of
+from streambind.inbound.replicates import ReplicaMark, replicas_of
 from streambind.outbound.publication import Publication, publications_of
 
 
@@ -15,8 +16,16 @@ from streambind.outbound.publication import Publication, publications_of
 class Declarations:
     """What the included code declares, each mark once, in the order of `include`."""
 
-    listeners: tuple[ListenerMark, ...]
-    publications: tuple[Publication, ...]
+    listeners: tuple[ListenerMark, ...] = ()
+    publications: tuple[Publication, ...] = ()
+    replicas: tuple[ReplicaMark, ...] = ()
+
+    def listened(self) -> Iterator[tuple[str, Any]]:
+        """Channels that code takes messages from, each with the class or function that does, replicas first."""
+        for replica in self.replicas:
+            yield replica.binding, replica.declared_on
+        for mark in self.listeners:
+            yield mark.binding, mark.function
 
     def published(self) -> Iterator[tuple[str, Any]]:
         """Channels that code publishes to, each with the class or function that does."""
@@ -34,6 +43,7 @@ def collect(include: Iterable[object]) -> Declarations:
     return Declarations(
         listeners=tuple(dict.fromkeys(mark for source in sources for mark in listeners_of(source))),
         publications=tuple(dict.fromkeys(mark for cls in classes for mark in publications_of(cls))),
+        replicas=tuple(dict.fromkeys(mark for cls in classes for mark in replicas_of(cls))),
     )
 
 

@@ -18,7 +18,7 @@ from streambind.persistence.database import Database
 
 def examine(configuration: Configuration) -> list[Finding]:
     """All of it, of a configuration without code; an application finds it, and more, when it is built."""
-    outputs = ChannelPlan(configuration, Declarations((), ())).channels.outputs
+    outputs = ChannelPlan(configuration, Declarations()).channels.outputs
     _, findings = plan_outputs(outputs, configuration, UTC)
     return [
         *_url_findings(configuration),

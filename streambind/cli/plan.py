@@ -78,7 +78,7 @@ def _inputs(name: str, properties: BindingProperties, positions: bool | None) ->
 
 
 def _declarations(target: Target) -> Declarations:
-    return Declarations((), ()) if target.application is None else target.application.blueprint.declarations
+    return Declarations() if target.application is None else target.application.blueprint.declarations
 
 
 def _outputs(target: Target) -> set[str]:
@@ -89,8 +89,7 @@ def _code(target: Target, name: str, is_input: bool) -> tuple[str, ...] | None:
     if target.application is None:
         return None
     declarations = _declarations(target)
-    listened = ((mark.binding, mark.function) for mark in declarations.listeners)
-    uses = listened if is_input else declarations.published()
+    uses = declarations.listened() if is_input else declarations.published()
     return tuple(_named(code) for channel, code in uses if target.configuration.find_binding(channel) == name)
 
 

@@ -95,6 +95,11 @@ class HandlerSession:
             self._committed = False
 
 
+def session_of(given: Session | AsyncSession) -> Session:
+    """The synchronous session that a handler's is, or holds."""
+    return given.sync_session if isinstance(given, AsyncSession) else given
+
+
 def _kept_to_itself() -> PermanentError:
     return PermanentError(
         "the handler returned although a database error that it caught had ended its transaction; "

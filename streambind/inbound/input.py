@@ -32,6 +32,9 @@ from streambind.inbound.parked_retry import ParkedRetry
 from streambind.inbound.plan import Planner
 from streambind.inbound.positions import DatabasePositions
 from streambind.inbound.replayed import delivers_replays
+from streambind.inbound.replica import plan_replica
+from streambind.inbound.replica_plan import ReplicaPlan
+from streambind.inbound.replicates import ReplicaMark
 from streambind.inbound.retry import Budget
 from streambind.inbound.retry_worker import RetryWorker
 from streambind.inbound.statistics import DeliveryStatistics
@@ -56,6 +59,7 @@ class InputPlan:
     commit_times: CommitTimes
     budget: Budget
     policy: ErrorPolicy
+    replicas: Sequence[ReplicaPlan] = ()
     findings: list[Finding] = field(default_factory=list)
 
     @staticmethod
@@ -63,16 +67,22 @@ class InputPlan:
         binding: str,
         properties: BindingProperties,
         *,
-        listeners: Sequence[ListenerMark],
+        listeners: Sequence[ListenerMark] = (),
+        replicas: Sequence[ReplicaMark] = (),
         surroundings: Surroundings,
     ) -> InputPlan:
-        """Plan the listeners, at least one, of an input binding. Opens nothing.
+        """Plan the listeners and replicas, at least one of them, of an input binding. A message goes to the
+        replicas first. Opens nothing.
 
         Raises:
             ConfigurationError: with all findings, if one of them is an error.
         """
         planner = Planner(content_type=properties.content_type, time_zone=surroundings.time_zone)
-        plans = [planner.plan(mark, shared=len(listeners) > 1) for mark in listeners]
+        shared = len(replicas) + len(listeners) > 1
+        plans = [
+            *(plan_replica(mark, planner, shared=shared, surroundings=surroundings) for mark in replicas),
+            *(planner.plan(mark, shared=shared) for mark in listeners),
+        ]
         ready = [plan for plan in plans if plan is not None]
         findings = [*planner.findings, *mistakes(binding, properties, ready, surroundings)]
         if any(finding.severity is Severity.ERROR for finding in findings):
@@ -96,7 +106,8 @@ class InputPlan:
         if kept is None and (replays := replay_destinations_of(binding, properties)):
             deliver = delivers_replays(deliver, replays)
         positions, worker = (None, None) if kept is None else (kept.positions, kept.worker)
-        return InputPlan(deliver, positions, worker, statistics, commit_times, budget, policy, findings)
+        copies = [plan.replica for plan in ready if plan.replica is not None]
+        return InputPlan(deliver, positions, worker, statistics, commit_times, budget, policy, copies, findings)
 
     def accompany(self, consumer: ConsumerBinding) -> ConsumerBinding:
         """The binder's handle, with the worker at its side if there is one, which starts now."""

@@ -111,16 +111,17 @@ def _session_mistakes(
 ) -> list[Finding]:
     wanted = plan.session
     assert wanted is not None
+    needs = f"it takes {wanted.__name__}" if plan.replica is None else "it writes to a database"
     if database is None:
         text = (
-            f"it takes {wanted.__name__}, but the application has no database; "
+            f"{needs}, but the application has no database; "
             "give StreamApplication(database=Sessions), or set streambind.datasource.url"
         )
         return [_wrong(plan, text)]
     found: list[Finding] = []
     if properties.group is None:
         text = (
-            f"it takes {wanted.__name__}, but {binding} has no group, and an anonymous one has no position to "
+            f"{needs}, but {binding} has no group, and an anonymous one has no position to "
             f"keep; set bindings.{binding}.group"
         )
         found.append(_wrong(plan, text))

@@ -22,6 +22,7 @@ from streambind.inbound.arrival import Arrival
 from streambind.inbound.decoding import PayloadDecoder
 from streambind.inbound.failure import MessageFailed
 from streambind.inbound.listener import Condition, ListenerMark, SendTo
+from streambind.inbound.replica_plan import ReplicaPlan
 from streambind.inbound.signature import REQUIRED, Argument, Kind, Signature, read_signature
 
 Fill = Callable[[Arrival], Any]
@@ -35,7 +36,7 @@ class ListenerPlan:
     `call` takes one message, `call_many` several of one partition, in order; one of them is there, or both. They
     block until an `async def` is through, which needs `EventLoop.call` around them. `is_async` is None if the
     listener goes with either kind. `session` is the class of the session that it is to be given. `plain` is there
-    if nothing but payloads is asked for: their decoder, and the function that takes them.
+    if nothing but payloads is asked for: their decoder, and the function that takes them; `replica` if it is one.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ListenerPlan:
     reply: SendTo | None = None
     returns_several: bool = False
     plain: tuple[PayloadDecoder, Callable[..., Any]] | None = None
+    replica: ReplicaPlan | None = None
 
 
 class Planner:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, literal_column
+from sqlalchemy import Column, Connection, Select, Table, bindparam, literal_column
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -101,6 +101,24 @@ class Dialect:
         )
         # Many rows of one statement: written out as VALUES, each number of rows would be compiled anew.
         return list(connection.execute(statement.returning(*table.c), list(rows)))
+
+    def upsert(self, table: Table, key: Sequence[Column[Any]], columns: Sequence[Column[Any]]) -> Any:
+        """An INSERT that replaces `columns` of the row with the same `key`, which is unique, if there is one; what
+        else there is in that row stays, unless its column is one that changes with every update (`onupdate`)."""
+        statement = _INSERTS[self.name](table)
+        replaced = {each.key: statement.excluded[each.key] for each in columns if each not in key}
+        touched = {each.key: _touched(each) for each in table.c if each.onupdate is not None}
+        if not replaced:
+            return statement.on_conflict_do_nothing(index_elements=list(key))
+        return statement.on_conflict_do_update(index_elements=list(key), set_=touched | replaced)
+
+
+def _touched(column: Column[Any]) -> Any:
+    """What an update sets a column to that no statement names."""
+    change: Any = column.onupdate
+    if change.is_callable:
+        return bindparam(f"touched_{column.key}", callable_=lambda: change.arg(None), type_=column.type)
+    return change.arg
 
 
 def dialect_of(connectable_name: str) -> Dialect:

@@ -17,6 +17,7 @@ from streambind.configuration.properties import BindingProperties, ConsumerPrope
 from streambind.errors import SendError
 from streambind.inbound.input import InputPlan
 from streambind.inbound.listener import ListenerMark, listeners_of, stream_listener
+from streambind.inbound.replicates import ReplicaMark, replicas_of
 from streambind.inbound.replies import Reply
 from streambind.inbound.surroundings import Surroundings
 from streambind.message import Message
@@ -131,16 +132,20 @@ class Service:
         adopt: tuple[int, str] | None = (0, "earliest"),
         **consumer: Any,
     ) -> InputPlan:
-        """The input binding of marked or plain listeners, with positions for two partitions. It stops at what
-        fails, unless it is told otherwise or there are `letters`."""
+        """The input binding of replicas and of marked or plain listeners, with positions for two partitions. It
+        stops at what fails, unless it is told otherwise or there are `letters`."""
         consumer.setdefault("back_off_initial_interval_ms", 1000)
         consumer.setdefault("on_error", "stop" if letters is None else "dlq")
         properties = BindingProperties(
             destination=DESTINATION, group=GROUP, consumer=ConsumerProperties(**consumer)
         )
         marks: list[ListenerMark] = []
+        replicas: list[ReplicaMark] = []
         for listener in listeners:
-            marks += listeners_of(listener) or [ListenerMark(listener, "in-things")]
+            if isinstance(listener, type):
+                replicas += [mark for mark in replicas_of(listener) if mark.binding == "in-things"]
+            else:
+                marks += listeners_of(listener) or [ListenerMark(listener, "in-things")]
         surroundings = Surroundings(
             loop=self.database.loop,
             database=self.database,
@@ -148,7 +153,9 @@ class Service:
             replies=replies,
             on_commit=self._committed,
         )
-        plan = InputPlan.build("in-things", properties, listeners=marks, surroundings=surroundings)
+        plan = InputPlan.build(
+            "in-things", properties, listeners=marks, replicas=replicas, surroundings=surroundings
+        )
         if adopt is not None and plan.positions is not None:
             plan.positions.adopt({Lane(DESTINATION, partition): adopt for partition in (0, 1)}, {})
         return plan

@@ -1,0 +1,128 @@
+"""What a replica does with an event, worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import Boolean, Column, Table
+from sqlalchemy.orm import Mapper
+
+from streambind.errors import PermanentError
+from streambind.event import JobType
+from streambind.inbound.replica_columns import ReplicaColumns, Source
+from streambind.inbound.replica_key import KeyReader, key_reader
+from streambind.inbound.replicates import ReplicaMark
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReplicaPlan:
+    """A replica whose columns fit. A row holds a value for each of `columns`, the key first.
+    `attributes` are their names in the class.
+
+    `row_of` and `key_of` take an event, `key_of_message` the key of a message without payload. A delete removes
+    the row if there are no `cleared` columns; else it sets them to `cleared_at` the time of the message, in
+    milliseconds since the epoch.
+    """
+
+    mark: ReplicaMark
+    mapper: Mapper[Any]
+    table: Table
+    key: tuple[Column[Any], ...]
+    columns: tuple[Column[Any], ...]
+    attributes: tuple[str, ...]
+    row_of: Callable[[Any], Row]
+    key_of: Callable[[Any], Row]
+    key_of_message: KeyReader
+    cleared: tuple[Column[Any], ...]
+    cleared_attributes: tuple[str, ...]
+    cleared_at: Callable[[int], Row]
+
+    @staticmethod
+    def of(found: ReplicaColumns) -> ReplicaPlan:
+        """The plan of columns without mistakes."""
+        mark, mapper = found.mark, found.mapper
+        assert mapper is not None
+        assert isinstance(mapper.local_table, Table)
+        key = [found.sources[name] for name in found.key]
+        rest = [name for name in found.sources if name not in found.key]
+        # Fields are taken all at once: they come before what is computed.
+        rest.sort(key=lambda name: not isinstance(found.sources[name], str))
+        attributes, marks = (*found.key, *rest), tuple(filter(None, [mark.soft_delete]))
+        if mark.soft_delete is not None:
+            cleared, cleared_at = marks, _deleted_at(found.attributes[mark.soft_delete])
+            kept: Row = (_undeleted(found.attributes[mark.soft_delete]),)
+        else:
+            cleared = tuple(rest) if found.deletes == "columns" else ()
+            values, kept = tuple(_default(found.attributes[name]) for name in cleared), ()
+            cleared_at = lambda _: values  # noqa: E731
+        return ReplicaPlan(
+            mark=mark,
+            mapper=mapper,
+            table=mapper.local_table,
+            key=tuple(found.attributes[name] for name in found.key),
+            columns=tuple(found.attributes[name] for name in (*attributes, *marks)),
+            attributes=(*attributes, *marks),
+            row_of=_taker([found.sources[name] for name in attributes], kept),
+            key_of=_taker(key),
+            key_of_message=key_reader(mark.event, key),
+            cleared=tuple(found.attributes[name] for name in cleared),
+            cleared_attributes=cleared,
+            cleared_at=cleared_at,
+        )
+
+    def is_delete(self, event: Any) -> bool:
+        """Whether the event's `job_type` is DELETE; an event class without one only inserts and updates.
+
+        Raises:
+            PermanentError: it is none that is known.
+        """
+        job = getattr(event, "job_type", JobType.UPDATE)
+        job = getattr(job, "value", job)
+        if job == JobType.DELETE:
+            return True
+        if job in (JobType.INSERT, JobType.UPDATE):
+            return False
+        raise PermanentError(f"jobType {job!r} is none of INSERT, UPDATE and DELETE")
+
+
+def _taker(sources: Sequence[Source], constants: Row = ()) -> Callable[[Any], Row]:
+    """Takes the values of an event; fields come first where there are functions."""
+    fields = [source for source in sources if isinstance(source, str)]
+    functions = [source for source in sources if not isinstance(source, str)]
+    comes_first = not any(isinstance(source, str) for source in sources[len(fields) :])
+    if len(fields) < 2 or not comes_first:
+        takers: list[Callable[[Any], Any]] = [
+            attrgetter(source) if isinstance(source, str) else source for source in sources
+        ]
+        return lambda event: (*[take(event) for take in takers], *constants)
+    taken: Callable[[Any], Row] = attrgetter(*fields)
+    if not functions and not constants:
+        return taken
+    return lambda event: (*taken(event), *[make(event) for make in functions], *constants)
+
+
+def _undeleted(column: Column[Any]) -> Any:
+    return False if isinstance(column.type, Boolean) else None
+
+
+def _deleted_at(column: Column[Any]) -> Callable[[int], Row]:
+    if isinstance(column.type, Boolean):
+        return lambda _: (True,)
+    has_zone = bool(getattr(column.type, "timezone", False))
+
+    def at(timestamp_ms: int) -> Row:
+        moment = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+        return (moment if has_zone else moment.replace(tzinfo=None),)
+
+    return at
+
+
+def _default(column: Column[Any]) -> Any:
+    default: Any = column.default
+    return default.arg if default is not None and default.is_scalar else None

@@ -1,0 +1,72 @@
+"""Many rows of a table written by one statement: what a replica asks of a database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import Column, Connection, Table, bindparam, delete, update
+
+from streambind.persistence.dialect import Dialect
+from streambind.persistence.postgres_rows import PostgresRows
+
+Columns = Sequence[Column[Any]]
+
+RowWrite = Callable[[Connection, Sequence[Sequence[Any]]], None]
+"""Writes rows, at least one: each a value per column, as the service's code has it (before SQLAlchemy's types have
+made it the driver's). No two of them have the same key."""
+
+
+class RowStatements(Protocol):
+    """What a dialect must give: three statements on a table, made once and run with any number of rows.
+
+    A row is found by its `key`, columns of which the table says that they are unique together. Values pass through
+    the types of their columns. Columns that a statement does not name take their defaults where a row is new, and
+    keep what they hold where it is not (but for `onupdate`). Rows are written in their order.
+    """
+
+    def upsert(self, table: Table, key: Columns, columns: Columns) -> RowWrite:
+        """Insert rows; where the key exists, replace the others of `columns`, among which the key's are."""
+        ...
+
+    def update(self, table: Table, key: Columns, columns: Columns) -> RowWrite:
+        """Set `columns` where the key exists. A row holds the key's values first, then theirs."""
+        ...
+
+    def delete(self, table: Table, key: Columns) -> RowWrite:
+        """Delete the rows of these keys that exist."""
+        ...
+
+
+def row_statements(dialect: Dialect) -> RowStatements:
+    """Those of a dialect."""
+    many = ExecutedMany(dialect)
+    return PostgresRows(dialect, many) if dialect.name == "postgresql" else many
+
+
+class ExecutedMany:
+    """Statements of one row, executed for many: for drivers that do so without a round trip per row."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+
+    def upsert(self, table: Table, key: Columns, columns: Columns) -> RowWrite:
+        return _executed(self._dialect.upsert(table, key, columns), [column.key for column in columns])
+
+    def update(self, table: Table, key: Columns, columns: Columns) -> RowWrite:
+        statement = update(table).where(*_is(key)).values({c.key: bindparam(f"new_{c.key}") for c in columns})
+        return _executed(statement, [f"old_{c.key}" for c in key] + [f"new_{c.key}" for c in columns])
+
+    def delete(self, table: Table, key: Columns) -> RowWrite:
+        return _executed(delete(table).where(*_is(key)), [f"old_{column.key}" for column in key])
+
+
+def _is(key: Columns) -> list[Any]:
+    return [column == bindparam(f"old_{column.key}") for column in key]
+
+
+def _executed(statement: Any, names: Sequence[str]) -> RowWrite:
+    def write(connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+        connection.execute(statement, [dict(zip(names, row, strict=True)) for row in rows])
+
+    return write
