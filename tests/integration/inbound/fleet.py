@@ -1,14 +1,15 @@
 """A fleet of instances that read one log, simulated step by step with a seed: crashes, zombies, repeated records.
 
-No threads: the steps interleave between deliveries. What happens within one is the matter of other tests.
+No threads, and a clock that only the steps move: a seed says all that happens, however busy the machine is. The
+steps interleave between deliveries; what happens within one is the matter of other tests.
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from sqlalchemy import Connection, create_engine, delete, insert, select, update
+from sqlalchemy import BigInteger, Connection, create_engine, delete, event, insert, literal_column, select, update
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import StaticPool
 
@@ -24,7 +25,8 @@ from streambind.message import boundary
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
 from tests.integration.inbound.crashes import crashing_at
-from tests.integration.inbound.service import DESTINATION, GROUP, Base, Effect, Event, event
+from tests.integration.inbound.service import DESTINATION, GROUP, Base, Effect, Event
+from tests.integration.inbound.service import event as event_of
 from tests.unit.inbound.batches import ListBatch, Record, numbered
 
 LANES = [Lane(DESTINATION, 0), Lane(DESTINATION, 1)]
@@ -37,12 +39,20 @@ RETRY_POINTS = [
 ]
 
 
-def memory_database() -> Database:
-    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-    database = Database(sessionmaker(engine), loop=EventLoop())
-    create_tables(database)
-    database.run(lambda connection: Base.metadata.create_all(connection))
-    return database
+class SteppedDatabase(Database):
+    """In memory, with streambind's tables. Its clock stands at `now_ms`."""
+
+    def __init__(self) -> None:
+        engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+        super().__init__(sessionmaker(engine), loop=EventLoop())
+        self.now_ms = 0
+        event.listen(engine, "connect", lambda dbapi, _: dbapi.create_function("stepped_ms", 0, self._now))
+        self.dialect = replace(self.dialect, now_ms=literal_column("stepped_ms()", BigInteger))
+        create_tables(self)
+        self.run(lambda connection: Base.metadata.create_all(connection))
+
+    def _now(self) -> int:
+        return self.now_ms
 
 
 @dataclass
@@ -71,7 +81,7 @@ class Fleet:
 
     def __init__(
         self,
-        database: Database,
+        database: SteppedDatabase,
         seed: int,
         *,
         faults: Faults,
@@ -79,6 +89,7 @@ class Fleet:
         broker_offsets: bool = False,
         parks: bool = False,
     ) -> None:
+        self.seed = seed
         self.random = random.Random(seed)
         self.faults = faults
         self.broker_offsets = broker_offsets
@@ -99,7 +110,9 @@ class Fleet:
         """Let things happen, then drain; returns what is wrong with the effects."""
         happens = [self._send, self._send, self._deliver, self._deliver, self._move]
         happens += [self._retry, self._retry] if self._parks else []
+        pauses = random.Random(self.seed)
         for _ in range(steps):
+            self._database.now_ms += pauses.randrange(200)
             self.random.choice(happens)()
         self._is_calm = True
         for lane in LANES:
@@ -167,7 +180,7 @@ class Fleet:
         while self.random.random() < self.faults.repeats:
             runs.append((self.random.randint(1, last), last))
         for start, end in runs:
-            log.extend(numbered(event(key, n), key, n) for n in range(start, end + 1))
+            log.extend(numbered(event_of(key, n), key, n) for n in range(start, end + 1))
 
     def _move(self) -> None:
         """A partition goes to another instance; the old one may not have noticed, and go on as a zombie."""

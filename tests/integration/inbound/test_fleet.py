@@ -17,8 +17,10 @@ from streambind.inbound.delivery_positions import DatabaseEffects
 from streambind.inbound.parked_keys import ParkedKeys
 from streambind.inbound.parked_queues import ParkedKey, ParkedQueues
 from streambind.inbound.positions import DatabasePositions
-from streambind.persistence.database import Database
-from tests.integration.inbound.fleet import Faults, Fleet, memory_database
+from tests.integration.inbound.fleet import Faults, Fleet, SteppedDatabase
+
+pytestmark = pytest.mark.timeout(600)
+"""Some tests are hundreds of runs; on a busy machine they take minutes."""
 
 STEPS = 120
 SEEDS = range(12)
@@ -27,41 +29,43 @@ QUIET_RELAY = Faults(repeats=0)
 
 
 @pytest.fixture(scope="module")
-def database() -> Iterator[Database]:
-    database = memory_database()
+def database() -> Iterator[SteppedDatabase]:
+    database = SteppedDatabase()
     yield database
     database.dispose()
     database.loop.close()
 
 
-def wrong_seeds(database: Database, faults: Faults, **settings: Any) -> list[int]:
+def wrong_seeds(database: SteppedDatabase, faults: Faults, **settings: Any) -> list[int]:
     return [seed for seed in SEEDS if Fleet(database, seed, faults=faults, **settings).run(STEPS)]
 
 
 @settings(max_examples=40)
 @given(seed=st.integers(0, 2**32))
-def test_every_event_has_its_effect_once_and_in_order(database: Database, seed: int) -> None:
+def test_every_event_has_its_effect_once_and_in_order(database: SteppedDatabase, seed: int) -> None:
     assert Fleet(database, seed, faults=Faults()).run(STEPS) == []
 
 
 @settings(max_examples=25)
 @given(seed=st.integers(0, 2**32))
-def test_parked_keys_keep_effects_and_order(database: Database, seed: int) -> None:
+def test_parked_keys_keep_effects_and_order(database: SteppedDatabase, seed: int) -> None:
     assert Fleet(database, seed, faults=Faults(fails=0.2), parks=True).run(STEPS) == []
 
 
 @settings(max_examples=25)
 @given(seed=st.integers(0, 2**32))
-def test_events_that_stray_to_another_partition_wait_for_their_predecessors(database: Database, seed: int) -> None:
+def test_events_that_stray_to_another_partition_wait_for_their_predecessors(
+    database: SteppedDatabase, seed: int
+) -> None:
     assert Fleet(database, seed, faults=Faults(fails=0.1, strays=0.3), parks=True).run(STEPS) == []
 
 
-def test_parked_keys_keep_effects_and_order_without_numbers(database: Database) -> None:
+def test_parked_keys_keep_effects_and_order_without_numbers(database: SteppedDatabase) -> None:
     assert wrong_seeds(database, Faults(repeats=0, fails=0.2, zombie=0.9), sequence="ignore", parks=True) == []
 
 
 def test_the_checker_rejects_later_messages_that_are_not_set_aside(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: SteppedDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ParkedKeys, "waiting", lambda *_: [])
     faults = Faults(repeats=0, fails=0.2)
@@ -69,7 +73,7 @@ def test_the_checker_rejects_later_messages_that_are_not_set_aside(
 
 
 def test_the_checker_rejects_a_worker_that_takes_the_newest_first(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: SteppedDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ordered = ParkedQueues._in
 
@@ -81,12 +85,12 @@ def test_the_checker_rejects_a_worker_that_takes_the_newest_first(
     assert len(wrong_seeds(database, faults, sequence="ignore", parks=True)) >= 6
 
 
-def test_the_position_alone_is_enough_while_the_log_holds_each_event_once(database: Database) -> None:
+def test_the_position_alone_is_enough_while_the_log_holds_each_event_once(database: SteppedDatabase) -> None:
     assert wrong_seeds(database, Faults(repeats=0, zombie=0.9), sequence="ignore") == []
 
 
 def test_the_checker_rejects_positions_that_move_without_comparing(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: SteppedDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the guard off: it would hide the mutant."""
 
@@ -100,7 +104,7 @@ def test_the_checker_rejects_positions_that_move_without_comparing(
 
 
 def test_the_checker_rejects_positions_that_move_outside_the_transaction(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: SteppedDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = DatabaseEffects.apply
 
@@ -122,16 +126,16 @@ def test_the_checker_rejects_positions_that_move_outside_the_transaction(
         fleet.run(STEPS)
 
 
-def test_the_checker_rejects_a_guard_that_is_off(database: Database) -> None:
+def test_the_checker_rejects_a_guard_that_is_off(database: SteppedDatabase) -> None:
     assert len(wrong_seeds(database, Faults(), sequence="ignore")) == len(SEEDS)
 
 
-def test_the_checker_rejects_broker_offsets_for_effects_in_a_database(database: Database) -> None:
+def test_the_checker_rejects_broker_offsets_for_effects_in_a_database(database: SteppedDatabase) -> None:
     assert len(wrong_seeds(database, Faults(repeats=0, fails=0), broker_offsets=True)) >= 6
 
 
 def test_the_checker_rejects_a_delivery_that_acknowledges_what_raised(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: SteppedDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def decide(self: Delivery, batch: Any, failure: Any, state: Any) -> Outcome:
         self._effects.pass_over(batch, failure.index, None)
@@ -144,7 +148,7 @@ def test_the_checker_rejects_a_delivery_that_acknowledges_what_raised(
 
 
 def test_the_checker_rejects_a_delivery_that_commits_past_a_failure(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: SteppedDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = Delivery._decide
 
