@@ -58,10 +58,13 @@ class JsonConverter:
         context = {TIME_ZONE: time_zone}
 
         def encode(payload: object) -> bytes:
+            # Looked for on the class: asking whether something is a BaseModel takes as long as writing it.
+            serializer = getattr(type(payload), "__pydantic_serializer__", None)
             try:
+                if serializer is not None:
+                    json: bytes = serializer.to_json(payload, by_alias=True, context=context)
+                    return json
                 match payload:
-                    case BaseModel():
-                        return payload.__pydantic_serializer__.to_json(payload, by_alias=True, context=context)
                     case bytes():
                         return payload
                     case str():

@@ -20,8 +20,6 @@ from pydantic.alias_generators import to_camel
 TIME_ZONE = "time_zone"
 """Name of the entry in pydantic's validation and serialization context that holds a `tzinfo`."""
 
-_WRITTEN = "%Y-%m-%d-%H:%M:%S"
-
 
 class JobType(StrEnum):
     """What happened to the entity."""
@@ -57,7 +55,7 @@ def _read_timestamp(value: object, info: ValidationInfo) -> object:
 
 
 def _write_timestamp(value: datetime, info: SerializationInfo) -> str:
-    return value.astimezone(_zone(info.context)).strftime(_WRITTEN)
+    return value.astimezone(_zone(info.context)).isoformat("-", "seconds")[:19]
 
 
 Timestamp = Annotated[

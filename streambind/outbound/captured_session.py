@@ -70,6 +70,11 @@ class CapturedSession:
         self._rows_written = False
         self._broken: SessionTransaction | None = None
 
+    @property
+    def is_suppressed(self) -> bool:
+        """Whether `suppress_events` is open for the session."""
+        return self._permits.suppressed > 0
+
     # Flush
 
     def before_flush(self, flush: UOWTransaction) -> None:
@@ -102,7 +107,7 @@ class CapturedSession:
             CaptureError: the statement changes published rows, and they cannot become events.
             EncodeError: an event cannot be encoded, or is too large.
         """
-        if self._permits.suppressed:
+        if self.is_suppressed:
             return None
         bulk = bulk_statement(state, self.desk.plans, self.desk.tables)
         if bulk is None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import inspect
 from sqlalchemy.orm import InstanceState, Mapper, Session
-from sqlalchemy.orm.attributes import get_history
+from sqlalchemy.orm.attributes import get_history, instance_state
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 from sqlalchemy.sql import ClauseElement
 
@@ -48,13 +47,15 @@ class FlushChanges:
         Raises:
             CaptureError: the class is published, but not by this application.
         """
-        plan, state = self._plans.of(mapper), inspect(entity)
-        if any(state.dict.get(name) is None for name in plan.primary_key):
-            return
+        plan, state = self._plans.of(mapper), instance_state(entity)
+        stored = state.dict
+        for name in plan.primary_key:
+            if stored.get(name) is None:
+                return
         replaced = session.identity_map.get(mapper.identity_key_from_instance(entity))
         if replaced is not None and replaced is not entity:
             # Deleted and added under the same primary key in one flush: the unit of work sends one UPDATE.
-            self._before[state] = entity_before(session, inspect(replaced).mapper, replaced, plan.columns)
+            self._before[state] = entity_before(session, instance_state(replaced).mapper, replaced, plan.columns)
             self._computed.add(state)
 
     def before_update(self, session: Session, mapper: Mapper[Any], entity: Any) -> None:
@@ -62,7 +63,7 @@ class FlushChanges:
         Raises:
             CaptureError: the class is published, but not by this application.
         """
-        plan, state = self._plans.of(mapper), inspect(entity)
+        plan, state = self._plans.of(mapper), instance_state(entity)
         stored = state.dict
         # A value that the database computes is forgotten once it is written, and with it that there was a change.
         for name in state.committed_state:
@@ -78,7 +79,7 @@ class FlushChanges:
             CaptureError: the class is published, but not by this application.
         """
         plan = self._plans.of(mapper)
-        self._before[inspect(entity)] = entity_before(session, mapper, entity, plan.needed)
+        self._before[instance_state(entity)] = entity_before(session, mapper, entity, plan.needed)
 
     def after_insert(self, mapper: Mapper[Any], entity: Any) -> None:
         """
@@ -89,11 +90,11 @@ class FlushChanges:
 
     def after_update(self, mapper: Mapper[Any], entity: Any) -> None:
         """An update that may turn out to be none."""
-        self._add(self._plans.of(mapper), Change(JobType.UPDATE, entity, self._before.get(inspect(entity))))
+        self._add(self._plans.of(mapper), Change(JobType.UPDATE, entity, self._before.get(instance_state(entity))))
 
     def after_delete(self, mapper: Mapper[Any], entity: Any) -> None:
         """A delete; none if the row was gone before."""
-        before = self._before.get(inspect(entity))
+        before = self._before.get(instance_state(entity))
         if before is not None:
             self._add(self._plans.of(mapper), Change(JobType.DELETE, before))
 
@@ -104,7 +105,7 @@ class FlushChanges:
             self._changes.append((plan, change))
 
     def _changed(self, plan: MapperPlan, change: Change) -> bool:
-        state = inspect(change.entity)
+        state = instance_state(change.entity)
         if state in self._computed:
             return True
         names = plan.columns & state.committed_state.keys()

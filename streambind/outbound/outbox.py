@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection, insert
 from sqlalchemy.exc import DBAPIError
 
 from streambind.outbound.keys import shard_of
 from streambind.outbound.outbox_limit import OutboxLimit
-from streambind.outbound.outbox_postgres import writing_statement
-from streambind.outbound.outgoing import Headers, Outgoing
+from streambind.outbound.outbox_postgres import PostgresOutbox
+from streambind.outbound.outbox_row import header_text, is_numbered
+from streambind.outbound.outgoing import Outgoing
 from streambind.persistence.database import Database
 from streambind.persistence.schema import refused_for_tables
-from streambind.persistence.stored_headers import store_headers
-
-Counts = list[tuple[tuple[str, bytes], int]]
-"""How many messages there are of each destination and key, sorted by both."""
-
-Last = dict[tuple[str, bytes], UUID]
-"""The last event of each destination and key."""
 
 
 class Outbox:
@@ -35,7 +27,7 @@ class Outbox:
         self._dialect = database.dialect
         self._key = database.tables.key
         self._insert = insert(database.tables.outbox).values(created_ms=database.dialect.now_ms)
-        self._postgres = writing_statement(database) if database.dialect.name == "postgresql" else None
+        self._postgres = PostgresOutbox(database) if database.dialect.name == "postgresql" else None
 
     def write(self, connection: Connection, messages: Sequence[Outgoing]) -> None:
         """Insert one row for each message, in order; within the transaction that is open on `connection`.
@@ -51,73 +43,51 @@ class Outbox:
         """
         if not messages:
             return
-        numbered = [
-            ((m.destination, m.key), m.event_id) for m in messages if m.key is not None and m.event_id is not None
-        ]
-        counts = sorted(Counter(key for key, _ in numbered).items())
-        last = dict(numbered)
-        rows = [_row(message) for message in messages]
         try:
             if self._limit is not None:
                 self._limit.refuse(connection, len(messages))
             if self._postgres is None:
-                self._write(connection, counts, last, rows)
+                self._write(connection, messages)
             else:
-                connection.execute(self._postgres, _arrays(counts, last, rows))
+                self._postgres.write(connection, messages)
         except DBAPIError as error:
             refused = refused_for_tables(error, self._database)
             if refused is None:
                 raise
             raise refused from None  # The database's own error would show streambind's statement, and no remedy.
 
-    def _write(self, connection: Connection, counts: Counts, last: Last, rows: list[dict[str, Any]]) -> None:
-        next_number: dict[tuple[str, bytes], int] = {}
-        if counts:
-            counters = [{"destination": d, "key": k, "seq": n, "event_id": last[d, k]} for (d, k), n in counts]
-            added = dict(counts)
+    def _write(self, connection: Connection, messages: Sequence[Outgoing]) -> None:
+        numbered = [((m.destination, m.key), m.event_id) for m in messages if is_numbered(m)]
+        next_number: dict[tuple[str, bytes | None], int] = {}
+        if numbered:
+            added, last = Counter(counter for counter, _ in numbered), dict(numbered)
+            counters = [
+                {"destination": destination, "key": key, "seq": count, "event_id": last[destination, key]}
+                for (destination, key), count in sorted(added.items())
+            ]
             for stored in self._dialect.add(connection, self._key, counters, "seq"):
                 counter = (stored.destination, stored.key)
                 next_number[counter] = stored.seq - added[counter] + 1
-        for row in rows:
-            row["seq"] = None
-            if row["key"] is not None and row["event_id"] is not None:
-                counter = (row["destination"], row["key"])
-                row["seq"] = next_number[counter]
+        rows = []
+        for message in messages:
+            number = None
+            if is_numbered(message):
+                counter = (message.destination, message.key)
+                number = next_number[counter]
                 next_number[counter] += 1
+            rows.append(_row(message, number))
         connection.execute(self._insert, rows)
 
 
-def _row(message: Outgoing) -> dict[str, Any]:
+def _row(message: Outgoing, number: int | None) -> dict[str, Any]:
     return {
         "shard": shard_of(message.key),
         "binding": message.binding,
         "destination": message.destination,
         "key": message.key,
+        "seq": number,
         "event_id": message.event_id,
         "payload": message.payload,
-        "headers": store_headers(message.headers) if message.event_id is None else _text(message.headers),
+        "headers": header_text(message),
         "partition": message.partition,
     }
-
-
-def _arrays(counts: Counts, last: Last, rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    arrays = {name: [row[name] for row in rows] for name in rows[0]}
-    left, later = dict(counts), []
-    for row in rows:
-        counter = (row["destination"], row["key"])
-        if counter in left and row["event_id"] is not None:
-            left[counter] -= 1
-        later.append(left.get(counter, 0))
-    return arrays | {
-        "later": later,
-        "counted_destination": [destination for (destination, _), _ in counts],
-        "counted_key": [key for (_, key), _ in counts],
-        "count": [count for _, count in counts],
-        "counted_event": [last[counter] for counter, _ in counts],
-    }
-
-
-@lru_cache(maxsize=1024)
-def _text(headers: Headers) -> str:
-    """The messages of one event class mostly have the same headers."""
-    return store_headers(headers)

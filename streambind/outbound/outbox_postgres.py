@@ -1,74 +1,180 @@
 """The outbox's rows and their numbers in one PostgreSQL statement: one round trip, and one text for any number of
-messages, which driver and server prepare once."""
+messages, which driver and server prepare once.
+
+Parameters are bytes, numbers and text, and arrays are the text of PostgreSQL's array literals: drivers take
+Python's lists apart value by value, which costs more than all the rest.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Integer,
-    LargeBinary,
-    SmallInteger,
-    Text,
-    TextClause,
-    Uuid,
-    bindparam,
-    text,
-)
+from sqlalchemy import Connection, TextClause, text
 
+from streambind.outbound.keys import shard_of
+from streambind.outbound.outbox_row import header_text, is_numbered
+from streambind.outbound.outgoing import Headers, Outgoing
 from streambind.persistence.database import Database
 
 # With synchronous_commit=off a commit is visible before it is durable: the relay would send an event that a crash
 # undoes. Reading the time switches it on for this transaction, whoever switched it off and when, at no round trip
 # of its own; in a CASE, which alone promises the order of evaluation.
-_STATEMENT = """
+_NOW_MS = """
+(SELECT CASE current_setting('synchronous_commit')
+    WHEN 'off' THEN CASE set_config('synchronous_commit', 'on', true) WHEN 'on' THEN {now_ms} END
+    ELSE {now_ms}
+END)
+"""
+
+_COUNT = """
+    ON CONFLICT (destination, key) DO UPDATE SET seq = counter.seq + excluded.seq, event_id = excluded.event_id
+    RETURNING counter.destination, counter.key, counter.seq
+"""
+
+_COLUMNS = "shard, binding, destination, key, seq, event_id, payload, headers, partition, created_ms"
+
+# Without arrays and a join, which cost more than the rows where there is only one.
+_ONE = """
 WITH numbered AS (
     INSERT INTO {key} AS counter (destination, key, seq, event_id)
-    SELECT * FROM unnest(:counted_destination, :counted_key, :count, :counted_event)
-    ON CONFLICT (destination, key) DO UPDATE SET seq = counter.seq + excluded.seq, event_id = excluded.event_id
-    RETURNING destination, key, seq
+    SELECT CAST(:destination AS text), CAST(:key AS bytea), 1, CAST(CAST(:event_id AS text) AS uuid)
+    WHERE CAST(:key AS bytea) IS NOT NULL AND CAST(:event_id AS text) IS NOT NULL
+    {count}
 )
-INSERT INTO {outbox} (shard, binding, destination, key, seq, event_id, payload, headers, partition, created_ms)
-SELECT message.shard, message.binding, message.destination, message.key,
-    CASE WHEN message.event_id IS NOT NULL THEN numbered.seq - message.later END,
-    message.event_id, message.payload, message.headers, message.partition,
-    CASE current_setting('synchronous_commit')
-        WHEN 'off' THEN CASE set_config('synchronous_commit', 'on', true) WHEN 'on' THEN {now_ms} END
-        ELSE {now_ms}
-    END
-FROM unnest(:shard, :binding, :destination, :key, :later, :event_id, :payload, :headers, :partition)
-    WITH ORDINALITY
-    AS message (shard, binding, destination, key, later, event_id, payload, headers, partition, place)
+INSERT INTO {outbox} ({columns})
+VALUES (
+    CAST(:shard AS smallint), CAST(:binding AS text), CAST(:destination AS text), CAST(:key AS bytea),
+    (SELECT seq FROM numbered), CAST(CAST(:event_id AS text) AS uuid), CAST(:payload AS bytea),
+    CAST(:headers AS text), CAST(:partition AS integer), {now_ms}
+)
+"""
+
+# Counters are taken in the order in which Python sorts their keys.
+_MANY = """
+WITH message AS MATERIALIZED (
+    SELECT (CAST(CAST(:binding AS text) AS text[]))[kind] AS binding,
+        (CAST(CAST(:destination AS text) AS text[]))[kind] AS destination,
+        (CAST(CAST(:headers AS text) AS text[]))[kind] AS headers,
+        shard, key, event_id, payload, partition, later, count, place
+    FROM unnest(
+        CAST(CAST(:kind AS text) AS integer[]), CAST(CAST(:shard AS text) AS smallint[]),
+        CAST(CAST(:key AS text) AS bytea[]), CAST(CAST(:event_id AS text) AS uuid[]),
+        CAST(CAST(:payload AS text) AS bytea[]), CAST(CAST(:partition AS text) AS integer[]),
+        CAST(CAST(:later AS text) AS integer[]), CAST(CAST(:count AS text) AS integer[])
+    ) WITH ORDINALITY AS given (kind, shard, key, event_id, payload, partition, later, count, place)
+), numbered AS (
+    INSERT INTO {key} AS counter (destination, key, seq, event_id)
+    SELECT destination, key, count, event_id FROM message
+    WHERE count IS NOT NULL
+    ORDER BY destination COLLATE "C", key
+    {count}
+)
+INSERT INTO {outbox} ({columns})
+SELECT message.shard, message.binding, message.destination, message.key, numbered.seq - message.later,
+    message.event_id, message.payload, message.headers, message.partition, {now_ms}
+FROM message
 LEFT JOIN numbered ON numbered.destination = message.destination AND numbered.key = message.key
 ORDER BY message.place
 """
 
-_TYPES: dict[str, Any] = {
-    "counted_destination": Text,
-    "counted_key": LargeBinary,
-    "count": BigInteger,
-    "counted_event": Uuid,
-    "shard": SmallInteger,
-    "binding": Text,
-    "destination": Text,
-    "key": LargeBinary,
-    "later": BigInteger,
-    "event_id": Uuid,
-    "payload": LargeBinary,
-    "headers": Text,
-    "partition": Integer,
-}
+
+class PostgresOutbox:
+    """Writes messages to the outbox of a database. Thread-safe: it holds no state but its statements."""
+
+    def __init__(self, database: Database) -> None:
+        self._one = _statement(_ONE, database)
+        self._many = _statement(_MANY, database)
+
+    def write(self, connection: Connection, messages: Sequence[Outgoing]) -> None:
+        """Number the messages by key and insert them, in order."""
+        if len(messages) == 1:
+            connection.execute(self._one, _scalars(messages[0]))
+        else:
+            connection.execute(self._many, _arrays(messages))
 
 
-def writing_statement(database: Database) -> TextClause:
-    """Counts the keys of `counted_*` (sorted, each once) and inserts the messages, in order. Parameters are
-    arrays; `later` says how many messages of the same key come later among these."""
+def _statement(form: str, database: Database) -> TextClause:
     preparer = database.engine.dialect.identifier_preparer
-    statement = _STATEMENT.format(
-        key=preparer.format_table(database.tables.key),
-        outbox=preparer.format_table(database.tables.outbox),
-        now_ms=database.dialect.now_ms,
+    return text(
+        form.format(
+            key=preparer.format_table(database.tables.key),
+            outbox=preparer.format_table(database.tables.outbox),
+            columns=_COLUMNS,
+            count=_COUNT,
+            now_ms=_NOW_MS.format(now_ms=database.dialect.now_ms),
+        )
     )
-    return text(statement).bindparams(*(bindparam(name, type_=ARRAY(kind)) for name, kind in _TYPES.items()))
+
+
+def _scalars(message: Outgoing) -> dict[str, object]:
+    event_id = message.event_id
+    return {
+        "shard": shard_of(message.key),
+        "binding": message.binding,
+        "destination": message.destination,
+        "key": message.key,
+        "event_id": None if event_id is None else event_id.hex,
+        "payload": message.payload,
+        "headers": header_text(message),
+        "partition": message.partition,
+    }
+
+
+def _arrays(messages: Sequence[Outgoing]) -> dict[str, str]:
+    """`kind` leads to what messages of one class and job have in common; `later` says how many messages of the
+    same key come later among these, `count`, at the last one, how many there are; both None without a number."""
+    kinds: dict[tuple[str, str, Headers, bool], int] = {}
+    of_kind: list[Outgoing] = []
+    kind: list[int] = []
+    for message in messages:
+        common = (message.binding, message.destination, message.headers, message.event_id is None)
+        found = kinds.setdefault(common, len(kinds) + 1)
+        if found > len(of_kind):
+            of_kind.append(message)
+        kind.append(found)
+    later, count = _places(messages)
+    return {
+        "binding": _texts(message.binding for message in of_kind),
+        "destination": _texts(message.destination for message in of_kind),
+        "headers": _texts(header_text(message) for message in of_kind),
+        "kind": _numbers(kind),
+        "shard": _numbers([shard_of(message.key) for message in messages]),
+        "key": _bytes([message.key for message in messages]),
+        "event_id": _array("NULL" if m.event_id is None else m.event_id.hex for m in messages),
+        "payload": _bytes([message.payload for message in messages]),
+        "partition": _numbers([message.partition for message in messages]),
+        "later": _numbers(later),
+        "count": _numbers(count),
+    }
+
+
+def _places(messages: Sequence[Outgoing]) -> tuple[list[int | None], list[int | None]]:
+    keys = [(m.destination, m.key) if is_numbered(m) else None for m in messages]
+    counts = Counter(key for key in keys if key is not None)
+    left = dict(counts)
+    later: list[int | None] = []
+    count: list[int | None] = []
+    for key in keys:
+        rest = None
+        if key is not None:
+            left[key] = rest = left[key] - 1
+        later.append(rest)
+        count.append(counts[key] if key is not None and rest == 0 else None)
+    return later, count
+
+
+def _array(elements: Iterable[str]) -> str:
+    return f"{{{','.join(elements)}}}"
+
+
+def _numbers(values: Iterable[int | None]) -> str:
+    return _array("NULL" if value is None else str(value) for value in values)
+
+
+def _bytes(values: Iterable[bytes | None]) -> str:
+    return _array("NULL" if value is None else rf'"\\x{value.hex()}"' for value in values)
+
+
+def _texts(values: Iterable[str]) -> str:
+    return _array('"' + value.replace("\\", r"\\").replace('"', r"\"") + '"' for value in values)

@@ -126,8 +126,11 @@ def encode_payload(plan: OutputPlan, payload: object) -> bytes | None:
 
 def type_name(payload: object) -> str | None:
     """The `type` header of a payload: its event type or its class, None for plain values."""
-    if isinstance(payload, EntityEvent):
-        return payload.event_type
+    kind: Any = type(payload)
+    if EntityEvent in kind.__mro__:  # isinstance() runs code of pydantic's
+        event: Any = payload
+        name: str = event.event_type
+        return name
     if isinstance(payload, BaseModel) or dataclasses.is_dataclass(payload):
         return type(payload).__name__
     return None

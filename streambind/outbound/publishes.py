@@ -102,10 +102,12 @@ def _watched(mapper: Mapper[Any], entity: Any) -> tuple[Session, FlushChanges] |
         UncapturedChangeError: nobody does.
     """
     session = object_session(entity)
-    if session is None or is_suppressed(session):
+    if session is None:
         return None
     captured = captured_session(session)
     if captured is None:
+        if is_suppressed(session):
+            return None
         bindings = ", ".join(p.binding for p in publications_of(mapper.class_))
         raise UncapturedChangeError(
             f"{mapper.class_.__name__} is published to {bindings}, but this session belongs to no streambind "
@@ -113,4 +115,4 @@ def _watched(mapper: Mapper[Any], entity: Any) -> tuple[Session, FlushChanges] |
             "(`stream.sessions`, or the one that StreamApplication(database=...) was given), and build the "
             "application first; if no event is meant, write `with suppress_events(session):`"
         )
-    return session, captured.changes
+    return None if captured.is_suppressed else (session, captured.changes)
