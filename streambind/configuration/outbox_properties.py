@@ -34,6 +34,12 @@ class OutboxProperties(Properties):
         lt=100_000,
         description="rows in the outbox above which the relay warns and health is degraded",
     )
+    high_water_age_ms: Milliseconds = Field(
+        600_000,
+        alias="highWaterAge",
+        ge=1,
+        description="age of a row in the outbox above which the relay warns and health is degraded",
+    )
     max_rows: int | None = Field(
         None, ge=1, description="rows in the outbox above which commits that publish fail; unset: no limit"
     )

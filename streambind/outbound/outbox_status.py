@@ -56,13 +56,12 @@ def outbox_status(database: Database) -> OutboxStatus:
 
     def work(connection: Connection) -> OutboxStatus:
         now_ms = int(connection.scalar(select(database.dialect.now_ms)) or 0)
-        outbox, lease = tables.outbox.c, tables.lease.c
-        oldest = connection.scalar(select(outbox.created_ms).order_by(outbox.id).limit(1))
+        lease = tables.lease.c
         blocked = connection.execute(select(tables.blocked).order_by(tables.blocked.c.since_ms))
         leases = connection.execute(select(tables.lease).where(lease.shard < SHARDS).order_by(lease.shard))
         return OutboxStatus(
             backlog=count_rows(connection, database),
-            oldest_ms=None if oldest is None else max(0, now_ms - oldest),
+            oldest_ms=age_of_oldest(connection, database),
             blocked=tuple(
                 BlockedKey(
                     row.destination,
@@ -85,6 +84,15 @@ def count_rows(connection: Connection, database: Database, above: int = 0) -> in
     outbox = database.tables.outbox
     some = select(outbox.c.id).where(outbox.c.id > above).limit(MOST_COUNTED).subquery()
     return int(connection.scalar(select(func.count()).select_from(some)) or 0)
+
+
+def age_of_oldest(connection: Connection, database: Database, above: int = 0) -> int | None:
+    """How long ago, in ms, the first row of the outbox was written that has an id above this; None if there is
+    none."""
+    outbox = database.tables.outbox.c
+    age_ms = database.dialect.now_ms - outbox.created_ms
+    oldest = connection.scalar(select(age_ms).where(outbox.id > above).order_by(outbox.id).limit(1))
+    return None if oldest is None else max(0, int(oldest))
 
 
 def unblock(database: Database, keys: Collection[BlockedKey]) -> int:

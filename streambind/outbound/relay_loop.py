@@ -17,7 +17,7 @@ from streambind.outbound.relay_floor import Floor
 from streambind.outbound.relay_lanes import Lanes
 from streambind.outbound.relay_outcome import Blocked, RelayOutcome
 from streambind.outbound.relay_pace import Pace
-from streambind.outbound.relay_rows import OutboxRows
+from streambind.outbound.relay_rows import Backlog, OutboxRows
 from streambind.outbound.relay_state import RelayStatus
 from streambind.outbound.relay_way import Way
 from streambind.outbound.undeleted import Undeleted, complaint
@@ -49,7 +49,7 @@ class RelayLoop:
         self.backlog = 0
         self.blocked = 0
         self.sent = 0
-        self.high_water = HighWater(properties.high_water)
+        self.high_water = HighWater(properties.high_water, properties.high_water_age_ms)
         self.leases = Leases(database, owner, lease_ms=properties.lease_ms, clock=clock)
         self.lanes = Lanes(way, self._notify, clock=clock)
         self._database = database
@@ -144,12 +144,12 @@ class RelayLoop:
             log.warning("relay: the leases ran out: this process stood still, or the database was away")
         before, gained = self.leases.held, self.leases.round(self._busy_shards())
 
-        def survey(connection: Connection) -> tuple[Source, tuple[int, int]]:
+        def survey(connection: Connection) -> tuple[Source, Backlog]:
             self._rows.begin(connection)
             return self._rows.source(connection), self._rows.backlog(connection, self._floor.value)
 
-        self._source, (self.backlog, self.blocked) = self._database.run(survey)
-        self.high_water.see(self.backlog)
+        self._source, (self.backlog, oldest_ms, self.blocked) = self._database.run(survey)
+        self.high_water.see(self.backlog, oldest_ms)
         if before != self.leases.held:
             log.info("relay: has shards %s", ranges(self.leases.held) or "none")
         if gained:

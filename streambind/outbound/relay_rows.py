@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ARRAY,
@@ -24,7 +24,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from streambind.outbound.outbox_status import count_rows
+from streambind.outbound.outbox_status import age_of_oldest, count_rows
 from streambind.outbound.relay_outcome import Blocked
 from streambind.outbound.relay_transaction import begin
 from streambind.outbound.wire_message import OutboxRow, Source
@@ -34,6 +34,14 @@ from streambind.persistence.tables import MAX_KEY_BYTES, SHARDS
 _KEPT = 32
 _BYTES_PER_READ = 16 * 1024 * 1024
 _FIRST_READ = 100
+
+
+class Backlog(NamedTuple):
+    """Rows, as far as they are counted; the age of the oldest one, None if there is none; and blocked keys."""
+
+    rows: int
+    oldest_ms: int | None
+    blocked: int
 
 
 class OutboxRows:
@@ -96,10 +104,11 @@ class OutboxRows:
         row = connection.execute(select(self._source.c.source_id, self._source.c.epoch)).one()
         return Source(*row)
 
-    def backlog(self, connection: Connection, above: int = 0) -> tuple[int, int]:
-        """Rows in the outbox above an id, as far as they are counted, and blocked keys."""
+    def backlog(self, connection: Connection, above: int = 0) -> Backlog:
+        """What waits in the outbox above an id."""
         blocked = connection.scalar(select(func.count()).select_from(self._blocked))
-        return count_rows(connection, self._database, above), int(blocked or 0)
+        rows = count_rows(connection, self._database, above)
+        return Backlog(rows, age_of_oldest(connection, self._database, above), int(blocked or 0))
 
     def _statement(self, shards: frozenset[int], excluding: bool) -> Select[Any]:
         """Building one takes longer than running it: they are kept for the shard sets that come up."""

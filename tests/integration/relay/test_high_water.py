@@ -9,7 +9,7 @@ import pytest
 from streambind.outbound.relay_state import RelayStatus
 from streambind.persistence.database import Database
 from tests.integration.relay.commits import backlog, commit_keys
-from tests.integration.relay.conftest import StartRelay
+from tests.integration.relay.conftest import DatabaseClock, StartRelay
 from tests.integration.relay.wire import Wire
 from tests.services.process import wait_for
 
@@ -35,3 +35,32 @@ def test_too_many_rows_are_said_once_and_degrade_until_they_are_half_as_many(
     assert wait_for(lambda: backlog(database) == 0, 20)
     assert wait_for(lambda: relay.state.status is RelayStatus.RUNNING, 20)
     assert "no longer too many" in caplog.text
+
+
+def test_a_row_that_grows_old_is_said_once_and_degrades_until_it_is_sent(
+    database: Database, database_clock: DatabaseClock, start_relay: StartRelay, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "streambind.relay")
+    wire = Wire()
+    producer = wire.producer("lectures")
+    assert producer is not None
+    producer.hold()
+    commit_keys(database, range(1))
+    relay = start_relay(database, wire.producer, high_water_age_ms=600_000, lease_ms=1000)
+    database_clock.advance(599_000)
+    commit_keys(database, range(1, 2))
+    assert wait_for(lambda: relay.state.backlog == 2, 20)
+    assert relay.state.status is RelayStatus.RUNNING
+
+    database_clock.advance(2000)
+    assert wait_for(lambda: relay.state.status is RelayStatus.DEGRADED, 20)
+    assert "waited in the outbox for 601 s, above streambind.outbox.high-water-age (600 s)" in (
+        relay.state.last_error or ""
+    )
+    commit_keys(database, range(2, 3))
+    assert wait_for(lambda: relay.state.backlog == 3, 20)
+    assert caplog.text.count("above streambind.outbox.high-water-age") == 1
+
+    producer.release()
+    assert wait_for(lambda: relay.state.status is RelayStatus.RUNNING, 20)
+    assert "no longer too long" in caplog.text
