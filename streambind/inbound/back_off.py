@@ -15,10 +15,10 @@ class BackOff:
     def __init__(self, properties: ParkingProperties) -> None:
         self._properties = properties
 
-    def retry_ms(self, failures: int) -> int | None:
-        """The pause after so many failures in the worker's hands; None: that was the last one."""
+    def retry_ms(self, failures: int, *, counts: bool = True) -> int | None:
+        """The pause after so many failures in the worker's hands; None: that was the last one, if it `counts`."""
         settings = self._properties
-        if failures >= settings.max_attempts:
+        if counts and failures >= settings.max_attempts:
             return None
         try:
             delay = settings.back_off_initial_interval_ms * math.pow(settings.back_off_multiplier, failures)

@@ -148,6 +148,7 @@ def _kept(
         positions=positions,
         guard=guard,
         back_off=BackOff(parking),
+        mass_failure=mass_failure,
         statistics=statistics,
         on_commit=surroundings.on_commit,
     )

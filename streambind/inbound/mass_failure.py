@@ -1,4 +1,5 @@
-"""When many keys fail at once it is an outage, not poison: then nothing more is parked, and messages are held."""
+"""When many keys fail at once it is an outage, not poison: then nothing more is parked, messages are held, and the
+tries of what is parked already do not count."""
 
 from __future__ import annotations
 
@@ -18,6 +19,9 @@ class MassFailure:
 
     It opens when both enough keys and a large enough share have failed, and stays open for a window. Then one
     message may be parked as a probe: if the next key fails too, it opens again at once.
+
+    Parked keys are tried again too seldom for a window. Of them it is an outage when enough have failed one after
+    the other, and no message was handled between.
     """
 
     def __init__(self, properties: ParkingProperties, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,6 +34,7 @@ class MassFailure:
         self._handled: deque[tuple[float, int]] = deque()
         self._opened_at: float | None = None
         self._probing_since: float | None = None
+        self._in_vain: set[bytes] = set()
 
     @property
     def is_open(self) -> bool:
@@ -42,6 +47,7 @@ class MassFailure:
         if count <= 0:
             return
         with self._lock:
+            self._in_vain.clear()
             now = self._clock()
             if self._handled and now - self._handled[-1][0] < self._window_s / _BUCKETS:
                 at, before = self._handled[-1]
@@ -66,6 +72,18 @@ class MassFailure:
                 return False
             self._opened_at, self._probing_since = now, None
             return True
+
+    def drained(self) -> None:
+        """A parked message has been handled."""
+        with self._lock:
+            self._in_vain.clear()
+
+    def excuses(self, key: bytes) -> bool:
+        """A parked key has failed again: whether that must not count, for so many have lately."""
+        with self._lock:
+            if len(self._in_vain) < self._keys:
+                self._in_vain.add(key)
+            return len(self._in_vain) >= self._keys
 
     def _is_reached(self, now: float) -> bool:
         if self._probing_since is not None and now - self._probing_since >= self._window_s:

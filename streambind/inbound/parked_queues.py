@@ -144,13 +144,15 @@ class ParkedQueues:
         waits = exists().where(*self._belongs(parked))
         return connection.execute(delete(self._key).where(self._is(parked), ~waits)).rowcount == 1
 
-    def failed(self, connection: Connection, parked: ParkedKey, error: Exception, *, delay_ms: int | None) -> None:
-        """The message failed once more; None: for the last time."""
+    def failed(
+        self, connection: Connection, parked: ParkedKey, error: Exception, *, delay_ms: int | None, counts: bool
+    ) -> None:
+        """The message failed once more; None: for the last time. `counts`: whether that uses up a try."""
         self._update(
             connection,
             parked,
             **self._outcome(ParkedState.RETRY, error, delay_ms),
-            attempts=parked.attempts + 1,
+            attempts=parked.attempts + counts,
             gap_ms=None,
         )
 

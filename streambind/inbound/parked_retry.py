@@ -17,16 +17,21 @@ from streambind.inbound.back_off import BackOff
 from streambind.inbound.failure import MessageFailed, Overtaken, Trouble, Unattributed
 from streambind.inbound.guard import Examination, SequenceGuard
 from streambind.inbound.handling import Handling, own_statements
+from streambind.inbound.mass_failure import MassFailure
 from streambind.inbound.parked_batch import ParkedBatch
 from streambind.inbound.parked_queues import ParkedKey, ParkedMessage, ParkedQueues
 from streambind.inbound.positions import DatabasePositions
 from streambind.inbound.reasons import told
+from streambind.inbound.repeats import Repeats
 from streambind.inbound.stack_trace import logged_trace
 from streambind.inbound.statistics import DeliveryStatistics
 from streambind.persistence.database import Database
 from streambind.persistence.failures import is_database_trouble
 
 _log = logging.getLogger(__name__)
+
+_GAPS_SAID_EVERY_S = 600.0
+"""Every later message of a key makes the worker look whether the missing one has come."""
 
 _POSTPONED_MS = 5_000
 """After which a key is looked at again whose message met trouble."""
@@ -69,6 +74,7 @@ class ParkedRetry:
         positions: DatabasePositions,
         guard: SequenceGuard | None,
         back_off: BackOff,
+        mass_failure: MassFailure,
         statistics: DeliveryStatistics,
         on_commit: Callable[[], None],
     ) -> None:
@@ -79,6 +85,8 @@ class ParkedRetry:
         self._positions = positions
         self._guard = guard
         self._back_off = back_off
+        self._mass_failure = mass_failure
+        self._gaps_said = Repeats(_GAPS_SAID_EVERY_S)
         self._statistics = statistics
         self._on_commit = on_commit
 
@@ -106,6 +114,8 @@ class ParkedRetry:
             return Turn(claimed=False, due_in_ms=due_in_ms)
         failpoint("parking.after_retry")
         self._statistics.count(**attempt.counts)
+        if attempt.counts["drained"]:
+            self._mass_failure.drained()
         self._on_commit()
         return Turn(claimed=True)
 
@@ -187,21 +197,28 @@ class ParkedRetry:
         """Whether and when the message is tried again."""
         message = attempt.message
         assert message is not None
-        place = f"{self._binding}: {message.destination}[{message.partition}]@{message.offset}"
-        text = told(error)
         if isinstance(error, SequenceGapError):
             since_ms = parked.now_ms if parked.gap_ms is None else parked.gap_ms
             delay_ms = self._back_off.gap_ms(parked.now_ms - since_ms)
             self._queues.missing(connection, parked, error, since_ms=since_ms, delay_ms=delay_ms)
+        elif isinstance(error, DeliveryError):
+            delay_ms = None  # A fork is not mended by waiting.
+            self._queues.failed(connection, parked, error, delay_ms=None, counts=True)
         else:
-            # A fork is not mended by waiting.
-            final = isinstance(error, DeliveryError)
-            delay_ms = None if final else self._back_off.retry_ms(parked.attempts + 1)
-            self._queues.failed(connection, parked, error, delay_ms=delay_ms)
+            counts = not self._mass_failure.excuses(parked.key)
+            delay_ms = self._back_off.retry_ms(parked.attempts + 1, counts=counts)
+            self._queues.failed(connection, parked, error, delay_ms=delay_ms, counts=counts)
+        attempt.counts["dead" if delay_ms is None else "retried"] += 1
+        self._tell(parked, message, error, delay_ms)
+
+    def _tell(self, parked: ParkedKey, message: ParkedMessage, error: Exception, delay_ms: int | None) -> None:
+        place = f"{self._binding}: {message.destination}[{message.partition}]@{message.offset}"
+        text = told(error)
         self._statistics.failed(f"{place} (parked) failed: {text}")
+        is_gap = isinstance(error, SequenceGapError)
+        if is_gap and self._gaps_said.has(parked.destination, parked.key, delay_ms is None):
+            return
         if delay_ms is None:
-            attempt.counts["dead"] += 1
             _log.error("%s: its key is dead, later messages of it wait: %s%s", place, text, logged_trace(error))
         else:
-            attempt.counts["retried"] += 1
             _log.warning("%s: still parked: %s; again in %s ms", place, text, delay_ms)

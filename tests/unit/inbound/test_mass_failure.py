@@ -77,3 +77,21 @@ def test_it_stays_closed_after_a_probe_when_messages_are_handled_again() -> None
     assert fail(mass_failure, "d", "e", "f") == [False, False, False]
     clock.now += 60
     assert fail(mass_failure, "g", "h") == [False, False]
+
+
+def test_parked_keys_that_fail_one_after_the_other_are_excused_until_something_is_handled() -> None:
+    clock = Clock()
+    mass_failure = of(clock)
+
+    def excuses(*keys: str) -> list[bool]:
+        clock.now += 300
+        return [mass_failure.excuses(key.encode()) for key in keys]
+
+    assert excuses("a", "b", "a", "b") == [False] * 4
+    assert excuses("c", "a", "d") == [True] * 3
+    mass_failure.drained()
+    assert excuses("a", "b", "c") == [False, False, True]
+    mass_failure.handled(0)
+    assert excuses("a") == [True]
+    mass_failure.handled(1)
+    assert excuses("a", "b") == [False, False]
