@@ -20,7 +20,7 @@ demo: $(RUNNING) ## run the sample: two services in step; BROKERS=host:port for 
 	@$(BIN)/streambind demo $(if $(BROKERS),--brokers $(BROKERS))
 
 .PHONY: test
-test: $(DEVELOPMENT) maven ## run all tests, with a real Kafka broker and PostgreSQL; ARGS="-k name"
+test: $(DEVELOPMENT) maven mariadb ## run all tests, with a real Kafka broker, PostgreSQL and MariaDB; ARGS="-k name"
 	@$(SERVICES) install || true
 	@$(BIN)/python -m pytest $(ARGS)
 
@@ -75,6 +75,14 @@ postgres-up: $(DEVELOPMENT) ## start a PostgreSQL server and print its URL
 postgres-down: $(DEVELOPMENT) ## stop it and delete its data
 	@$(SERVICES) down postgres
 
+.PHONY: mariadb-up
+mariadb-up: $(DEVELOPMENT) mariadb ## start a MariaDB server and print its URL
+	@$(SERVICES) up mariadb
+
+.PHONY: mariadb-down
+mariadb-down: $(DEVELOPMENT) ## stop it and delete its data
+	@$(SERVICES) down mariadb
+
 .PHONY: lock
 lock: $(DEVELOPMENT) ## choose the versions of requirements-dev.lock anew
 	@$(BIN)/uv pip compile --quiet --upgrade --all-extras --group dev --universal --generate-hashes \
@@ -89,7 +97,7 @@ lowest: $(LOWEST)/.installed maven ## run unit and conformance tests, and those 
 	@$(LOWEST)/bin/python -m pytest tests/unit tests/conformance/test_memory.py tests/conformance/test_kafka.py \
 	    --ignore tests/unit/binders/kafka -k "not embedded" $(ARGS)
 	@$(LOWEST)/bin/python -m pytest tests/integration/capture tests/integration/inbound tests/integration/persistence \
-	    --ignore tests/integration/inbound/test_fleet.py -m "not postgres and not kafka" -k "not postgres" $(ARGS)
+	    --ignore tests/integration/inbound/test_fleet.py -m "not postgres and not mariadb and not kafka" -k "not postgres" $(ARGS)
 
 .PHONY: build
 build: $(DEVELOPMENT) ## build the wheel and the source archive into dist/
@@ -111,6 +119,16 @@ maven:
 	    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
 	        maven default-jre-headless >/dev/null; } || echo "Maven could not be installed"; \
 	else echo "no Maven: tests with a real Kafka broker are left out; install maven and Java 17 to run them"; fi
+
+# The server alone, not Debian's package that runs it as a service.
+.PHONY: mariadb
+mariadb:
+	@if command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing MariaDB"; \
+	    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
+	        mariadb-server-core mariadb-client-core >/dev/null; } || echo "MariaDB could not be installed"; \
+	else echo "no MariaDB: tests with it are left out; install mariadb-server to run them"; fi
 
 $(BIN)/python:
 	@for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -138,5 +156,5 @@ $(LOWEST)/.installed: pyproject.toml | $(DEVELOPMENT)
 	@echo "installing the oldest allowed versions into $(LOWEST)"
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
 	@$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --group test \
-	    -e '.[postgres,asyncpg,aiosqlite,fastapi,migrations,testing]'
+	    -e '.[postgres,asyncpg,mysql,aiosqlite,fastapi,migrations,testing]'
 	@touch $@

@@ -13,8 +13,15 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import make_url
 
-from tests.services import FreshDatabases, KafkaBroker, PostgresServer, ServiceUnavailable
-from tests.services.__main__ import running_kafka, running_postgres
+from tests.services import (
+    FreshDatabases,
+    FreshMariaDatabases,
+    KafkaBroker,
+    MariadbServer,
+    PostgresServer,
+    ServiceUnavailable,
+)
+from tests.services.__main__ import running_kafka, running_mariadb, running_postgres
 
 # How long an example takes says how busy the machine is; in CI every run tries the same examples.
 settings.register_profile(
@@ -27,6 +34,7 @@ settings.load_profile("streambind")
 
 NEEDS_KAFKA = {"kafka", "own_kafka"}
 NEEDS_POSTGRES = {"postgres", "postgres_url", "own_postgres"}
+NEEDS_MARIADB = {"mariadb", "mariadb_url", "own_mariadb"}
 
 
 def pytest_configure() -> None:
@@ -48,6 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.kafka)
         if fixtures & NEEDS_POSTGRES:
             item.add_marker(pytest.mark.postgres)
+        if fixtures & NEEDS_MARIADB:
+            item.add_marker(pytest.mark.mariadb)
 
 
 @pytest.fixture(scope="session")
@@ -112,6 +122,42 @@ def postgres_url(postgres: FreshDatabases) -> Iterator[str]:
     postgres.drop_database(url)
 
 
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[FreshMariaDatabases]:
+    """Fresh databases on a real server, shared by the session.
+
+    It is that of STREAMBIND_TEST_MARIADB (a URL of a user that may create databases), else of
+    `make mariadb-up`, else one started for the session.
+    """
+    if named := os.environ.get("STREAMBIND_TEST_MARIADB"):
+        url = make_url(named)
+        _require_listening("STREAMBIND_TEST_MARIADB", url.host or "127.0.0.1", url.port or 3306)
+        yield FreshMariaDatabases(named)
+    elif running := running_mariadb():
+        yield FreshMariaDatabases(running)
+    else:
+        server = MariadbServer()
+        yield FreshMariaDatabases(_start(server))
+        server.discard()
+
+
+@pytest.fixture(scope="module")
+def own_mariadb() -> Iterator[MariadbServer]:
+    """A server for the tests of one module that crash or restart it; such a test leaves it running."""
+    server = MariadbServer()
+    _start(server)
+    yield server
+    server.discard()
+
+
+@pytest.fixture
+def mariadb_url(mariadb: FreshMariaDatabases) -> Iterator[str]:
+    """The URL of an empty MariaDB database, `mysql+pymysql://...`, dropped after the test."""
+    url = mariadb.new_database()
+    yield url
+    mariadb.drop_database(url)
+
+
 @pytest.fixture
 def topic(request: pytest.FixtureRequest) -> str:
     """A topic name that no other test uses. The topic itself is not created."""
@@ -119,7 +165,7 @@ def topic(request: pytest.FixtureRequest) -> str:
     return f"{test}-{uuid.uuid4().hex[:8]}"
 
 
-def _start(server: KafkaBroker | PostgresServer) -> str:
+def _start(server: KafkaBroker | PostgresServer | MariadbServer) -> str:
     """Start `server`; where this machine cannot have it, skip here and fail in CI."""
     try:
         return server.start()

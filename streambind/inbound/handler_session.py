@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from streambind.errors import PermanentError
 from streambind.persistence.database import Database
-from streambind.persistence.failures import sqlstate
+from streambind.persistence.failures import state_of
 
 _ABORTED = "25P02"
 
@@ -73,7 +73,7 @@ class HandlerSession:
         except PendingRollbackError as error:
             raise _kept_to_itself() from error
         except DBAPIError as error:
-            if sqlstate(error) == _ABORTED:
+            if state_of(error) == _ABORTED:
                 raise _kept_to_itself() from error
             raise
 

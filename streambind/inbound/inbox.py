@@ -56,7 +56,7 @@ class Inbox:
         ]
         inserted = self._database.dialect.insert_missing(connection, self._table, rows)
         failpoint("inbox.after_insert")
-        new = {firsts[bytes(row.message_id)] for row in inserted}
+        new = {firsts[row["message_id"]] for row in inserted}
         return [index for index, message_id in ids.items() if message_id is None or index in new]
 
     def purge(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
@@ -12,6 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from streambind.binding.binder import Identity, Lane
 from streambind.errors import UnfinishedBatchError
 from streambind.persistence.database import Database
+from streambind.persistence.dialect import Row
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class DatabasePositions:
     def adopt(
         self, starts: Mapping[Lane, tuple[int, str]], identities: Mapping[str, Identity]
     ) -> Mapping[Lane, int]:
-        def work(connection: Connection) -> tuple[Sequence[Any], Mapping[Lane, int]]:
+        def work(connection: Connection) -> tuple[Sequence[Row], Mapping[Lane, int]]:
             rows = [
                 {
                     "group_name": self._group,
@@ -68,17 +69,18 @@ class DatabasePositions:
         if not starts:
             return {}
         inserted, stored = self._database.run(work)
-        self._tell([row for row in inserted if row.start == "committed" and row.next_offset > 0])
+        self._tell([row for row in inserted if row["start"] == "committed" and row["next_offset"] > 0])
         return stored
 
-    def _tell(self, adopted: Sequence[Any]) -> None:
+    def _tell(self, adopted: Sequence[Row]) -> None:
         """A read model that begins in the middle must not go unnoticed: its database may be a new one."""
         for row in adopted:
             _log.warning(
                 "%s[%s]: the database has no position of group %s, so it goes on at %s, which the group has "
                 "reported to the broker: earlier messages will not be read. If what they brought is not in the "
                 "database, rebuild it: `streambind positions reset %s BINDING --to earliest`",
-                *(row.destination, row.partition, self._group, row.next_offset, self._database.command_target),
+                *(row["destination"], row["partition"], self._group, row["next_offset"]),
+                self._database.command_target,
             )
 
     def identify(self, lanes: Sequence[Lane], identities: Mapping[str, Identity]) -> Mapping[Lane, Identity]:

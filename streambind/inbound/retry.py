@@ -19,7 +19,7 @@ from streambind.errors import (
     HandlerError,
     RetriableError,
 )
-from streambind.persistence.failures import sqlstate
+from streambind.persistence.failures import state_of
 
 _DEFECTS = (
     CircleError,
@@ -117,5 +117,5 @@ def trouble_delay_ms(times: int, random: float) -> int:
 
 def _is_missing_parent(error: DBAPIError) -> bool:
     """A foreign key without its parent row: the parent may still be on its way."""
-    state = sqlstate(error)
+    state = state_of(error)
     return state == _FOREIGN_KEY or (state is None and "FOREIGN KEY" in str(error.orig))

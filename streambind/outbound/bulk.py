@@ -1,11 +1,12 @@
-"""Statements that change many rows at once: their RETURNING tells which rows, and what became of them."""
+"""Statements that change many rows at once: their RETURNING tells which rows, and what became of them. Where they
+have none, rows are locked first, and read again afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
-from sqlalchemy import Connection, Delete, Insert, Update
+from sqlalchemy import Connection, Delete, Insert, Update, select
 from sqlalchemy.orm import Mapper, ORMExecuteState
 
 from streambind.errors import CaptureError, UncapturedChangeError
@@ -17,6 +18,7 @@ from streambind.outbound.permits import permits_of
 from streambind.outbound.plans import Change, MapperPlan, Plans, primary_key_names
 from streambind.outbound.published_tables import PublishedTables
 from streambind.outbound.statement_guard import CAPTURED
+from streambind.persistence.dialects import dialect_of
 
 Rows = list[tuple[Any, ...]]
 
@@ -73,8 +75,10 @@ class BulkStatement:
             result, rows = self._execute_by_keys(parameters)
         elif several and self._job is not JobType.INSERT:
             result, rows = self._execute_one_by_one(parameters)
-        else:
+        elif self._returns_rows():
             result, rows = self._execute_once()
+        else:
+            result, rows = self._execute_on_locked_rows()
         self.executed = True
         return result, list(self._messages(rows, assigned))
 
@@ -102,14 +106,59 @@ class BulkStatement:
             result = self._state.invoke_statement()
         finally:
             permits.by_keys = False
-        return result, self._rows.read(self._connection(), parameters)
+        keys = [tuple(each[name] for name in self._primary_key) for each in parameters]
+        return result, self._rows.read(self._connection(), keys)
+
+    def _execute_on_locked_rows(self) -> tuple[Any, Rows]:
+        """UPDATE or DELETE where it returns no rows: of exactly those that it would have found."""
+        self._refuse_what_no_select_finds()
+        statement, state = self._statement, self._state
+        entity: Any = statement.entity_description["expr"] if state.is_orm_statement else statement.table
+        rows = self._locked(entity)
+        self.executed = True
+        result: Any = state.invoke_statement(
+            statement.where(self._rows.with_keys(entity, list(rows))), execution_options=self._options
+        )
+        if self._job is JobType.UPDATE:
+            return result, self._rows.read(self._connection(), list(rows))
+        if result.rowcount not in (-1, len(rows)):
+            raise CaptureError(
+                f"a bulk DELETE of {self.mapper.class_.__name__} deleted {result.rowcount} of the {len(rows)} rows "
+                "that it had locked: what else it looks at was changed meanwhile; roll back and try again"
+            )
+        return result, list(rows.values())
+
+    def _locked(self, entity: Any) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+        """The rows that the statement finds, by primary key."""
+        state = self._state
+        query = select(*self._rows.labels).select_from(entity).where(*self._statement._where_criteria)
+        found = state.session.execute(
+            dialect_of(self._connection().dialect.name).locked(query.options(*self._statement._with_options)),
+            state.parameters,
+            execution_options=state.local_execution_options,
+            bind_arguments=state.bind_arguments,
+        )
+        rows = [tuple(row) for row in found]
+        return dict(zip(self._rows.keys(rows), rows, strict=True))
 
     def _execute_one_by_one(self, parameters: Any) -> tuple[Any, Rows]:
         """Core's UPDATE or DELETE with several sets of parameters: drivers return no rows for them together."""
         state = self._state
         rows: Rows = []
-        returning = self._statement.returning(*self._rows.labels)
         self.executed = True
+        if not self._returns_rows():
+            # Each is captured by itself.
+            results = [
+                state.session.execute(
+                    self._statement,
+                    each,
+                    execution_options=state.local_execution_options,
+                    bind_arguments=state.bind_arguments,
+                )
+                for each in parameters
+            ]
+            return CapturedResult(sum(cast(Any, result).rowcount for result in results)), rows
+        returning = self._statement.returning(*self._rows.labels)
         for each in parameters:
             result = state.session.execute(
                 returning,
@@ -119,6 +168,14 @@ class BulkStatement:
             )
             rows.extend(tuple(row) for row in result)
         return CapturedResult(len(rows)), rows
+
+    def _returns_rows(self) -> bool:
+        """Whether the database has RETURNING for such statements. MariaDB has it for INSERT, and for a DELETE that
+        looks at no other table; MySQL for none."""
+        dialect = self._connection().dialect
+        if self._job is JobType.INSERT:
+            return dialect.insert_returning
+        return dialect.update_returning and dialect.delete_returning
 
     def _connection(self) -> Connection:
         return self._state.session.connection(bind_arguments={"mapper": self.mapper})
@@ -154,6 +211,17 @@ class BulkStatement:
             raise self._refusal(
                 "is an upsert: it does not tell inserted rows from updated and untouched ones. Use "
                 "session.merge(), or select the rows that exist and insert the others"
+            )
+
+    def _refuse_what_no_select_finds(self) -> None:
+        if self._job is JobType.INSERT:
+            raise self._refusal(
+                "cannot be captured on this database, which does not return rows. Add objects to the session"
+            )
+        limited = any(name.endswith("_limit") for name in self._statement.dialect_kwargs)
+        if limited or self._statement._prefixes:
+            raise self._refusal(
+                "has a LIMIT or a prefix. Select the keys first, or load the objects and change them"
             )
 
     def _refuse_keys(self, assigned: set[str]) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from operator import eq
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, FromClause, Table, and_, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, FromClause, Table, and_, false, or_, select
 from sqlalchemy.orm import Mapper
 
 from streambind.errors import UncapturedChangeError
 from streambind.outbound.before import detached
 from streambind.outbound.plans import primary_key_names, stored_names
 from streambind.outbound.publication import publications_of
+from streambind.persistence.dialects import dialect_of
 
 _PER_READ = 400
 
@@ -71,17 +73,21 @@ class BulkRows:
         places = [place[column] for column in self._mapper.primary_key]
         return [tuple(row[i] for i in places) for row in rows]
 
-    def read(self, connection: Connection, keys: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
-        """The rows as they are now, for primary keys by the names of their attributes."""
-        names = primary_key_names(self._mapper)
-        wanted = list(dict.fromkeys(tuple(key[name] for name in names) for key in keys))
+    def with_keys(self, target: Any, keys: Sequence[tuple[Any, ...]]) -> ColumnElement[bool]:
+        """The rows of these primary keys; `target` is the class, the alias of one, or the table of a statement."""
+        if isinstance(target, FromClause):
+            return _among([target.c[column.key] for column in self._mapper.primary_key], keys)
+        return _among([getattr(target, name) for name in primary_key_names(self._mapper)], keys)
+
+    def read(self, connection: Connection, keys: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """The rows of these primary keys, which this transaction has locked, as they are now."""
+        wanted = list(dict.fromkeys(keys))
         rows: list[tuple[Any, ...]] = []
+        dialect = dialect_of(connection.dialect.name)
         for start in range(0, len(wanted), _PER_READ):
-            chosen = [
-                and_(*(column == value for column, value in zip(self._mapper.primary_key, key, strict=True)))
-                for key in wanted[start : start + _PER_READ]
-            ]
-            rows.extend(tuple(row) for row in connection.execute(select(*self._columns).where(or_(*chosen))))
+            chosen = _among(self._mapper.primary_key, wanted[start : start + _PER_READ])
+            query = dialect.latest(select(*self._columns).where(chosen))
+            rows.extend(tuple(row) for row in connection.execute(query))
         return rows
 
     def _mapper_of(self, values: Mapping[Any, Any]) -> Mapper[Any]:
@@ -97,3 +103,10 @@ class BulkRows:
             known = {name: mapper.attrs[name].columns[0] for name in stored_names(mapper)}
             self._names[mapper] = known
         return known
+
+
+def _among(columns: Sequence[ColumnElement[Any]], keys: Sequence[tuple[Any, ...]]) -> ColumnElement[bool]:
+    if len(columns) == 1:
+        return columns[0].in_([key for (key,) in keys])
+    # Not IN of tuples: SQLAlchemy cannot evaluate that for the objects in the session.
+    return or_(false(), *(and_(*map(eq, columns, key)) for key in keys))

@@ -21,7 +21,6 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, delete, select, update
 
-from streambind.outbound.relay_transaction import begin
 from streambind.persistence.database import Database
 from streambind.persistence.tables import SHARDS
 
@@ -202,7 +201,7 @@ class Leases:
 
     def _round(self, connection: Connection, busy: Collection[int]) -> tuple[LeasePlan, frozenset[LeaseRow]]:
         """What was done, and the shards of other owners before it."""
-        begin(connection, self._lease_ms)
+        self._database.dialect.begin_relay(connection, self._lease_ms)
         rows, now_ms = self._read(connection)
         # The rows are locked from here on (SQLite: the database is): the plan is what happens.
         plan = plan_round(rows, self._owner, now_ms, busy, lease_ms=self._lease_ms)
@@ -224,10 +223,8 @@ class Leases:
     def _read(self, connection: Connection) -> tuple[list[LeaseRow], int]:
         columns = self._table.c
         statement = select(columns.shard, columns.owner, columns.expires_ms).order_by(columns.shard)
-        if self._database.dialect.row_locks:
-            # Always in the order of the shards: two relays' rounds queue up instead of deadlocking.
-            statement = statement.with_for_update()
-        rows = [LeaseRow(*row) for row in connection.execute(statement)]
+        # Always in the order of the shards: two relays' rounds queue up instead of deadlocking.
+        rows = [LeaseRow(*row) for row in connection.execute(self._database.dialect.locked(statement))]
         # Asked for once the locks are there: waiting for them may have taken long.
         now_ms = connection.scalar(select(self._database.dialect.now_ms))
         return rows, int(now_ms or 0)

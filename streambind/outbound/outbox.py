@@ -27,7 +27,7 @@ class Outbox:
         self._dialect = database.dialect
         self._key = database.tables.key
         self._insert = insert(database.tables.outbox).values(created_ms=database.dialect.now_ms)
-        self._postgres = PostgresOutbox(database) if database.dialect.name == "postgresql" else None
+        self._postgres = PostgresOutbox(database) if database.dialect.has_arrays else None
 
     def write(self, connection: Connection, messages: Sequence[Outgoing]) -> None:
         """Insert one row for each message, in order; within the transaction that is open on `connection`.

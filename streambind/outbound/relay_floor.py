@@ -50,7 +50,7 @@ class Floor:
         outbox = database.tables.outbox
         self.value = 0
         self._clock = clock
-        self._possible = database.dialect.name == "postgresql"
+        self._possible = database.dialect.numbers_transactions
         self._slow = False
         self._candidate: tuple[int, int] | None = None
         self._highest_deleted = 0

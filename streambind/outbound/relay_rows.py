@@ -6,14 +6,11 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
-    ColumnElement,
     Connection,
     Integer,
     Select,
     Text,
-    any_,
     bindparam,
     case,
     delete,
@@ -26,7 +23,6 @@ from sqlalchemy import (
 
 from streambind.outbound.outbox_status import age_of_oldest, count_rows
 from streambind.outbound.relay_outcome import Blocked
-from streambind.outbound.relay_transaction import begin
 from streambind.outbound.wire_message import OutboxRow, Source
 from streambind.persistence.database import Database
 from streambind.persistence.tables import MAX_KEY_BYTES, SHARDS
@@ -62,11 +58,11 @@ class OutboxRows:
         self._statements: dict[tuple[frozenset[int], bool], Select[Any]] = {}
         # Whether or not it has expired: nobody else has taken it since.
         self._owned = select(self._lease.c.shard).where(self._lease.c.owner == owner)
-        self._delete_ids = delete(self._outbox).where(_one_of(self._outbox.c.id, self._dialect.name))
+        self._delete_ids = delete(self._outbox).where(self._dialect.one_of(self._outbox.c.id, "ids"))
 
     def begin(self, connection: Connection) -> None:
         """To be called first in each transaction."""
-        begin(connection, self._idle_limit_ms)
+        self._dialect.begin_relay(connection, self._idle_limit_ms)
 
     def read(
         self, connection: Connection, shards: Collection[int], excluded: Collection[str], above: int = 0
@@ -158,7 +154,7 @@ class OutboxRows:
             for (destination, key, row), entry in entries.items()
         ]
         inserted = self._dialect.insert_missing(connection, self._blocked, values)
-        return [entries[row.destination, row.key, row.row_id] for row in inserted]
+        return [entries[row["destination"], row["key"], row["row_id"]] for row in inserted]
 
 
 def _queue(row: OutboxRow) -> tuple[str, bytes, int]:
@@ -166,11 +162,3 @@ def _queue(row: OutboxRow) -> tuple[str, bytes, int]:
     if row.key is None:
         return row.destination, b"", row.id
     return row.destination, row.key[:MAX_KEY_BYTES], 0
-
-
-def _one_of(column: ColumnElement[int], dialect: str) -> ColumnElement[bool]:
-    """`column` is one of the parameter `ids`."""
-    if dialect == "postgresql":
-        # One parameter instead of hundreds: parsed and planned in a quarter of the time.
-        return column == any_(bindparam("ids", type_=ARRAY(BigInteger)))
-    return column.in_(bindparam("ids", expanding=True))

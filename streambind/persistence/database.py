@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from streambind.errors import ConfigurationError
 from streambind.event_loop import EventLoop, await_result
-from streambind.persistence import sqlite
-from streambind.persistence.dialect import Dialect, dialect_of
+from streambind.persistence.dialect import Dialect
+from streambind.persistence.dialects import dialect_of
 from streambind.persistence.tables import Tables
 
 T = TypeVar("T")
@@ -34,6 +34,10 @@ _HINTS = {
     "psycopg2": "; write postgresql+psycopg://, and pip install 'streambind[postgres]'",
     "asyncpg": "; pip install 'streambind[asyncpg]'",
     "aiosqlite": "; pip install 'streambind[aiosqlite]'",
+    "pymysql": "; pip install 'streambind[mysql]'",
+    "asyncmy": "; pip install 'streambind[asyncmy]'",
+    "MySQLdb": "; write mysql+pymysql://, and pip install 'streambind[mysql]'",
+    "aiomysql": "; write mysql+asyncmy://, and pip install 'streambind[asyncmy]'",
 }
 """What to do about a driver that is not installed."""
 
@@ -77,8 +81,7 @@ class Database:
         """What commands of the shell take for the application that uses it; `TARGET` where that is not known."""
         self.transaction_timeout_ms = TRANSACTION_TIMEOUT_MS
         """How long a delivery's transaction may stand still before the database ends it."""
-        if self.dialect.name == "sqlite":
-            sqlite.prepare(self.engine)
+        self.dialect.prepare(self.engine)
 
     @staticmethod
     def from_url(url: str, *, loop: EventLoop, schema: str | None = None) -> Database:
@@ -122,15 +125,16 @@ class Database:
     def run(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction of its own: commits when it returns, rolls back when it raises."""
         if self._async_engine is None:
-            with self.engine.begin() as connection:
+            with self.engine.connect() as connection, self.dialect.transaction(connection):
                 return work(connection)
         engine = self._async_engine
 
         def on_loop() -> T:
             connection: AsyncConnection = await_result(engine.connect().start())
+            inner: Connection = connection.sync_connection  # type: ignore[assignment]
             try:
-                with connection.sync_connection.begin():  # type: ignore[union-attr]
-                    return work(connection.sync_connection)  # type: ignore[arg-type]
+                with self.dialect.transaction(inner):
+                    return work(inner)
             finally:
                 await_result(connection.close())
 

@@ -3,23 +3,30 @@ of errors without row data."""
 
 from __future__ import annotations
 
+import re
+
 from pydantic import ValidationError
 from sqlalchemy import exc
 
 from streambind.conversion import reasons
 from streambind.visible import visible
 
+UNIQUE = "23505"
+UNDEFINED_TABLE = "42P01"
+STATEMENT_TIMEOUT = "57014"
+
 _TRANSIENT_CLASSES = ("08", "53", "57", "58")
 """SQLSTATE classes: connection, resources (disk full, too many connections), operator (shutdown), system."""
 
-_TRANSIENT_STATES = frozenset({"40001", "40P01", "25P03", "25P04", "55P03", "XX000"})
-"""Serialization, deadlock, idle and transaction time-outs, lock not available, internal error."""
+_TRANSIENT_STATES = frozenset({"40000", "40001", "40P01", "25P03", "25P04", "55P03", "XX000"})
+"""Transaction gone, serialization, deadlock, idle and transaction time-outs, lock time-out, internal error."""
 
 _WORDS = {
     "23502": "not null",
     "23503": "foreign key",
     "23505": "unique",
     "23514": "check",
+    "40000": "transaction is gone",
     "40001": "serialization",
     "40P01": "deadlock",
     "42501": "permission denied",
@@ -35,6 +42,47 @@ _WORDS = {
 
 _REFUSALS = ("22", "23", "54")
 """SQLSTATE classes: data, integrity, limits of the program (an index row that is too large)."""
+
+_NUMBERS = {
+    # In a SAVEPOINT these show that the whole transaction is gone, and the connection would go on without it.
+    1213: "40P01",
+    1020: "40001",
+    1205: "55P03",
+    1206: "55P03",
+    3572: "55P03",
+    # The server or the way to it.
+    **dict.fromkeys((1053, 1079, 1290, 1836), "57P01"),
+    **dict.fromkeys((1152, 1158, 1159, 1160, 1161, 1184, 1927, 2002, 2003, 2006, 2013, 2055, 4031), "08006"),
+    **dict.fromkeys((1040, 1203, 1226), "53300"),
+    **dict.fromkeys((3, 1021, 1114), "53100"),
+    **dict.fromkeys((1037, 1038, 1041), "53200"),
+    1047: "57P03",
+    1317: "57014",
+    1969: "57014",
+    3024: "57014",
+    # What was asked.
+    1048: "23502",
+    **dict.fromkeys((1216, 1217, 1451, 1452), "23503"),
+    **dict.fromkeys((1062, 1169, 1586), UNIQUE),
+    **dict.fromkeys((3819, 4025), "23514"),
+    **dict.fromkeys((1264, 1690), "22003"),
+    **dict.fromkeys((1265, 1292, 1366), "22000"),
+    1406: "22001",
+    **dict.fromkeys((1071, 1118, 1153), "54000"),
+    **dict.fromkeys((1044, 1045, 1142, 1143, 1227), "42501"),
+    1054: "42703",
+    1146: UNDEFINED_TABLE,
+}
+"""MySQL's and MariaDB's error numbers, as PostgreSQL's SQLSTATEs for the same: their own are coarser."""
+
+_MYSQL_DRIVERS = ("pymysql", "asyncmy", "MySQLdb", "mysql", "mariadb")
+
+_GONE = re.compile(r"SAVEPOINT \S+ does not exist")
+"""1305 is what releasing a savepoint says after a deadlock in it, that a handler may have kept to itself; and what
+calling an unknown function says."""
+
+_KEY = re.compile(r"for key '([^']*)'$")
+_CONSTRAINT = re.compile(r"CONSTRAINT `([^`]*)`")
 
 _SQLITE = (
     "database is locked",
@@ -72,7 +120,7 @@ def _is_trouble(error: BaseException) -> bool:
         return False
     if error.connection_invalidated:
         return True
-    state = sqlstate(error)
+    state = state_of(error)
     if state is not None:
         return state in _TRANSIENT_STATES or state.startswith(_TRANSIENT_CLASSES)
     text = str(error.orig)
@@ -86,7 +134,7 @@ def _is_trouble(error: BaseException) -> bool:
 def is_statement_timeout(error: BaseException) -> bool:
     """True if the database ended a statement because it took too long: it may be the database's trouble, or the
     statement's fault."""
-    return isinstance(error, exc.DBAPIError) and sqlstate(error) == "57014"
+    return isinstance(error, exc.DBAPIError) and state_of(error) == STATEMENT_TIMEOUT
 
 
 def is_refusal(error: BaseException) -> bool:
@@ -94,20 +142,39 @@ def is_refusal(error: BaseException) -> bool:
     same values would be refused again."""
     if not isinstance(error, exc.DBAPIError) or _is_trouble(error):
         return False
-    state = sqlstate(error)
+    state = state_of(error)
     return (
         state.startswith(_REFUSALS) if state is not None else isinstance(error, exc.DataError | exc.IntegrityError)
     )
 
 
-def sqlstate(error: BaseException) -> str | None:
-    """The five-character SQLSTATE, where the driver gives one."""
-    driver = error.orig if isinstance(error, exc.StatementError) else error
+def is_undefined_table(error: exc.DBAPIError) -> bool:
+    """True if a statement named a table that is not there."""
+    return state_of(error) == UNDEFINED_TABLE or "no such table" in str(error.orig)
+
+
+def state_of(error: BaseException) -> str | None:
+    """The five-character SQLSTATE in PostgreSQL's meaning; None where the driver gives nothing to tell it by."""
+    driver = _driver_error(error)
+    if (number := _number(driver)) is not None:
+        return "40000" if number == 1305 and _GONE.search(str(driver)) else _NUMBERS.get(number)
     for attribute in ("sqlstate", "pgcode"):
         state = getattr(driver, attribute, None)
         if isinstance(state, str):
             return state
     return None
+
+
+def _driver_error(error: BaseException) -> BaseException | None:
+    return error.orig if isinstance(error, exc.StatementError) else error
+
+
+def _number(driver: BaseException | None) -> int | None:
+    """The error number of a driver for MySQL."""
+    if not type(driver).__module__.startswith(_MYSQL_DRIVERS):
+        return None
+    number = getattr(driver, "errno", None) or next(iter(getattr(driver, "args", ())), None)
+    return number if isinstance(number, int) else None
 
 
 def describe(error: BaseException) -> str:
@@ -125,13 +192,24 @@ def message_of(error: BaseException) -> str:
     the detail; of a pydantic one fields and reasons, never the values. Other errors tell what they hold."""
     if isinstance(error, ValidationError):
         return reasons(error)
-    if (state := sqlstate(error)) is not None:  # SQLAlchemy's error, or the driver's own.
-        driver = error.orig if isinstance(error, exc.StatementError) else error
-        constraint = getattr(getattr(driver, "diag", None), "constraint_name", None)
-        words = f"SQLSTATE {state} ({_WORDS[state]})" if state in _WORDS else f"SQLSTATE {state}"
+    driver, state = _driver_error(error), state_of(error)  # SQLAlchemy's error, or the driver's own.
+    if (number := _number(driver)) is not None or state is not None:
+        code = f"SQLSTATE {state}" if number is None else f"error {number}"
+        words = f"{code} ({_WORDS[state]})" if state in _WORDS else code
+        constraint = _constraint(driver, state)
         return f"{words}, constraint {constraint}" if constraint else words
     if isinstance(error, exc.DBAPIError):
         return next(iter(str(error.orig).splitlines()), "")[:200]
     if isinstance(error, exc.StatementError):  # The value did not fit its column's type.
         return type(error.orig).__name__
     return str(error)
+
+
+def _constraint(driver: BaseException | None, state: str | None) -> str | None:
+    """The name of the constraint that was violated."""
+    named = getattr(getattr(driver, "diag", None), "constraint_name", None)
+    if named is not None or _number(driver) is None:
+        return named
+    # The values of a unique key come before its name, and may look like anything.
+    found = (_KEY if state == UNIQUE else _CONSTRAINT).search(str(driver.args[-1])) if driver else None
+    return found.group(1) if found else None

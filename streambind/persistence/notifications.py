@@ -21,7 +21,7 @@ _ASK_S = 10.0
 
 def can_notify(database: Database) -> bool:
     """Whether the database has NOTIFY."""
-    return database.dialect.name == "postgresql"
+    return database.dialect.notifies
 
 
 def can_listen(database: Database) -> bool:

@@ -41,7 +41,7 @@ class RowStatements(Protocol):
 def row_statements(dialect: Dialect) -> RowStatements:
     """Those of a dialect."""
     many = ExecutedMany(dialect)
-    return PostgresRows(dialect, many) if dialect.name == "postgresql" else many
+    return PostgresRows(dialect, many) if dialect.has_arrays else many
 
 
 class ExecutedMany:

@@ -11,19 +11,17 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from streambind.configuration.masking import shown_url
 from streambind.errors import SchemaError
 from streambind.persistence.database import Database
-from streambind.persistence.failures import sqlstate
+from streambind.persistence.failures import is_undefined_table
 from streambind.persistence.tables import SCHEMA_VERSION, SHARDS
-
-_UNDEFINED_TABLE = "42P01"
 
 
 def prepare_tables(database: Database) -> None:
-    """SQLite: create what is missing. Elsewhere: only look.
+    """On SQLite, create what is missing. Elsewhere: only look.
 
     Raises:
         SchemaError: the tables are missing (elsewhere than on SQLite) or of another version.
     """
-    if database.dialect.name == "sqlite":
+    if database.dialect.creates_tables:
         create_tables(database)
     else:
         database.run(lambda connection: check_tables(connection, database))
@@ -39,22 +37,16 @@ def create_tables(database: Database) -> None:
 
     def work(connection: Connection) -> None:
         tables, dialect = database.tables, database.dialect
-        if _exists(connection, database):
-            check_tables(connection, database)
-        tables.metadata.create_all(connection)
-        dialect.insert_missing(connection, tables.schema_version, [{"version": SCHEMA_VERSION}])
-        leases = [{"shard": shard, "owner": None, "expires_ms": 0} for shard in range(SHARDS)]
-        dialect.insert_missing(connection, tables.lease, leases)
-        if connection.execute(select(tables.source)).first() is None:
-            connection.execute(insert(tables.source).values(source_id=str(uuid.uuid4()), epoch=1))
-
-    if database.dialect.name == "postgresql":
-        # CREATE TABLE IF NOT EXISTS is not safe against a second creator; an advisory lock is.
-        locked = work
-
-        def work(connection: Connection) -> None:
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7366140215)")
-            locked(connection)
+        with dialect.creating(connection):
+            if _exists(connection, database) and _versions(connection, database):
+                check_tables(connection, database)
+            tables.metadata.create_all(connection)
+            leases = [{"shard": shard, "owner": None, "expires_ms": 0} for shard in range(SHARDS)]
+            dialect.insert_missing(connection, tables.lease, leases)
+            if connection.execute(select(tables.source)).first() is None:
+                connection.execute(insert(tables.source).values(source_id=str(uuid.uuid4()), epoch=1))
+            # Last: where creating tables is no part of a transaction, this is how all is seen to be there.
+            dialect.insert_missing(connection, tables.schema_version, [{"version": SCHEMA_VERSION}])
 
     database.run(work)
 
@@ -66,7 +58,7 @@ def check_tables(connection: Connection, database: Database) -> None:
     """
     if not _exists(connection, database):
         raise _missing(database)
-    versions = list(connection.scalars(select(database.tables.schema_version.c.version)))
+    versions = _versions(connection, database)
     if versions != [SCHEMA_VERSION]:
         found = ", ".join(map(str, versions)) or "none"
         raise SchemaError(
@@ -78,14 +70,13 @@ def check_tables(connection: Connection, database: Database) -> None:
 def refused_for_tables(error: DBAPIError, database: Database) -> SchemaError | None:
     """What to raise for a statement of streambind's own that failed because its tables are not there; None if it
     failed for anything else."""
-    missing = sqlstate(error) == _UNDEFINED_TABLE or "no such table" in str(error.orig)
-    return _missing(database) if missing else None
+    return _missing(database) if is_undefined_table(error) else None
 
 
 def remedy(database: Database) -> str:
     """How people make the tables."""
     target = f" {database.command_target}".rstrip()
-    start = "start the application once, or " if database.dialect.name == "sqlite" else ""
+    start = "start the application once, or " if database.dialect.creates_tables else ""
     return (
         f"{start}run `streambind outbox create-tables{target}`, or apply the revision that "
         f"`streambind outbox migration{target}` writes"
@@ -109,3 +100,7 @@ def table_statements(database: Database) -> list[str]:
 def _exists(connection: Connection, database: Database) -> bool:
     table = database.tables.schema_version
     return inspect(connection).has_table(table.name, schema=table.schema)
+
+
+def _versions(connection: Connection, database: Database) -> list[int]:
+    return list(connection.scalars(select(database.tables.schema_version.c.version)))

@@ -1,4 +1,4 @@
-"""Makes Python's SQLite driver keep transactions and savepoints.
+"""SQLite's statements, and what makes Python's driver keep transactions and savepoints.
 
 By default the driver begins transactions late and leaves savepoints outside them: a rolled-back savepoint keeps
 its rows, and two read-then-write transactions lose updates. Here the driver's own handling is switched off and
@@ -11,14 +11,33 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import BigInteger, Connection, Engine, Select, Table, event, literal_column
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import SingletonThreadPool
 
 from streambind.configuration.masking import shown_url
 from streambind.errors import ConfigurationError
+from streambind.persistence.on_conflict import OnConflictDialect
 
 BUSY_TIMEOUT_MS = 30_000
 _LEGACY_TRANSACTIONS = -1
+
+
+class SQLite(OnConflictDialect):
+    """A transaction locks the whole database as it begins: nothing in it waits for rows."""
+
+    name = "sqlite"
+    now_ms = literal_column("CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)", BigInteger)
+    creates_tables = True
+
+    def prepare(self, engine: Engine) -> None:
+        prepare(engine)
+
+    def locked(self, query: Select[Any], *, skip_locked: bool = False) -> Select[Any]:
+        return query
+
+    def insert(self, table: Table) -> Any:
+        return sqlite.insert(table)
 
 
 def prepare(engine: Engine) -> None:

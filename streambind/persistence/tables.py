@@ -5,6 +5,8 @@ All times are the database's, in milliseconds since the epoch. Keys are bytes: a
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -19,6 +21,7 @@ from sqlalchemy import (
     Text,
     Uuid,
 )
+from sqlalchemy.dialects import mysql
 
 SCHEMA_VERSION = 1
 """Raised with every change of the tables below; kept in `sb_schema`."""
@@ -39,6 +42,23 @@ PREFIX = "sb_"
 
 _Id = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only in a column declared INTEGER."""
+
+_MYSQL = ("mysql", "mariadb")
+"""SQLAlchemy's names for it, of which the URL decides."""
+
+_Key = LargeBinary(MAX_KEY_BYTES).with_variant(mysql.VARBINARY(MAX_KEY_BYTES), *_MYSQL)
+_MessageId = LargeBinary(MAX_MESSAGE_ID_BYTES).with_variant(mysql.VARBINARY(MAX_MESSAGE_ID_BYTES), *_MYSQL)
+_Bytes = LargeBinary().with_variant(mysql.LONGBLOB(), *_MYSQL)
+_Text = Text().with_variant(mysql.LONGTEXT(), *_MYSQL)
+_EventId = Uuid().with_variant(Uuid(native_uuid=False), *_MYSQL)
+"""The same, by whichever of its names MariaDB is called."""
+
+_OPTIONS: dict[str, Any] = {
+    # Letters' case counts in the names of destinations and groups.
+    f"{name}_{option}": value
+    for name in _MYSQL
+    for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}.items()
+}
 
 
 class Tables:
@@ -61,9 +81,9 @@ class Tables:
             f"{PREFIX}key",
             self.metadata,
             Column("destination", String(249), primary_key=True),
-            Column("key", LargeBinary(MAX_KEY_BYTES), primary_key=True),
+            Column("key", _Key, primary_key=True),
             Column("seq", BigInteger, nullable=False),
-            Column("event_id", Uuid),
+            Column("event_id", _EventId),
         )
         """The last number of each key, and the event that has it."""
         self.outbox = Table(
@@ -73,11 +93,11 @@ class Tables:
             Column("shard", SmallInteger, nullable=False),
             Column("binding", String(255), nullable=False),
             Column("destination", String(249), nullable=False),
-            Column("key", LargeBinary),
+            Column("key", _Bytes),
             Column("seq", BigInteger),
-            Column("event_id", Uuid),
-            Column("payload", LargeBinary),
-            Column("headers", Text, nullable=False),
+            Column("event_id", _EventId),
+            Column("payload", _Bytes),
+            Column("headers", _Text, nullable=False),
             Column("partition", Integer),
             Column("created_ms", BigInteger, nullable=False),
             CheckConstraint(f"shard BETWEEN 0 AND {SHARDS - 1}", name=f"{PREFIX}outbox_shard_range"),
@@ -90,9 +110,9 @@ class Tables:
             f"{PREFIX}blocked",
             self.metadata,
             Column("destination", String(249), primary_key=True),
-            Column("key", LargeBinary(MAX_KEY_BYTES), primary_key=True),
+            Column("key", _Key, primary_key=True),
             Column("row_id", BigInteger, primary_key=True, autoincrement=False, default=0),
-            Column("reason", Text, nullable=False),
+            Column("reason", _Text, nullable=False),
             Column("since_ms", BigInteger, nullable=False),
         )
         """Keys whose first unsent message can never be sent, with `row_id` 0; a message without a key stands by
@@ -129,11 +149,11 @@ class Tables:
             Column("group_name", String(255), primary_key=True),
             Column("destination", String(249), primary_key=True),
             Column("source_id", String(MAX_SOURCE_LENGTH), primary_key=True),
-            Column("key", LargeBinary(MAX_KEY_BYTES), primary_key=True),
+            Column("key", _Key, primary_key=True),
             Column("epoch", Integer, nullable=False),
             Column("seq", BigInteger, nullable=False),
             Column("applied_seq", BigInteger, nullable=False, default=0),
-            Column("event_id", Uuid),
+            Column("event_id", _EventId),
             Column("updated_ms", BigInteger, nullable=False),
         )
         """`seq` is the last number that was applied or passed over, `applied_seq` the last that was applied: those
@@ -143,14 +163,14 @@ class Tables:
             self.metadata,
             Column("group_name", String(255), primary_key=True),
             Column("destination", String(249), primary_key=True),
-            Column("key", LargeBinary(MAX_KEY_BYTES), primary_key=True),
+            Column("key", _Key, primary_key=True),
             Column("state", String(8), nullable=False),
             Column("attempts", Integer, nullable=False),
             Column("next_ms", BigInteger, nullable=False),
             Column("gap_ms", BigInteger),
             Column("messages", Integer, nullable=False),
             Column("error_class", String(255), nullable=False),
-            Column("error_text", Text, nullable=False),
+            Column("error_text", _Text, nullable=False),
             Column("since_ms", BigInteger, nullable=False),
             Column("updated_ms", BigInteger, nullable=False),
             Index(f"{PREFIX}parked_key_due", "group_name", "state", "next_ms"),
@@ -166,17 +186,17 @@ class Tables:
             Column("id", _Id, primary_key=True),
             Column("group_name", String(255), nullable=False),
             Column("destination", String(249), nullable=False),
-            Column("key", LargeBinary(MAX_KEY_BYTES), nullable=False),
+            Column("key", _Key, nullable=False),
             Column("partition", Integer, nullable=False),
             Column("offset", BigInteger, nullable=False),
             Column("source_id", String(MAX_SOURCE_LENGTH)),
             Column("epoch", Integer),
             Column("seq", BigInteger),
-            Column("event_id", Uuid),
+            Column("event_id", _EventId),
             Column("timestamp_ms", BigInteger),
-            Column("record_key", LargeBinary),
-            Column("headers", Text),
-            Column("payload", LargeBinary),
+            Column("record_key", _Bytes),
+            Column("headers", _Text),
+            Column("payload", _Bytes),
             Column("parked_ms", BigInteger, nullable=False),
             Index(f"{PREFIX}parked_order", "group_name", "destination", "key", "id"),
             Index(f"{PREFIX}parked_number", "group_name", "destination", "key", "source_id", "epoch", "seq", "id"),
@@ -212,7 +232,7 @@ class Tables:
             Column("action", String(16), nullable=False),
             Column("group_name", String(255), nullable=False),
             Column("destination", String(249), nullable=False),
-            Column("key", LargeBinary(MAX_KEY_BYTES), nullable=False),
+            Column("key", _Key, nullable=False),
             Column("partition", Integer),
             Column("offset", BigInteger),
             sqlite_autoincrement=True,
@@ -223,8 +243,10 @@ class Tables:
             self.metadata,
             Column("group_name", String(255), primary_key=True),
             Column("destination", String(249), primary_key=True),
-            Column("message_id", LargeBinary(MAX_MESSAGE_ID_BYTES), primary_key=True),
+            Column("message_id", _MessageId, primary_key=True),
             Column("seen_ms", BigInteger, nullable=False),
             Index(f"{PREFIX}inbox_seen", "group_name", "seen_ms"),
         )
         """Ids of messages that a group has seen, for `consumer.dedupe`."""
+        for table in self.metadata.tables.values():
+            table.dialect_kwargs.update(_OPTIONS)

@@ -1,4 +1,4 @@
-"""The servers by hand: ``python -m tests.services up|down|status|install|clean [kafka|postgres]``.
+"""The servers by hand: ``python -m tests.services up|down|status|install|clean [kafka|postgres|mariadb]``.
 
 `up` starts a server in the background, or finds the one it started before, and prints its address; `down`
 ends it and deletes its data; `clean` deletes what was installed as well. Tests use a server that is up and
@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.services import mariadb
 from tests.services.kafka import ROOT, KafkaBroker
+from tests.services.mariadb import MariadbServer
 from tests.services.postgres import PostgresServer, state_root, unprivileged_user
 from tests.services.process import ServiceUnavailable, locked
 
@@ -39,6 +41,12 @@ def running_kafka() -> str | None:
 def running_postgres() -> str | None:
     """The URL of the server that `up` started, None if there is none."""
     server = PostgresServer.at(_postgres_root() / "up")
+    return None if server is None else server.url
+
+
+def running_mariadb() -> str | None:
+    """The URL of the server that `up` started, None if there is none."""
+    server = MariadbServer.at(mariadb.ROOT / "up")
     return None if server is None else server.url
 
 
@@ -69,9 +77,21 @@ def _postgres_root() -> Path:
     return state_root(unprivileged_user())
 
 
+def _mariadb_up() -> str:
+    with locked(mariadb.ROOT / "up.lock"):
+        return running_mariadb() or MariadbServer(mariadb.ROOT / "up", preferred_port=3306).start()
+
+
+def _mariadb_down() -> None:
+    if (server := MariadbServer.at(mariadb.ROOT / "up")) is not None:
+        server.stop()
+        server.discard()
+
+
 SERVICES: Mapping[str, Service] = {
     "kafka": Service(KafkaBroker.install, running_kafka, _kafka_up, _kafka_down, lambda: ROOT),
     "postgres": Service(PostgresServer.install, running_postgres, _postgres_up, _postgres_down, _postgres_root),
+    "mariadb": Service(MariadbServer.install, running_mariadb, _mariadb_up, _mariadb_down, lambda: mariadb.ROOT),
 }
 
 
@@ -102,7 +122,7 @@ def _do(verb: str, service: Service) -> str:
     service.down()
     if verb == "clean":
         shutil.rmtree(service.root(), ignore_errors=True)
-        with contextlib.suppress(OSError):  # the other service is still installed there
+        with contextlib.suppress(OSError):  # the other services are still installed there
             service.root().parent.rmdir()
     return "down"
 

@@ -23,7 +23,8 @@ from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
 from streambind.persistence.stored_headers import load_headers
 from tests.integration.capture.models import CLASSES, METADATA
-from tests.services import FreshDatabases
+from tests.integration.urls import through
+from tests.services import FreshDatabases, FreshMariaDatabases
 
 T = TypeVar("T")
 
@@ -33,9 +34,11 @@ ENGINES = [
     pytest.param("postgresql+psycopg", marks=pytest.mark.postgres),
     pytest.param("postgresql+psycopg async", marks=pytest.mark.postgres),
     pytest.param("postgresql+asyncpg", marks=pytest.mark.postgres),
+    pytest.param("mysql+pymysql", marks=pytest.mark.mariadb),
+    pytest.param("mariadb+asyncmy", marks=pytest.mark.mariadb),
 ]
-ASYNC_ENGINES = [ENGINES[1], *ENGINES[3:]]
-SYNC_ENGINES = ["sqlite", pytest.param("postgresql+psycopg", marks=pytest.mark.postgres)]
+ASYNC_ENGINES = [ENGINES[1], *ENGINES[3:5], ENGINES[6]]
+SYNC_ENGINES = [ENGINES[0], ENGINES[2], ENGINES[5]]
 BINDINGS = [
     *(
         "categoryChanged",
@@ -214,9 +217,13 @@ def reset(service: Service) -> None:
     def empty(connection: Connection) -> None:
         if service.dialect == "postgresql":
             connection.exec_driver_sql(f"TRUNCATE {', '.join(t.name for t in tables)}")
-        else:
-            for table in tables:
-                connection.execute(delete(table))
+            return
+        if service.dialect == "mysql":  # where a row that points to itself cannot go
+            connection.exec_driver_sql("SET foreign_key_checks = 0")
+        for table in tables:
+            connection.execute(delete(table))
+        if service.dialect == "mysql":
+            connection.exec_driver_sql("SET foreign_key_checks = 1")
 
     service.connected(empty)
     service.capture.attach()
@@ -228,19 +235,20 @@ def reset(service: Service) -> None:
 def engine_service(request: pytest.FixtureRequest) -> Iterator[Service]:
     """A service on the engine that the fixture's parameter names."""
     driver, _, kind = str(request.param).partition(" ")
-    asynchronous = kind == "async" or driver.endswith(("aiosqlite", "asyncpg"))
+    asynchronous = kind == "async" or driver.endswith(("aiosqlite", "asyncpg", "asyncmy"))
     if driver.startswith("sqlite"):
         folder = request.getfixturevalue("tmp_path_factory").mktemp("capture")
         made = make_service(f"{driver}:///{folder / 'service.db'}", asynchronous=asynchronous)
         yield made
         close_service(made)
         return
-    postgres: FreshDatabases = request.getfixturevalue("postgres")
-    url = postgres.new_database()
-    made = make_service(url.replace("postgresql+psycopg", driver), asynchronous=asynchronous)
+    server = "postgres" if driver.startswith("postgresql") else "mariadb"
+    databases: FreshDatabases | FreshMariaDatabases = request.getfixturevalue(server)
+    url = databases.new_database()
+    made = make_service(through(driver, url), asynchronous=asynchronous)
     yield made
     close_service(made)
-    postgres.drop_database(url)
+    databases.drop_database(url)
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -253,7 +261,7 @@ def any_async_service(request: pytest.FixtureRequest) -> Iterator[Service]:
     yield from engine_service(request)
 
 
-@pytest.fixture(scope="module", params=ENGINES[2:])
+@pytest.fixture(scope="module", params=ENGINES[2:5])
 def any_postgres_service(request: pytest.FixtureRequest) -> Iterator[Service]:
     yield from engine_service(request)
 

@@ -21,7 +21,7 @@ from streambind.outbound.publishes import publishes
 
 
 class Base(DeclarativeBase):
-    pass
+    type_annotation_map = {str: String(100)}
 
 
 class LectureCategoryChanged(EntityEvent):

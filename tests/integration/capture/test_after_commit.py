@@ -91,6 +91,8 @@ def test_the_release_of_a_savepoint_sends_nothing_and_its_rollback_takes_along(l
 @pytest.fixture
 def strict(sync_late: Service) -> Iterator[Any]:
     """A table whose rows let the COMMIT fail."""
+    if sync_late.dialect == "mysql":
+        pytest.skip("nothing is looked at as late as that")
     metadata = MetaData()
     parent = Table("strict_parent", metadata, Column("id", Integer, primary_key=True))
     target = ForeignKey(parent.c.id, deferrable=True, initially="DEFERRED")

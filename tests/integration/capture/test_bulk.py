@@ -89,6 +89,9 @@ def test_the_callers_result_is_as_without_capture(points: Service) -> None:
         assert not updated.returns_rows
         with pytest.raises(ResourceClosedError):
             updated.all()
+        if points.dialect == "mysql":  # no RETURNING for UPDATE
+            session.execute(update(Point).where(Point.id == 4).values(x=42))
+            return
         assert session.scalar(update(Point).where(Point.id == 4).values(x=42).returning(Point.x)) == 42
         rows = session.execute(
             update(POINTS).where(POINTS.c.x < 30).values(x=0).returning(POINTS.c.id, POINTS.c.x)
@@ -109,6 +112,9 @@ def test_the_callers_result_is_as_without_capture(points: Service) -> None:
 
 
 def test_returning_entities_gives_the_caller_entities(points: Service) -> None:
+    if points.dialect == "mysql":
+        pytest.skip("no RETURNING for UPDATE")
+
     def work(session: Session) -> None:
         known = session.get_one(Point, 1)
         updated = session.scalars(
@@ -229,7 +235,9 @@ def test_update_with_another_table_and_by_alias(service: Service) -> None:
         same = Lecture.category_id == LectureCategory.category_id
         session.execute(update(Lecture).where(same, LectureCategory.category_name == "a").values(title="v"))
         other = aliased(Lecture)
-        session.execute(update(other).where(other.lecture_id == 2).values(title="w"))
+        # Without RETURNING, SQLAlchemy looks for the objects in the session by a product of table and alias.
+        unseen = {"synchronize_session": False}
+        session.execute(update(other).where(other.lecture_id == 2).values(title="w"), execution_options=unseen)
 
     service.commit(work)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import bindparam, delete, insert, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -149,15 +149,16 @@ def test_the_first_of_several_statements_cannot_be_committed_when_the_second_fai
 
 
 def test_upserts_are_refused(points: Service) -> None:
-    dialect = postgresql if points.dialect == "postgresql" else sqlite
+    def upserting(target: Any) -> Any:
+        if points.dialect == "mysql":
+            return mysql.insert(target).values(id=1, x=0).on_duplicate_key_update(x=1)
+        dialect = postgresql if points.dialect == "postgresql" else sqlite
+        insertion = dialect.insert(target).values(id=1, x=0)
+        return insertion.on_conflict_do_update(index_elements=["id"], set_={"x": 1})
 
     def work(session: Session) -> None:
         for target in (Point, POINTS):
-            upsert = (
-                dialect.insert(target)
-                .values(id=1, x=0)
-                .on_conflict_do_update(index_elements=["id"], set_={"x": 1})
-            )
+            upsert = upserting(target)
             with pytest.raises(UncapturedChangeError, match=r"upsert.*session\.merge"):
                 session.execute(upsert)
             with pytest.raises(UncapturedChangeError, match="upsert"):

@@ -33,6 +33,10 @@ def _in_a_common_table_expression(session: Session) -> Any:
     return session.execute(select(changed))
 
 
+def _quoted(session: Session, name: str) -> str:
+    return session.get_bind().dialect.identifier_preparer.quote_identifier(name)
+
+
 UNSEEN: dict[str, Change] = {
     "bulk_save_objects": lambda s: s.bulk_save_objects([Point(id=9, x=0)]),
     "bulk_insert_mappings": lambda s: s.bulk_insert_mappings(Point, [{"id": 9, "x": 0}]),
@@ -40,7 +44,7 @@ UNSEEN: dict[str, Change] = {
     "session.connection": lambda s: s.connection().execute(update(POINTS).values(x=1)),
     "text": lambda s: s.execute(text("UPDATE point SET x = 1")),
     "text in two statements": lambda s: s.execute(text("UPDATE bystander SET name = ''; UPDATE point SET x = 1")),
-    "driver SQL": lambda s: s.connection().exec_driver_sql('DELETE /* all */ FROM "point"'),
+    "driver SQL": lambda s: s.connection().exec_driver_sql(f"DELETE /* all */ FROM {_quoted(s, 'point')}"),
     "driver SQL with a schema": lambda s: s.connection().exec_driver_sql(
         f"DELETE FROM {s.get_bind().dialect.default_schema_name}.point"
     ),

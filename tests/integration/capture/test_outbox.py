@@ -168,6 +168,8 @@ def test_a_transaction_with_events_is_durable_before_it_is_visible(
 
 def test_counters_are_taken_in_the_order_of_their_keys(service: Service) -> None:
     """Two transactions that publish the same keys in different orders would deadlock otherwise."""
+    if service.dialect == "mysql":
+        pytest.skip("rows lie in the order of their keys, however they were inserted")
     place = "ctid" if service.database.dialect.name == "postgresql" else "rowid"
 
     def work(session: Session) -> None:
@@ -182,6 +184,8 @@ def test_counters_are_taken_in_the_order_of_their_keys(service: Service) -> None
 
 
 def test_what_could_not_be_written_cannot_be_committed_without_it(sync_service: Service) -> None:
+    if sync_service.dialect == "mysql":
+        pytest.skip("ALTER TABLE commits")
     outbox = sync_service.database.tables.outbox
 
     def work(session: Session) -> None:
@@ -211,7 +215,7 @@ def test_keys_of_one_flush_are_counted_together(service: Service) -> None:
 
         event.listen(service.database.engine, "before_cursor_execute", seen)
         try:
-            session.add_all([Point(id=n, x=0) for n in range(50)])
+            session.add_all([Point(id=n, x=0) for n in range(1, 51)])
             session.commit()
         finally:
             event.remove(service.database.engine, "before_cursor_execute", seen)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection, delete
@@ -16,10 +15,11 @@ from streambind.event_loop import EventLoop
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
 from tests.integration.inbound.service import Base, Service
-from tests.services import FreshDatabases
+from tests.integration.urls import drivers, through
+from tests.services import FreshDatabases, FreshMariaDatabases
 
-SYNCHRONOUS = ["sqlite", "postgresql+psycopg"]
-ASYNCHRONOUS = ["sqlite+aiosqlite", "postgresql+psycopg_async", "postgresql+asyncpg"]
+SYNCHRONOUS = ["sqlite", "postgresql+psycopg", "mysql+pymysql"]
+ASYNCHRONOUS = ["sqlite+aiosqlite", "postgresql+psycopg_async", "postgresql+asyncpg", "mariadb+asyncmy"]
 
 MakeDatabase = Callable[[str], Database]
 
@@ -32,6 +32,14 @@ def module_postgres_url(postgres: FreshDatabases) -> Iterator[str]:
     postgres.drop_database(url)
 
 
+@pytest.fixture(scope="module")
+def module_mariadb_url(mariadb: FreshMariaDatabases) -> Iterator[str]:
+    """A MariaDB database for the tests of one module."""
+    url = mariadb.new_database()
+    yield url
+    mariadb.drop_database(url)
+
+
 @pytest.fixture
 def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeDatabase]:
     """Makes databases by driver, with empty tables; those of one test share their data."""
@@ -42,8 +50,8 @@ def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ma
         if driver.startswith("sqlite"):
             url = f"{driver}:///{tmp_path / 'service.db'}"
         else:
-            postgres: str = request.getfixturevalue("module_postgres_url")
-            url = postgres.replace("postgresql+psycopg", driver)
+            kind = "postgres" if driver.startswith("postgresql") else "mariadb"
+            url = through(driver, request.getfixturevalue(f"module_{kind}_url"))
         database = Database.from_url(url, loop=loop)
         create_tables(database)
         database.run(lambda connection: Base.metadata.create_all(connection))
@@ -74,29 +82,25 @@ def _empty(connection: Connection, database: Database) -> None:
         connection.execute(delete(table))
 
 
-def _drivers(*drivers: str) -> list[Any]:
-    return [pytest.param(d, marks=pytest.mark.postgres if "postgresql" in d else ()) for d in drivers]
-
-
-@pytest.fixture(params=_drivers(*SYNCHRONOUS, *ASYNCHRONOUS))
+@pytest.fixture(params=drivers(*SYNCHRONOUS, *ASYNCHRONOUS))
 def service(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Service:
     """On every engine; handlers are written once, `Service.listener` gives them the colour of the engine."""
     return Service(make_database(request.param))
 
 
-@pytest.fixture(params=_drivers("sqlite", "postgresql+psycopg", "postgresql+asyncpg"))
+@pytest.fixture(params=drivers("sqlite", "postgresql+psycopg", "postgresql+asyncpg", "mysql+pymysql"))
 def any_service(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Service:
     """For large matrices: each database, each colour, once."""
     return Service(make_database(request.param))
 
 
-@pytest.fixture(params=_drivers(*SYNCHRONOUS))
+@pytest.fixture(params=drivers(*SYNCHRONOUS))
 def sync_service(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Service:
     """For what does not depend on the colour."""
     return Service(make_database(request.param))
 
 
-@pytest.fixture(params=_drivers(*ASYNCHRONOUS))
+@pytest.fixture(params=drivers(*ASYNCHRONOUS))
 def async_service(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Service:
     return Service(make_database(request.param))
 

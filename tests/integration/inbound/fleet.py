@@ -7,7 +7,8 @@ steps interleave between deliveries; what happens within one is the matter of ot
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 
 from sqlalchemy import BigInteger, Connection, create_engine, delete, event, insert, literal_column, select, update
 from sqlalchemy.orm import Session, sessionmaker
@@ -47,7 +48,8 @@ class SteppedDatabase(Database):
         super().__init__(sessionmaker(engine), loop=EventLoop())
         self.now_ms = 0
         event.listen(engine, "connect", lambda dbapi, _: dbapi.create_function("stepped_ms", 0, self._now))
-        self.dialect = replace(self.dialect, now_ms=literal_column("stepped_ms()", BigInteger))
+        self.dialect = copy(self.dialect)
+        self.dialect.now_ms = literal_column("stepped_ms()", BigInteger)
         create_tables(self)
         self.run(lambda connection: Base.metadata.create_all(connection))
 

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
-from sqlalchemy import Connection, ForeignKey, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    ForeignKey,
+    String,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -22,6 +31,7 @@ from streambind.inbound.replies import Reply
 from streambind.inbound.surroundings import Surroundings
 from streambind.message import Message
 from streambind.persistence.database import Database
+from tests.integration import foreign_keys as _foreign_keys  # noqa: F401 - how MySQL writes them
 from tests.unit.inbound.batches import ListBatch
 
 GROUP = "readers"
@@ -30,6 +40,8 @@ DESTINATION = "things"
 
 class Base(DeclarativeBase):
     """The service's own tables."""
+
+    type_annotation_map: ClassVar[dict[Any, Any]] = {str: String(600)}
 
 
 class Effect(Base):

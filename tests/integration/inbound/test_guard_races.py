@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from streambind.binding.outcome import Continue, Outcome
 from streambind.inbound.guard import Examination, SequenceGuard
 from streambind.inbound.input import InputPlan
-from streambind.persistence.dialect import Dialect
+from streambind.persistence.postgresql import PostgreSQL
 from streambind.testing.eventually import eventually
 from tests.integration.inbound.service import DESTINATION, GROUP, Event, Service, event, keep
 from tests.unit.inbound.batches import SOURCE, ListBatch, numbered
@@ -203,7 +203,7 @@ def test_the_races_reject_a_guard_that_reads_without_locking(
 ) -> None:
     service = postgres_service
     service.plan(keep).deliver(fourth(0, 1, 2, 3))
-    monkeypatch.setattr(Dialect, "row_locks", False)
+    monkeypatch.setattr(PostgreSQL, "locked", lambda self, query, **_: query)
 
     first = Owner(service, fourth(0, 4, start=3), stands_still=True)
     assert first.in_handler.wait(DEADLINE_S)

@@ -1,4 +1,4 @@
-"""The same work on every engine: synchronous and asynchronous, SQLite and PostgreSQL."""
+"""The same work on every engine: synchronous and asynchronous, SQLite, PostgreSQL and MariaDB."""
 
 from __future__ import annotations
 
@@ -17,20 +17,17 @@ from streambind.event_loop import EventLoop
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables, prepare_tables, table_statements
 from streambind.persistence.tables import SHARDS
+from tests.integration.urls import drivers, url_of
 
-ENGINES = ["sqlite", "sqlite+aiosqlite", "postgresql+psycopg", "postgresql+asyncpg"]
+ENGINES = drivers(
+    "sqlite", "sqlite+aiosqlite", "postgresql+psycopg", "postgresql+asyncpg", "mysql+pymysql", "mariadb+asyncmy"
+)
 
 
 @pytest.fixture(params=ENGINES)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    driver: str = request.param
-    if driver.startswith("sqlite"):
-        url = f"{driver}:///{tmp_path / 'service.db'}"
-    else:
-        postgres: str = request.getfixturevalue("postgres_url")
-        url = postgres.replace("postgresql+psycopg", driver)
     loop = EventLoop()
-    database = Database.from_url(url, loop=loop)
+    database = Database.from_url(url_of(request.param, request, tmp_path), loop=loop)
     yield database
     database.dispose()
     loop.close()
@@ -134,7 +131,7 @@ def test_inserting_missing_rows_returns_those_that_were_missing(database: Databa
     database.run(lambda c: database.dialect.insert_missing(c, database.tables.key, rows[:5_000]))
     inserted = database.run(lambda c: database.dialect.insert_missing(c, database.tables.key, rows))
 
-    assert sorted(row.seq for row in inserted) == list(range(5_000, 15_000))
+    assert sorted(row["seq"] for row in inserted) == list(range(5_000, 15_000))
 
 
 def test_the_clock_is_the_database_s_and_moves_within_a_transaction(database: Database) -> None:

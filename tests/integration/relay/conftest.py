@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,31 +15,33 @@ from streambind.outbound.relay import Relay
 from streambind.outbound.relay_way import FencedProducers, Producers
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
+from tests.integration.urls import drivers, url_of
 
 StartRelay = Callable[..., Relay]
 
 
 def _database(request: pytest.FixtureRequest, directory: Path, driver: str) -> Iterator[Database]:
-    if driver.startswith("sqlite"):
-        url = f"{driver}:///{directory / 'service.db'}"
-    else:
-        postgres: str = request.getfixturevalue("postgres_url")
-        url = postgres.replace("postgresql+psycopg", driver)
     loop = EventLoop()
-    database = Database.from_url(url, loop=loop)
+    database = Database.from_url(url_of(driver, request, directory), loop=loop)
     create_tables(database)
     yield database
     database.dispose()
     loop.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql+psycopg"])
+@pytest.fixture(params=drivers("sqlite", "postgresql+psycopg", "mysql+pymysql"))
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A database of each kind."""
     yield from _database(request, tmp_path, request.param)
 
 
-@pytest.fixture(params=["sqlite", "sqlite+aiosqlite", "postgresql+psycopg", "postgresql+asyncpg"])
+@pytest.fixture(
+    params=drivers(
+        *("sqlite", "sqlite+aiosqlite"),
+        *("postgresql+psycopg", "postgresql+asyncpg"),
+        *("mysql+pymysql", "mariadb+asyncmy"),
+    )
+)
 def any_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A database of each kind, on synchronous and asynchronous engines."""
     yield from _database(request, tmp_path, request.param)
@@ -82,7 +84,8 @@ class DatabaseClock:
         database.run(lambda c: c.exec_driver_sql("CREATE TABLE test_clock (ms BIGINT NOT NULL)"))
         database.run(lambda c: c.exec_driver_sql("INSERT INTO test_clock VALUES (1000000)"))
         now_ms: ColumnElement[int] = literal_column("(SELECT ms FROM test_clock)")
-        database.dialect = dataclasses.replace(database.dialect, now_ms=now_ms)
+        database.dialect = copy.copy(database.dialect)
+        database.dialect.now_ms = now_ms
 
     def advance(self, milliseconds: int) -> None:
         self._database.run(lambda c: c.exec_driver_sql(f"UPDATE test_clock SET ms = ms + {int(milliseconds)}"))

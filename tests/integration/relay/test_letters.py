@@ -59,7 +59,7 @@ def test_one_that_is_refused_for_good_is_named_and_waits_until_it_is_unblocked(
         return refused if refusing[0] and message.payload == b"large" else None
 
     wire = Wire(answer)
-    commit(database, [letter(key, b"large"), letter(b"other"), event(key, destination="things")])
+    commit(database, [letter(key, b"large"), letter(b"other"), event(key and key[:512], destination="things")])
     relay = start_relay(database, wire.producer)
 
     with caplog.at_level(logging.ERROR, "streambind.relay"):

@@ -234,7 +234,8 @@ def test_rows_of_no_shard_are_refused_by_the_table(database: Database) -> None:
     commit_keys(database, [1])
     outbox = database.tables.outbox
     for shard in (-1, SHARDS, SHARDS + 1):
-        with pytest.raises(IntegrityError):
+        # The driver for MySQL has a class of its own for checks.
+        with pytest.raises((IntegrityError, OperationalError), match="outbox_shard_range"):
             database.run(lambda c, shard=shard: c.execute(update(outbox).values(shard=shard)))  # type: ignore[misc]
 
 

@@ -20,22 +20,20 @@ from streambind.verification.source import SourceKeys
 from streambind.verification.verdict import Given, State
 from streambind.verification.verify import Log, Report, verify
 from tests.integration.relay.commits import event
+from tests.integration.urls import drivers, url_of
 
 DESTINATION, GROUP = "lectures", "readers"
 NOTHING = Log(lambda: {0: 100}, lambda starts, until: ())
 KEYS = [b"%02d" % n for n in range(23)]
 
 
-@pytest.fixture(params=["sqlite", "sqlite+aiosqlite", "postgresql+psycopg", "postgresql+asyncpg"])
+@pytest.fixture(
+    params=drivers("sqlite", "sqlite+aiosqlite", "postgresql+psycopg", "postgresql+asyncpg", "mysql+pymysql")
+)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """One database for both sides: they do not share tables."""
-    if request.param.startswith("sqlite"):
-        url = f"{request.param}:///{tmp_path / 'service.db'}"
-    else:
-        postgres: str = request.getfixturevalue("postgres_url")
-        url = postgres.replace("postgresql+psycopg", request.param)
     loop = EventLoop()
-    it = Database.from_url(url, loop=loop)
+    it = Database.from_url(url_of(request.param, request, tmp_path), loop=loop)
     create_tables(it)
     yield it
     it.dispose()

@@ -84,7 +84,7 @@ def test_what_is_right_exits_with_0(streambind: Run, configured: Callable[[str],
         ("group: g", "contentType: application/xml", "12:11", "no converter for contentType 'application/xml'"),
         ("in-categoryChanged", "out-x", "", ""),
         ("group: g\n", "group: g\nstreambind.datasource.url: garbage\n", "13:23", "is not a SQLAlchemy URL"),
-        ("group: g\n", "group: g\nstreambind.datasource.url: mysql://a/b\n", "13:23", "not yet in mysql"),
+        ("group: g\n", "group: g\nstreambind.datasource.url: oracle://a/b\n", "13:23", "not yet in oracle"),
         ("group: g\n", "group: g\nstreambind.datasource.url: foo://a/b\n", "13:23", "is not a SQLAlchemy URL"),
     ],
 )

@@ -111,8 +111,8 @@ def test_missing_tables_name_the_command_and_make_no_file(
     [
         ("postgresql+nodriver://localhost/x", "is not a SQLAlchemy URL", 1),
         ("nonsense", "application.yaml:1:23: streambind.datasource.url is not a SQLAlchemy URL", 1),
-        ("mysql+pymysql://localhost/x", "not yet in mysql", 1),
-        ("mysql://localhost/x", "not yet in mysql", 1),
+        ("mssql+pyodbc://localhost/x", "not yet in mssql", 1),
+        ("oracle://localhost/x", "not yet in oracle", 1),
         ("postgresql+psycopg://u:geheim@127.0.0.1:1/x", "does not answer", 3),
     ],
 )

@@ -28,6 +28,10 @@ from streambind.persistence.schema import prepare_tables
             "write postgresql+psycopg://, and pip install 'streambind[postgres]'",
         ),
         ("postgresql+pg8000://h/d", "pg8000", "which is not installed"),
+        ("mysql+pymysql://h/d", "pymysql", "pip install 'streambind[mysql]'"),
+        ("mariadb+asyncmy://h/d", "asyncmy", "pip install 'streambind[asyncmy]'"),
+        ("mysql://h/d", "MySQLdb", "write mysql+pymysql://, and pip install 'streambind[mysql]'"),
+        ("mysql+aiomysql://h/d", "aiomysql", "write mysql+asyncmy://, and pip install 'streambind[asyncmy]'"),
     ],
 )
 def test_a_driver_that_is_missing_is_answered_with_the_right_extra(
@@ -40,10 +44,10 @@ def test_a_driver_that_is_missing_is_answered_with_the_right_extra(
     assert str(raised.value).endswith(remedy)
 
 
-@pytest.mark.parametrize("url", ["mysql://h/d", "mysql+pymysql://h/d", "mariadb://h/d", "oracle://h/d"])
+@pytest.mark.parametrize("url", ["mssql+pyodbc://h/d", "oracle://h/d"])
 def test_a_kind_of_database_that_is_not_supported_is_named_before_any_driver(url: str) -> None:
     kind = url.partition(":")[0].partition("+")[0]
-    with pytest.raises(ConfigurationError, match=f"postgresql and sqlite, not yet in {kind}"):
+    with pytest.raises(ConfigurationError, match=f"mariadb, mysql, postgresql and sqlite, not yet in {kind}"):
         Database.from_url(url, loop=EventLoop())
 
 

@@ -1,0 +1,173 @@
+"""MySQL's and MariaDB's statements: InnoDB, without RETURNING, since MySQL has none.
+
+Every transaction of streambind's own is READ COMMITTED, whatever the engine's level is. At the default, REPEATABLE
+READ, a relay's reads and deletes would lock the gaps that writers insert into, a search for parked keys would keep
+others from parking, and who lost a position would read the old one again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    null,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.exc import IntegrityError
+
+from streambind.errors import SchemaError
+from streambind.persistence.dialect import MAX_LOCK_WAIT_MS, Dialect, Row, chunks, primary_key_of, touched
+from streambind.persistence.failures import UNIQUE, state_of
+
+_LIMITED = "streambind.limited"
+"""Under which a connection knows that settings of its session are not the ones that it came with."""
+
+_LOCK_WAITS = ("innodb_lock_wait_timeout", "lock_wait_timeout")
+_MARIADB_LOCK_WAIT = (
+    "CAST(IF(@@max_statement_time > 0, LEAST({0}, CEIL(@@max_statement_time * 0.8)), {0}) AS UNSIGNED)"
+)
+_CREATORS_WAIT_S = 60
+
+
+class MySQL(Dialect):
+    """Settings last as long as the session: `transaction` puts them back. Only MariaDB limits how long a
+    transaction may be idle."""
+
+    name = "mysql"
+    # Not UNIX_TIMESTAMP: it goes through the session's time zone, where an hour comes twice a year.
+    now_ms = literal_column("(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000)", BigInteger)
+
+    @contextmanager
+    def transaction(self, connection: Connection) -> Iterator[None]:
+        try:
+            with connection.begin():
+                # For the next transaction alone, which the driver has not begun yet.
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+                yield
+        finally:
+            if not connection.invalidated and (names := connection.info.pop(_LIMITED, None)):
+                settings = ", ".join(f"SESSION {name} = @streambind_{name}" for name in names)
+                connection.exec_driver_sql(f"SET {settings}")
+
+    def latest(self, query: Select[Any]) -> Select[Any]:
+        # An application's own transaction may be REPEATABLE READ: a row that an UPDATE left as it was would be
+        # read as it was when the transaction began, though others have changed it since.
+        return self.locked(query)
+
+    def limit_waits(self, connection: Connection, timeout_ms: int) -> None:
+        lock_s = str(_seconds(min(timeout_ms, MAX_LOCK_WAIT_MS)))
+        if _is_mariadb(connection):
+            lock_s = _MARIADB_LOCK_WAIT.format(lock_s)
+        self._limit(connection, dict.fromkeys(_LOCK_WAITS, lock_s) | _idle_limit(connection, timeout_ms))
+
+    def begin_relay(self, connection: Connection, idle_limit_ms: int) -> None:
+        self._limit(connection, _idle_limit(connection, idle_limit_ms))
+
+    @contextmanager
+    def creating(self, connection: Connection) -> Iterator[None]:
+        # Every CREATE TABLE commits, so that no transaction holds others back; a named lock of the session does.
+        name = "CONCAT('streambind.', COALESCE(DATABASE(), ''))"
+        if connection.exec_driver_sql(f"SELECT GET_LOCK(LEFT({name}, 64), {_CREATORS_WAIT_S})").scalar() != 1:
+            raise SchemaError("somebody else has been creating streambind's tables for a minute: try again")
+        try:
+            yield
+        finally:
+            if not connection.invalidated:
+                connection.exec_driver_sql(f"SELECT RELEASE_LOCK(LEFT({name}, 64))")
+
+    def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Row]) -> list[Row]:
+        return [row for chunk in chunks(table, rows) for row in _insert_missing(connection, table, chunk)]
+
+    def add(self, connection: Connection, table: Table, rows: Sequence[Row], column: str) -> list[Any]:
+        statement = mysql.insert(table)
+        statement = statement.on_duplicate_key_update(
+            {
+                each.name: table.c[column] + statement.inserted[column]
+                if each.name == column
+                else statement.inserted[each.name]
+                for each in table.c
+                if not each.primary_key
+            }
+        )
+        connection.execute(statement, list(rows))
+        stored: list[Any] = []
+        for chunk in chunks(table, rows):
+            stored.extend(connection.execute(_among(select(table), table, chunk)))
+        return stored
+
+    def upsert(self, table: Table, key: Sequence[Column[Any]], columns: Sequence[Column[Any]]) -> Any:
+        statement = mysql.insert(table)
+        new = statement.inserted
+        # A duplicate in another unique key is somebody else's row: an error, as no column of a key may be NULL.
+        changed: dict[str, Any] = {
+            each.key: func.if_(and_(*(k.is_not_distinct_from(new[k.key]) for k in key)), each, null())
+            for each in key
+        }
+        replaced = {each.key: new[each.key] for each in columns if each not in key}
+        if replaced and (touching := touched(table)):
+            changed |= touching
+            # Drivers make one statement of many rows, and forget parameters behind VALUES. Not of an expression.
+            statement = statement.values({key[0].key: func.coalesce(bindparam(key[0].key), bindparam(key[0].key))})
+        return statement.on_duplicate_key_update(changed | replaced)
+
+    def _limit(self, connection: Connection, settings: dict[str, str]) -> None:
+        if not settings:
+            return
+        made = [f"SESSION {name} = {value}" for name, value in settings.items()]
+        if _LIMITED not in connection.info:
+            kept = [f"@streambind_{name} = @@SESSION.{name}" for name in settings]
+            connection.info[_LIMITED] = tuple(settings)
+            made = [*kept, *made]
+        connection.exec_driver_sql(f"SET {', '.join(made)}")
+
+
+def _insert_missing(connection: Connection, table: Table, rows: Sequence[Row]) -> list[Row]:
+    before: set[tuple[Any, ...]] | None = None
+    while True:
+        query = _among(select(*table.primary_key), table, rows)
+        known = {tuple(key) for key in connection.execute(query)}
+        missing = [row for row in rows if primary_key_of(table, row) not in known]
+        if not missing:
+            return []
+        try:
+            # One statement, which is undone as a whole.
+            connection.execute(insert(table).values(missing))
+        except IntegrityError as error:
+            # Somebody was faster: what he inserted can be seen now.
+            if state_of(error) != UNIQUE or known == before:
+                raise
+            before = known
+        else:
+            return missing
+
+
+def _among(query: Select[Any], table: Table, rows: Sequence[Row]) -> Select[Any]:
+    """Those of the query whose primary key is that of one of the rows."""
+    return query.where(tuple_(*table.primary_key).in_([primary_key_of(table, row) for row in rows]))
+
+
+def _idle_limit(connection: Connection, limit_ms: int) -> dict[str, str]:
+    return {"idle_transaction_timeout": str(_seconds(limit_ms))} if _is_mariadb(connection) else {}
+
+
+def _is_mariadb(connection: Connection) -> bool:
+    return bool(getattr(connection.dialect, "is_mariadb", False))
+
+
+def _seconds(milliseconds: int) -> int:
+    return max(1, math.ceil(milliseconds / 1000))
