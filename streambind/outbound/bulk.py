@@ -123,8 +123,8 @@ class BulkStatement:
             return result, self._rows.read(self._connection(), list(rows))
         if result.rowcount not in (-1, len(rows)):
             raise CaptureError(
-                f"a bulk DELETE of {self.mapper.class_.__name__} deleted {result.rowcount} of the {len(rows)} rows "
-                "that it had locked: what else it looks at was changed meanwhile; roll back and try again"
+                f"a bulk DELETE of {self.mapper.class_.__name__} deleted {result.rowcount} of the {len(rows)} "
+                "rows that it had locked: what else it looks at was changed meanwhile; roll back and try again"
             )
         return result, list(rows.values())
 

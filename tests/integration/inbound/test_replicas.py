@@ -105,7 +105,7 @@ def test_columns_take_fields_by_name_by_alias_and_computed_in_the_types_of_the_c
     assert plan.deliver(batch(article("INSERT", 1), article("UPDATE", 2, colour="blue"))).done == 2
 
     (found,) = rows(service, select(Article.__table__))
-    made = found[7].replace(tzinfo=UTC) if service.database.engine.name == "sqlite" else found[7]
+    made = found[7].replace(tzinfo=UTC) if found[7].tzinfo is None else found[7]
     assert found[:7] == ("최종", 7, "book", "BOOK", 4, Colour.BLUE, uuid.UUID(int=1))
     assert made == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert found[8:] == (Decimal("1.50"), {"a": [1, None]}, None)
@@ -172,8 +172,9 @@ def test_a_soft_delete_sets_a_column_and_an_insert_takes_it_back(service: Servic
 def test_what_cannot_be_applied_is_found_in_its_batch_and_the_rest_is_applied(
     service: Service, bad: Record, on_error: str
 ) -> None:
-    if service.database.engine.name == "sqlite" and b"INSERT" in (bad.payload or b""):
-        pytest.skip("SQLite takes any text")
+    taken = {"sqlite": b"INSERT", "mysql": b"nul", "mariadb": b"nul"}.get(service.database.engine.name)
+    if taken is not None and taken in (bad.payload or b""):
+        pytest.skip("the database takes such a text")
     plan = service.plan(Item, on_error=on_error, max_attempts=1)
     good = (changed("INSERT", 1, "a", seq=1), changed("UPDATE", 1, "b", seq=2), changed("INSERT", 3, "c", seq=1))
 
