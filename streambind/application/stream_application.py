@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -275,6 +276,8 @@ class StreamApplication:
         only: signals go there. `relay_only` as in `start`."""
         with ended_by_signals() as stop:
             self.start(relay_only=relay_only)
+            gc.collect()
+            gc.freeze()  # This lasts as long as the process: while messages come and go nobody need look at it.
             try:
                 stop.wait()
             finally:

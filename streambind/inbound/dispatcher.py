@@ -157,7 +157,7 @@ def _compiled_run(listeners: Sequence[ListenerPlan]) -> Callable[[Batch, Progres
     decoder, function = listener.plain
     if not decoder.is_plain:
         return None
-    decode, is_async = decoder.raw, bool(listener.is_async)
+    decode, is_async = decoder.quick, bool(listener.is_async)
     if listener.call_many is not None:
         return _compiled_batch(decode, function, is_async=is_async)
     loop = _loop_async if is_async else _loop

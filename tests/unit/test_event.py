@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Literal
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from streambind.conversion import JSON
 from streambind.event import EntityEvent, JobType
@@ -68,6 +69,28 @@ def test_a_subclass_of_a_renamed_class_has_its_own_name() -> None:
         pass
 
     assert Further(job_type=JobType.UPDATE, category_id=1).event_type == "Further"
+
+
+def test_a_class_may_say_its_type_as_a_field_and_hands_it_on() -> None:
+    class Said(EntityEvent):
+        event_type: Literal["Said"] = "Said"
+
+    class Further(Said):
+        pass
+
+    assert Further(job_type=JobType.UPDATE).event_type == "Said"
+
+
+def test_the_type_is_known_where_a_field_names_a_class_that_comes_later() -> None:
+    class Outer(EntityEvent):
+        inner: Inner
+
+    class Inner(BaseModel):
+        number: int
+
+    Outer.model_rebuild()
+
+    assert Outer.model_validate({"jobType": "INSERT", "inner": {"number": 1}}).event_type == "Outer"
 
 
 def test_a_type_that_was_sent_is_kept() -> None:
