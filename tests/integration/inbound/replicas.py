@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, String, select
+from sqlalchemy import JSON, DateTime, Dialect, Numeric, String, select
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -81,7 +81,7 @@ class Article(Base):
     colour: Mapped[Colour]
     token: Mapped[uuid.UUID]
     made: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    amount: Mapped[Decimal]
+    amount: Mapped[Decimal] = mapped_column(Numeric(12, 2))
     attributes: Mapped[dict[str, Any]] = mapped_column(JSON)
     remark: Mapped[str | None]
 
