@@ -16,6 +16,7 @@ EVENT_ID = "sb-event-id"
 ORIGIN = "sb-origin"
 ROUTE = "sb-route"
 COMMITTED = "sb-committed"
+SNAPSHOT = "sb-snapshot"
 
 
 class Message:

@@ -18,6 +18,7 @@ from streambind.cli.outbox import outbox
 from streambind.cli.positions import positions
 from streambind.cli.relay import relay
 from streambind.cli.run import run
+from streambind.cli.snapshot import snapshot
 from streambind.cli.status import status
 from streambind.cli.tail import tail
 from streambind.cli.verify import verify
@@ -53,5 +54,20 @@ def main() -> None:
     """
 
 
-for command in (demo, check, bindings, explain, run, relay, status, tail, outbox, dlq, positions, verify, broker):
+for command in (
+    demo,
+    check,
+    bindings,
+    explain,
+    run,
+    relay,
+    status,
+    tail,
+    outbox,
+    dlq,
+    positions,
+    verify,
+    snapshot,
+    broker,
+):
     main.add_command(command)

@@ -19,7 +19,7 @@ from streambind.conversion import Encoder
 from streambind.errors import EncodeError, PayloadTooLargeError
 from streambind.event import EntityEvent
 from streambind.headers import TYPES, encode_headers
-from streambind.message import COMMITTED, CONTENT_TYPE, EVENT_ID, ORIGIN, ROUTE, TYPE
+from streambind.message import COMMITTED, CONTENT_TYPE, EVENT_ID, ORIGIN, ROUTE, SNAPSHOT, TYPE
 from streambind.outbound.key_expression import KeyExpression
 from streambind.route import Route
 
@@ -27,7 +27,7 @@ Deletes = Literal["event", "tombstone", "event-and-tombstone"]
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
-_RESERVED = frozenset({COMMITTED, CONTENT_TYPE, EVENT_ID, ORIGIN, ROUTE, TYPES, "id", "timestamp"})
+_RESERVED = frozenset({COMMITTED, CONTENT_TYPE, EVENT_ID, ORIGIN, ROUTE, SNAPSHOT, TYPES, "id", "timestamp"})
 
 
 @dataclass(slots=True)

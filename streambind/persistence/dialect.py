@@ -57,6 +57,15 @@ class Dialect(ABC):
         """The query, its rows locked until the transaction ends, or left out where others hold them."""
         return query.with_for_update(skip_locked=skip_locked)
 
+    def rewritten(self, query: Select[Any], tables: Sequence[Table]) -> Select[Any]:
+        """The query, which reads rows of these tables to send them again, locked as an UPDATE would lock them."""
+        return query.with_for_update()
+
+    def give_way(self, connection: Connection) -> None:
+        """Let this transaction wait for locks only so short that, where it and a writer wait for each other, it is
+        the one that gives up. By default the database decides."""
+        return
+
     def latest(self, query: Select[Any]) -> Select[Any]:
         """The query, so that it finds rows that this transaction has locked as they are, not as they were when the
         transaction began to read. By default any query does."""

@@ -69,6 +69,10 @@ class MySQL(Dialect):
         # read as it was when the transaction began, though others have changed it since.
         return self.locked(query)
 
+    def rewritten(self, query: Select[Any], tables: Sequence[Table]) -> Select[Any]:
+        # The shortest time-out is a second, for which writers of what is locked already would have to wait too.
+        return query.with_for_update(nowait=True)
+
     def limit_waits(self, connection: Connection, timeout_ms: int) -> None:
         lock_s = str(_seconds(min(timeout_ms, MAX_LOCK_WAIT_MS)))
         if _is_mariadb(connection):

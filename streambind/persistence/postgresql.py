@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, Connection, Table, any_, bindparam, literal_column
+from sqlalchemy import ARRAY, BigInteger, Connection, Select, Table, any_, bindparam, literal_column
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -41,6 +41,14 @@ class PostgreSQL(OnConflictDialect):
     def limit_waits(self, connection: Connection, timeout_ms: int) -> None:
         statement = _LIMIT_WAITS.format(idle_ms=timeout_ms, lock_ms=min(timeout_ms, MAX_LOCK_WAIT_MS))
         connection.exec_driver_sql(statement)
+
+    def rewritten(self, query: Select[Any], tables: Sequence[Table]) -> Select[Any]:
+        # Rows that refer to these may be written meanwhile.
+        return query.with_for_update(key_share=True, of=list(tables))
+
+    def give_way(self, connection: Connection) -> None:
+        # Less than deadlock_timeout, after which the server picks one of them.
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '400ms'")
 
     def begin_relay(self, connection: Connection, idle_limit_ms: int) -> None:
         connection.exec_driver_sql(_BEGIN_RELAY.format(idle_ms=idle_limit_ms))

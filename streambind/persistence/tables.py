@@ -248,5 +248,20 @@ class Tables:
             Index(f"{PREFIX}inbox_seen", "group_name", "seen_ms"),
         )
         """Ids of messages that a group has seen, for `consumer.dedupe`."""
+        self.snapshot = Table(
+            f"{PREFIX}snapshot",
+            self.metadata,
+            Column("binding", String(255), primary_key=True),
+            Column("snapshot_id", Uuid, nullable=False),
+            Column("of_class", String(255), nullable=False),
+            Column("after_key", Text),
+            Column("row_condition", Text),
+            Column("job_type", String(8), nullable=False),
+            Column("rows_taken", BigInteger, nullable=False),
+            Column("events_made", BigInteger, nullable=False),
+            Column("updated_ms", BigInteger, nullable=False),
+        )
+        """Snapshots that have not come to their end: of which class the next rows are, and after which primary key
+        (None: the first)."""
         for table in self.metadata.tables.values():
             table.dialect_kwargs.update(_OPTIONS)

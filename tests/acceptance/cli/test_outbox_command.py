@@ -22,7 +22,7 @@ from tests.acceptance.cli.conftest import WITHIN_S, Inside
 
 TABLES = (
     "sb_audit, sb_blocked, sb_guard, sb_inbox, sb_key, sb_lease, sb_letter, sb_outbox, sb_parked, "
-    "sb_parked_key, sb_position, sb_schema, sb_source"
+    "sb_parked_key, sb_position, sb_schema, sb_snapshot, sb_source"
 )
 
 ENVIRONMENT = """\

@@ -211,7 +211,7 @@ def reset(service: Service) -> None:
     """Capturing, and as new: no rows, no counters, nothing woken or sent."""
     service.capture.detach()
     tables = [*service.database.tables.metadata.sorted_tables]
-    tables = [t for t in tables if t.name in ("sb_key", "sb_outbox")]
+    tables = [t for t in tables if t.name in ("sb_key", "sb_outbox", "sb_snapshot")]
     tables += [t for metadata in METADATA for t in reversed(metadata.sorted_tables)]
 
     def empty(connection: Connection) -> None:
