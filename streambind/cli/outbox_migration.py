@@ -28,6 +28,7 @@ import uuid
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 
 revision = "{revision}"
 down_revision = {follows!r}
