@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 _FORMAT = "1"
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """`1/<source-id>/<epoch>/<destination>/<seq>`; the first 1 is the format's version.
 
     `seq` counts the events of one key to one destination, dense from 1. `epoch` starts at 1 and is raised
@@ -26,13 +26,18 @@ class Origin:
     @staticmethod
     def parse(text: str) -> Origin | None:
         """The origin in a header's text; None for anything that is not one (a record may carry any bytes)."""
-        parts = text.split("/")
-        if len(parts) != 5 or parts[0] != _FORMAT or not parts[1] or not parts[3]:
-            return None
-        epoch, seq = parts[2], parts[4]
-        if not (_is_count(epoch) and _is_count(seq)):
-            return None
-        return Origin(parts[1], int(epoch), parts[3], int(seq))
+        chain, _, seq = text.rpartition("/")
+        source = _source(chain)
+        return None if source is None or not _is_count(seq) else Origin(*source, int(seq))
+
+
+@lru_cache(maxsize=256)
+def _source(text: str) -> tuple[str, int, str] | None:
+    """What events have in common: source, epoch and destination. Many events, few of these."""
+    parts = text.split("/")
+    if len(parts) != 4 or parts[0] != _FORMAT or not parts[1] or not parts[3] or not _is_count(parts[2]):
+        return None
+    return parts[1], int(parts[2]), parts[3]
 
 
 def _is_count(text: str) -> bool:

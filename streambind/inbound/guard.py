@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.exc import IntegrityError
 
 from streambind.errors import PermanentError, SequenceForkError, SequenceGapError
@@ -23,7 +23,10 @@ from streambind.inbound.sequence import Applied, Chain, follows
 from streambind.message import EVENT_ID, ORIGIN, Batch, RawHeaders
 from streambind.origin import Origin
 from streambind.persistence.database import Database
+from streambind.persistence.row_statements import row_statements
 from streambind.persistence.tables import MAX_KEY_BYTES, MAX_SOURCE_LENGTH
+
+Row = tuple[Any, ...]
 
 _EPOCH_LIMIT = 2**31
 _KEYS_PER_STATEMENT = 5_000
@@ -84,24 +87,24 @@ class SequenceGuard:
         self._table = database.tables.guard
         self._dialect = database.dialect
         self._group = group
-        columns = self._table.c
-        values = {
-            "epoch": bindparam("last_epoch"),
-            "seq": bindparam("last_seq"),
-            "event_id": bindparam("last_event"),
-            "updated_ms": database.dialect.now_ms,
-        }
-        identity: dict[str, BindParameter[Any]] = {
-            "destination": bindparam("of_destination"),
-            "source_id": bindparam("of_source"),
-            "key": bindparam("of_key"),
-        }
-        # One statement for many rows: statements with many VALUES are compiled anew for every batch.
-        applied: dict[str, BindParameter[Any]] = {"applied_seq": bindparam("last_applied")}
-        self._insert = insert(self._table).values(group_name=group, **identity, **values, **applied)
-        mine = (columns.group_name == group, *(columns[name] == value for name, value in identity.items()))
-        self._update = update(self._table).where(*mine).values(**values, **applied)
-        self._update_passed = update(self._table).where(*mine).values(**values)
+        columns, now_ms = self._table.c, database.dialect.now_ms
+        key = [columns.group_name, columns.destination, columns.source_id, columns.key]
+        named = [*key, columns.epoch, columns.seq, columns.event_id]
+        rows, also = row_statements(database.dialect), {"updated_ms": now_ms}
+        self._insert = rows.insert(self._table, [*named, columns.applied_seq], also)
+        # Rows that are there, and locked: but this way they are found by the index, however the planner sees it.
+        self._change = rows.upsert(self._table, key, [*named, columns.applied_seq], also)
+        self._pass = rows.update(self._table, key, [columns.epoch, columns.seq, columns.event_id], also)
+        self._stored = database.dialect.locked(
+            select(columns.key, columns.epoch, columns.seq, columns.event_id, columns.updated_ms)
+            .where(
+                columns.group_name == group,
+                columns.destination == bindparam("of_destination"),
+                columns.source_id == bindparam("of_source"),
+                database.dialect.one_of(columns.key, "keys"),
+            )
+            .order_by(columns.key)
+        )
 
     def examine(
         self,
@@ -154,30 +157,24 @@ class SequenceGuard:
         Raises:
             Overtaken: another owner was the first to write one of the keys; the transaction must roll back.
         """
-        changed: list[dict[str, object]] = []
-        passed: list[dict[str, object]] = []
-        new: list[dict[str, object]] = []
+        changed: list[Row] = []
+        passed: list[Row] = []
+        new: list[Row] = []
         for chain, last in sorted(found.applied.items()):
-            row: dict[str, object] = {
-                "of_destination": destination,
-                "of_source": chain.source_id,
-                "of_key": chain.key,
-                "last_epoch": last.epoch,
-                "last_seq": last.seq,
-                "last_event": last.event_id,
-            }
+            row = (self._group, destination, *chain, *last)
             before = found.stored.get(chain)
             if passed_over and before is not None and before.epoch == last.epoch:
                 passed.append(row)
             else:
-                row["last_applied"] = last.seq - 1 if passed_over else last.seq
-                (new if before is None else changed).append(row)
-        for statement, rows in ((self._update, changed), (self._update_passed, passed)):
-            if rows:
-                connection.execute(statement, rows)
+                applied = last.seq - 1 if passed_over else last.seq
+                (new if before is None else changed).append((*row, applied))
+        if changed:
+            self._change(connection, changed)
+        if passed:
+            self._pass(connection, passed)
         if new:
             try:
-                connection.execute(self._insert, new)
+                self._insert(connection, new)
             except IntegrityError as error:
                 raise Overtaken(error) from error
 
@@ -193,20 +190,10 @@ class SequenceGuard:
     ) -> dict[Chain, tuple[Applied, int]]:
         """The stored rows, and when they were written, locked in the order of the keys, so that two owners cannot
         deadlock."""
-        columns = self._table.c
         known: dict[Chain, tuple[Applied, int]] = {}
         for source_id, keys in _by_source(chains):
-            query = (
-                select(columns.key, columns.epoch, columns.seq, columns.event_id, columns.updated_ms)
-                .where(
-                    columns.group_name == self._group,
-                    columns.destination == destination,
-                    columns.source_id == source_id,
-                    columns.key.in_(keys),
-                )
-                .order_by(columns.key)
-            )
-            for key, epoch, seq, event_id, updated_ms in connection.execute(self._dialect.locked(query)):
+            given = {"of_destination": destination, "of_source": source_id, "keys": keys}
+            for key, epoch, seq, event_id, updated_ms in connection.execute(self._stored, given):
                 known[Chain(source_id, key)] = Applied(epoch, seq, event_id), updated_ms
         return known
 

@@ -80,6 +80,15 @@ class ParkedKeys:
             next_ms=now_ms,
             updated_ms=now_ms,
         )
+        self._waiting = self._dialect.locked(
+            select(columns.key, columns.messages, columns.gap_ms)
+            .where(
+                columns.group_name == group,
+                columns.destination == bindparam("of_destination"),
+                self._dialect.one_of(columns.key, "keys"),
+            )
+            .order_by(columns.key)
+        )
         self._insert = insert(tables.parked).values(group_name=group, parked_ms=now_ms)
 
     def waiting(self, connection: Connection, batch: Batch, indexes: Iterable[int]) -> list[Waiting]:
@@ -90,18 +99,9 @@ class ParkedKeys:
             key = batch.key(index)
             if key is not None:
                 by_key.setdefault(_bounded(key), []).append(index)
-        columns, found = self._key.c, list[Waiting]()
+        found: list[Waiting] = []
         for keys in _chunks(sorted(by_key)):
-            query = (
-                select(columns.key, columns.messages, columns.gap_ms)
-                .where(
-                    columns.group_name == self._group,
-                    columns.destination == batch.destination,
-                    columns.key.in_(keys),
-                )
-                .order_by(columns.key)
-            )
-            for row in connection.execute(self._dialect.locked(query)):
+            for row in connection.execute(self._waiting, {"of_destination": batch.destination, "keys": keys}):
                 found.append(Waiting(row.key, by_key[row.key], row.messages, row.gap_ms))
         return found
 

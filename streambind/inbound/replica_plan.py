@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -18,6 +18,9 @@ from streambind.inbound.replica_key import KeyReader, key_reader
 from streambind.inbound.replicates import ReplicaMark
 
 Row = tuple[Any, ...]
+
+_JOBS: Mapping[object, bool] = {JobType.INSERT: False, JobType.UPDATE: False, JobType.DELETE: True}
+"""Whether a job deletes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,12 +86,10 @@ class ReplicaPlan:
             PermanentError: it is none that is known.
         """
         job = getattr(event, "job_type", JobType.UPDATE)
-        job = getattr(job, "value", job)
-        if job == JobType.DELETE:
-            return True
-        if job in (JobType.INSERT, JobType.UPDATE):
-            return False
-        raise PermanentError(f"jobType {job!r} is none of INSERT, UPDATE and DELETE")
+        is_delete = _JOBS.get(job if isinstance(job, str) else getattr(job, "value", job))
+        if is_delete is None:
+            raise PermanentError(f"jobType {job!r} is none of INSERT, UPDATE and DELETE")
+        return is_delete
 
 
 def _taker(sources: Sequence[Source], constants: Row = ()) -> Callable[[Any], Row]:

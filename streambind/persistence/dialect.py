@@ -87,8 +87,8 @@ class Dialect(ABC):
         """Keeps others from creating tables at the same time. By default the database does."""
         return nullcontext()
 
-    def one_of(self, column: ColumnElement[int], name: str) -> ColumnElement[bool]:
-        """Whether `column` is one of the numbers in the parameter `name`."""
+    def one_of(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """Whether `column` is one of the values in the parameter `name`."""
         return column.in_(bindparam(name, expanding=True))
 
     @abstractmethod
