@@ -19,6 +19,7 @@ from streambind.application.declarations import Declarations, collect
 from streambind.application.examination import destination_findings
 from streambind.application.links import Links
 from streambind.application.outputs import plan_outputs
+from streambind.application.replica_clashes import replica_clashes
 from streambind.binding.factory import BinderFactory, binder_types
 from streambind.configuration import Configuration, Finding, Severity, load
 from streambind.configuration.properties import Publish
@@ -76,6 +77,7 @@ class Blueprint:
         if self.database is not None:
             self._findings += output_clashes(self.configuration, self.outputs, self.letter_routes)
             self._findings += input_clashes(self.configuration, self.input_plans)
+        self._findings += replica_clashes(self.declarations, self.input_plans)
         capture = self._capture(links)
         self.findings = tuple(dict.fromkeys(self._findings))
         self._refuse_errors()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -47,8 +48,23 @@ def mistakes(
         )
     return [
         *found,
+        *_shared_rows(binding, plans),
         *_policy_mistakes(binding, properties.consumer, plans, has_letters=surroundings.dead_letters is not None),
     ]
+
+
+def _shared_rows(binding: str, plans: Sequence[ListenerPlan]) -> Iterator[Finding]:
+    """Replicas that would write each other's rows, in no order that anybody chose."""
+    known: dict[Table, ListenerPlan] = {}
+    for plan in plans:
+        if plan.replica is not None:
+            other = known.setdefault(plan.replica.table, plan)
+            if other is not plan:
+                text = (
+                    f"{binding} is replicated into {plan.replica.table} already, by {other.name}; keep one, "
+                    "with the columns of both"
+                )
+                yield _wrong(plan, text)
 
 
 def _policy_mistakes(

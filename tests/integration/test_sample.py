@@ -25,17 +25,17 @@ class Sample(NamedTuple):
     lectures: Any
 
 
-@pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
+@pytest.fixture(scope="module", params=["app", "replica"])
+def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
     """Both services, imported once for all tests, as it is with applications at module level: each with an
-    SQLite file that all tests share."""
+    SQLite file that all tests share. The lecture service has a handler, or a replica."""
     folder = tmp_path_factory.mktemp("sample")
     before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith("sample_app")}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(REPOSITORY)
-        category = _imported(patch, folder, "category")
-        lecture = _imported(patch, folder, "lecture")
-    yield Sample(category, lecture, category.models, lecture.models)
+        category = _imported(patch, folder, "category.app")
+        lecture = _imported(patch, folder, f"lecture.{request.param}")
+    yield Sample(category, lecture, category.models, getattr(lecture, "models", lecture))
     for service in (category, lecture):
         service.stream.database.dispose()
     for name in [name for name in sys.modules if name.startswith("sample_app")]:
@@ -51,9 +51,9 @@ def streambind_broker(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(autouse=True)
 def _empty_tables(sample: Sample) -> None:
-    for service in (sample.category, sample.lecture):
-        service.models.Base.metadata.drop_all(service.stream.engine)
-        service.models.Base.metadata.create_all(service.stream.engine)
+    for service, models in ((sample.category, sample.categories), (sample.lecture, sample.lectures)):
+        models.Base.metadata.drop_all(service.stream.engine)
+        models.Base.metadata.create_all(service.stream.engine)
 
 
 def test_a_category_reaches_the_lectures(streams: Streams, sample: Sample) -> None:
@@ -118,4 +118,4 @@ def test_the_lectures_catch_up_when_their_service_was_down(streams: Streams, sam
 
 def _imported(patch: pytest.MonkeyPatch, folder: Path, name: str) -> ModuleType:
     patch.setenv("DATABASE_URL", f"sqlite:///{folder / name}.db")
-    return importlib.import_module(f"sample_app.{name}.app")
+    return importlib.import_module(f"sample_app.{name}")

@@ -1,0 +1,39 @@
+"""Replicas of tables whose changes must be seen by somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from sqlalchemy import FromClause
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Mapper, class_mapper
+
+from streambind.application.declarations import Declarations
+from streambind.configuration import Finding, Severity
+from streambind.configuration.code_origin import code_origin
+from streambind.inbound.input import InputPlan
+from streambind.outbound.publication import publications_of
+
+
+def replica_clashes(declarations: Declarations, inputs: Mapping[str, InputPlan]) -> Iterator[Finding]:
+    """Replicas into tables that another class publishes: what they write would be no event of it."""
+    published = dict(_published(declarations))
+    for plan in inputs.values():
+        for replica in plan.replicas:
+            cls, publisher = replica.mark.declared_on, published.get(replica.table)
+            if publisher is not None and not publications_of(cls):
+                text = (
+                    f"replica {cls.__qualname__}: its table {replica.table} is published by {publisher.__qualname__}, "
+                    f"which would not see its changes; put @replicates on {publisher.__qualname__}"
+                )
+                yield Finding(Severity.ERROR, text, code_origin(cls))
+
+
+def _published(declarations: Declarations) -> Iterator[tuple[FromClause, type]]:
+    for publication in declarations.publications:
+        try:
+            mapper: Mapper[object] = class_mapper(publication.declared_on)
+        except SQLAlchemyError:
+            continue  # Which is a finding already.
+        for each in mapper.self_and_descendants:
+            yield from ((table, publication.declared_on) for table in each.tables)
