@@ -22,9 +22,10 @@ def replica_clashes(declarations: Declarations, inputs: Mapping[str, InputPlan])
         for replica in plan.replicas:
             cls, publisher = replica.mark.declared_on, published.get(replica.table)
             if publisher is not None and not publications_of(cls):
+                name = publisher.__qualname__
                 text = (
-                    f"replica {cls.__qualname__}: its table {replica.table} is published by {publisher.__qualname__}, "
-                    f"which would not see its changes; put @replicates on {publisher.__qualname__}"
+                    f"replica {cls.__qualname__}: its table {replica.table} is published by {name}, which would "
+                    f"not see its changes; put @replicates on {name}"
                 )
                 yield Finding(Severity.ERROR, text, code_origin(cls))
 

@@ -130,8 +130,13 @@ def _fill(found: ReplicaColumns) -> None:
             found.sources[name] = source
         elif name in found.key or mark.owns or not _makes_itself(found.attributes[name]):
             found.wrong(_without_field(found, name))
-    rest = set(found.attributes) - set(owned) - {mark.soft_delete}
-    found.deletes = mark.deletes or ("columns" if rest and mark.soft_delete is None else "row")
+    found.deletes = mark.deletes or ("columns" if _left_out(found) and mark.soft_delete is None else "row")
+
+
+def _left_out(found: ReplicaColumns) -> list[str]:
+    """The columns that are somebody else's to fill."""
+    owns = (*found.key, *(found.mark.owns or found.attributes), found.mark.soft_delete)
+    return [name for name in found.attributes if name not in owns]
 
 
 def _field_like(found: ReplicaColumns, name: str) -> str | None:
@@ -174,8 +179,8 @@ def _unfit(found: ReplicaColumns) -> Iterator[str]:
                     f"column {name!r} takes no null, but field {source!r} of {mark.event.__name__} may be null; "
                     "make the column nullable, the field not, or compute the column with transform="
                 )
-    for name, column in found.attributes.items():
-        if name not in found.sources and name != mark.soft_delete and not _can_be_left_out(column):
+    for name in _left_out(found):
+        if not _can_be_left_out(found.attributes[name]):
             yield (
                 f"column {name!r} is not filled by this source, takes no null and has no default: no row could be "
                 "inserted; give it a default, or make it nullable"

@@ -1,0 +1,278 @@
+"""Which columns a replica fills from what, and the mistakes that are found before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import DateTime, Index, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from streambind.event import EntityEvent
+from streambind.inbound.replica_columns import read_columns
+from streambind.inbound.replica_plan import ReplicaPlan
+from streambind.inbound.replicates import replicas_of, replicates
+
+
+class Changed(EntityEvent):
+    id: int
+    full_name: str
+    note: str | None = None
+
+
+def mapped(**columns: Any) -> type:
+    """A class mapped to a table with an `id` and these columns: types, or pairs of type and column."""
+
+    class Base(DeclarativeBase):
+        pass
+
+    namespace: dict[str, Any] = {"__tablename__": "thing", "__annotations__": {"id": Mapped[int]}}
+    namespace["id"] = mapped_column(primary_key=True)
+    for name, column in columns.items():
+        annotation, namespace[name] = column if isinstance(column, tuple) else (column, mapped_column())
+        namespace["__annotations__"][name] = Mapped[annotation]  # type: ignore[valid-type]
+    return type("Thing", (Base,), namespace)
+
+
+def mistakes(cls: type, event: Any = Changed, **settings: Any) -> list[str]:
+    replicates("in-things", event, **settings)(cls)
+    found = read_columns(replicas_of(cls)[0])
+    return [finding.text for finding in found.mistakes]
+
+
+def plan(cls: type, event: Any = Changed, **settings: Any) -> ReplicaPlan:
+    assert mistakes(cls, event, **settings) == []
+    return ReplicaPlan.of(read_columns(replicas_of(cls)[0]))
+
+
+def changed(**fields: Any) -> Changed:
+    return Changed.model_validate({"job_type": "INSERT", "id": 1, "full_name": "Ada", **fields})
+
+
+def row(replica: ReplicaPlan, event: BaseModel) -> dict[str, Any]:
+    return dict(zip(replica.attributes, replica.row_of(event), strict=True))
+
+
+def test_fields_go_to_columns_of_their_name() -> None:
+    replica = plan(mapped(full_name=str, note=str | None))
+    assert row(replica, changed(note="x")) == {"id": 1, "full_name": "Ada", "note": "x"}
+    assert replica.key_of(changed()) == (1,)
+
+
+def test_fields_go_to_columns_of_their_alias() -> None:
+    replica = plan(mapped(fullName=str))
+    assert row(replica, changed()) == {"id": 1, "fullName": "Ada"}
+
+
+def test_fields_go_to_columns_whose_name_in_the_table_is_theirs() -> None:
+    replica = plan(mapped(name=(str, mapped_column("full_name"))))
+    assert row(replica, changed()) == {"id": 1, "name": "Ada"}
+
+
+def test_columns_names_what_differs_and_transform_computes() -> None:
+    replica = plan(
+        mapped(name=str, initial=str),
+        columns={"name": "full_name"},
+        transform={"initial": lambda event: event.full_name[0]},
+    )
+    assert row(replica, changed()) == {"id": 1, "name": "Ada", "initial": "A"}
+
+
+def test_a_key_may_be_computed_and_come_in_any_order() -> None:
+    replica = plan(
+        mapped(code=(str, mapped_column(unique=True)), full_name=str),
+        owns=["full_name"],
+        deletes="row",
+        key="code",
+        transform={"code": lambda event: f"c{event.id}"},
+    )
+    assert row(replica, changed()) == {"code": "c1", "full_name": "Ada"}
+    assert replica.key_of(changed()) == ("c1",)
+
+
+def test_a_number_that_the_database_gives_needs_no_field() -> None:
+    class Named(EntityEvent):
+        code: str
+
+    replica = plan(mapped(code=(str, mapped_column(unique=True))), Named, key="code")
+    assert replica.attributes == ("code",)
+
+
+def test_an_event_class_of_others_will_do() -> None:
+    class Foreign(BaseModel):
+        model_config = ConfigDict(populate_by_name=True)
+        id: int
+        name: str = Field(alias="fullName")
+
+    replica = plan(mapped(fullName=str), Foreign)
+    event = Foreign(id=2, name="Ada")
+    assert row(replica, event) == {"id": 2, "fullName": "Ada"}
+    assert not replica.is_delete(event)
+
+
+def test_a_class_that_is_not_ones_own_is_marked_by_a_call() -> None:
+    cls = mapped(full_name=str, note=str | None)
+    assert replicates("in-a", Changed)(cls) is cls
+    replicates("in-b", Changed)(cls)
+    assert [mark.binding for mark in replicas_of(cls)] == ["in-b", "in-a"]
+
+
+def test_a_mark_concerns_the_class_alone_and_not_those_below_it() -> None:
+    cls: type = replicates("in-a", Changed)(mapped(full_name=str))
+    assert replicas_of(type("Below", (cls,), {})) == ()
+
+
+class Plain:
+    pass
+
+
+def _inherited() -> type:
+    class Base(DeclarativeBase):
+        pass
+
+    class Parent(Base):
+        __tablename__ = "parent"
+        __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "p"}  # noqa: RUF012
+        id: Mapped[int] = mapped_column(primary_key=True)
+        kind: Mapped[str]
+
+    return Parent
+
+
+WRONG: dict[str, tuple[Callable[[], type], dict[str, Any], str]] = {
+    "no event": (lambda: mapped(full_name=str), {"event": dict}, "is no event class; give one of EntityEvent"),
+    "not mapped": (lambda: Plain, {}, "SQLAlchemy does not map it"),
+    "inheritance": (_inherited, {}, "shares its rows with other classes"),
+    "column without field": (
+        lambda: mapped(fulname=str),
+        {},
+        "column 'fulname' has no field in Changed; did you mean 'full_name'?; name it with "
+        'columns={"fulname": "field"}, compute it with transform=, or leave it out by naming the columns that '
+        "this source fills with owns=",
+    ),
+    "owned column without field": (
+        lambda: mapped(price=int | None),
+        {"owns": ["price"]},
+        'column \'price\' has no field in Changed; name it with columns={"price": "field"}, compute it with '
+        "transform=",
+    ),
+    "key without field": (
+        lambda: mapped(code=(str, mapped_column(unique=True))),
+        {"key": "code"},
+        "key column 'code' has no field in Changed",
+    ),
+    "key that is not unique": (
+        lambda: mapped(full_name=str),
+        {"key": "full_name"},
+        "its key (full_name) is neither the primary key nor unique",
+    ),
+    "unknown column": (
+        lambda: mapped(full_name=str),
+        {"owns": ["ful_name"]},
+        "owns names 'ful_name', but Thing has no such column; did you mean 'full_name'?",
+    ),
+    "unknown field": (
+        lambda: mapped(full_name=str),
+        {"columns": {"full_name": "fullname"}},
+        "columns takes 'full_name' from 'fullname', but Changed has no such field; did you mean 'full_name'?",
+    ),
+    "turned round": (
+        lambda: mapped(name=str),
+        {"columns": {"name": "name"}},
+        "from 'name', but Changed has no such field (columns= goes from column to field)",
+    ),
+    "both": (
+        lambda: mapped(name=str),
+        {"columns": {"name": "full_name"}, "transform": {"name": len}},
+        "'name' is both in columns and in transform",
+    ),
+    "no function": (lambda: mapped(name=str), {"transform": {"name": "full_name"}}, "no ordinary function"),
+    "null": (
+        lambda: mapped(full_name=str, note=str),
+        {},
+        "column 'note' takes no null, but field 'note' of Changed may be null",
+    ),
+    "no row could be inserted": (
+        lambda: mapped(full_name=str, price=int),
+        {"owns": ["full_name"]},
+        "column 'price' is not filled by this source, takes no null and has no default: no row could be inserted",
+    ),
+    "nothing to put back": (
+        lambda: mapped(full_name=str, price=(int, mapped_column(default=0))),
+        {"owns": ["full_name"]},
+        "a DELETE puts back the columns of this source, but 'full_name' takes no null and has no plain default",
+    ),
+    "nothing owned": (
+        lambda: mapped(full_name=str | None),
+        {"owns": ["id"]},
+        "it fills none beside its key",
+    ),
+    "deletes": (lambda: mapped(full_name=str), {"deletes": "rows"}, "deletes='rows' is neither"),
+    "two ways to delete": (
+        lambda: mapped(full_name=str, gone=bool),
+        {"deletes": "row", "soft_delete": "gone"},
+        "deletes and soft_delete both say what a DELETE does",
+    ),
+    "soft delete of a text": (
+        lambda: mapped(full_name=str, gone=str),
+        {"soft_delete": "gone"},
+        "soft_delete names 'gone', which is neither a boolean nor a time",
+    ),
+    "soft delete without a way back": (
+        lambda: mapped(full_name=str, gone=datetime),
+        {"soft_delete": "gone"},
+        "soft_delete names the time 'gone', which takes no null",
+    ),
+    "soft delete of a filled column": (
+        lambda: mapped(full_name=str, note=(datetime | None, mapped_column(DateTime))),
+        {"soft_delete": "note", "columns": {"note": "note"}},
+        "soft_delete sets 'note': it cannot be filled from the event too",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_mistake_is_told_with_its_remedy(case: str) -> None:
+    make, settings, text = WRONG[case]
+    found = mistakes(make(), **settings)
+    assert any(text in each for each in found), found
+    assert all(each.startswith("replica ") for each in found)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    assert len(mistakes(mapped(a=str, b=int, note=str))) == 3
+
+
+def test_unique_constraints_and_indexes_make_a_key() -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Constrained(Base):
+        __tablename__ = "constrained"
+        __table_args__ = (UniqueConstraint("full_name", "note"),)
+        row: Mapped[int] = mapped_column(primary_key=True)
+        id: Mapped[int]
+        full_name: Mapped[str]
+        note: Mapped[str | None]
+
+    class Indexed(Base):
+        __tablename__ = "indexed"
+        __table_args__ = (
+            Index("own", "id", unique=True),
+            Index("part", "full_name", unique=True, sqlite_where=True),
+        )
+        row: Mapped[int] = mapped_column(primary_key=True)
+        id: Mapped[int]
+        full_name: Mapped[str]
+
+    class Named(EntityEvent):
+        id: int
+        full_name: str
+        note: str
+
+    assert mistakes(Constrained, Named, key=("note", "full_name")) == []
+    assert mistakes(Indexed, Named, key="id") == []
+    assert "neither the primary key nor unique" in mistakes(Indexed, Named, key="full_name")[0]
