@@ -130,7 +130,7 @@ class OutboxRows:
         above = o.id > bindparam("above", type_=BigInteger)
         every = select(*columns).where(above, func.coalesce(blocked.scalar_subquery(), 0) != 1)
         if excluding:
-            every = every.where(o.destination.not_in(bindparam("excluded", expanding=True)))
+            every = every.where(self._dialect.none_of(o.destination, "excluded"))
         if len(shards) == SHARDS:
             # What belongs to no shard could be sent, but not deleted.
             return every.where(o.shard.between(0, SHARDS - 1)).order_by(o.id).limit(at_most)

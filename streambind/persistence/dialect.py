@@ -91,6 +91,10 @@ class Dialect(ABC):
         """Whether `column` is one of the values in the parameter `name`."""
         return column.in_(bindparam(name, expanding=True))
 
+    def none_of(self, column: ColumnElement[str], name: str) -> ColumnElement[bool]:
+        """Whether `column` is none of the texts in the parameter `name`, at least one."""
+        return column.not_in(bindparam(name, expanding=True))
+
     @abstractmethod
     def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Row]) -> list[Row]:
         """Insert the rows whose primary key is not there yet; returns those of `rows` that were inserted. Of each

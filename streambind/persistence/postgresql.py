@@ -6,7 +6,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Select, Table, any_, bindparam, literal_column
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Select,
+    Table,
+    any_,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -63,6 +73,10 @@ class PostgreSQL(OnConflictDialect):
     def one_of(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
         # One parameter instead of hundreds: parsed and planned in a quarter of the time.
         return column == any_(bindparam(name, type_=array_of(column.type)))
+
+    def none_of(self, column: ColumnElement[str], name: str) -> ColumnElement[bool]:
+        # Of a subquery it makes a hash table; with <> ALL each row would be compared with each text.
+        return column.not_in(select(func.unnest(bindparam(name, type_=array_of(column.type)))))
 
     def insert(self, table: Table) -> Any:
         return postgresql.insert(table)

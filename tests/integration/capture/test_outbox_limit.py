@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, func, select
+from sqlalchemy import Connection, delete, event, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from streambind import EntityEvent, StreamApplication, publishes
 from streambind.errors import OutboxFullError
+from streambind.outbound.outbox_limit import OutboxLimit
 from tests.acceptance.stage import prepare
 
 
@@ -79,3 +80,37 @@ def test_a_row_that_stays_behind_does_not_count_for_those_that_left(stream: Stre
         last = delete(outbox).where(outbox.c.id > select(func.min(outbox.c.id)).scalar_subquery())
         stream.database.run(lambda c, last=last: c.execute(last))  # type: ignore[misc]
     assert _waiting(stream) == 1
+
+
+def test_far_from_the_limit_it_looks_now_and_then_and_one_process_never_passes_it(
+    stream: StreamApplication,
+) -> None:
+    database, now = stream.database, [0.0]
+    assert database is not None
+    limit = OutboxLimit(database, 100, clock=lambda: now[0])
+    looks: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda c, cursor, text, *_: looks.append(text))
+
+    def refuse(connection: Connection) -> None:
+        limit.refuse(connection, 1)
+
+    def looks_of(times: int) -> int:
+        before = len(looks)
+        for _ in range(times):
+            database.run(refuse)
+        return sum("sb_outbox" in text for text in looks[before:])
+
+    assert looks_of(5) == 1  # It found room for 99 more, and does not look again for 4.
+    assert looks_of(1) == 1
+    now[0] = 1.0
+    assert looks_of(1) == 1
+
+
+def test_one_process_fills_it_to_the_limit_and_no_further(stream: StreamApplication, tmp_path: Path) -> None:
+    roomy = StreamApplication(tmp_path, include=[Thing], arguments=["--streambind.outbox.max-rows=50"])
+    for each in range(50):
+        _add(roomy, each)
+    with pytest.raises(OutboxFullError):
+        _add(roomy, 50)
+    assert _waiting(roomy) == 50
+    roomy.engine.dispose()
