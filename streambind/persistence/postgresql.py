@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Connection,
     Select,
     Table,
+    Text,
     any_,
     bindparam,
     func,
@@ -76,7 +78,7 @@ class PostgreSQL(OnConflictDialect):
 
     def none_of(self, column: ColumnElement[str], name: str) -> ColumnElement[bool]:
         # Of a subquery it makes a hash table; with <> ALL each row would be compared with each text.
-        return column.not_in(select(func.unnest(bindparam(name, type_=array_of(column.type)))))
+        return column.not_in(select(func.unnest(bindparam(name, type_=ARRAY(Text)))))
 
     def insert(self, table: Table) -> Any:
         return postgresql.insert(table)
