@@ -22,6 +22,7 @@ from tests.services import (
     ServiceUnavailable,
 )
 from tests.services.__main__ import running_kafka, running_mariadb, running_postgres
+from tests.services.missing import cannot
 
 # How long an example takes says how busy the machine is; in CI every run tries the same examples.
 settings.register_profile(
@@ -170,10 +171,7 @@ def _start(server: KafkaBroker | PostgresServer | MariadbServer) -> str:
     try:
         return server.start()
     except ServiceUnavailable as missing:
-        reason = str(missing)
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+        cannot(str(missing))
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

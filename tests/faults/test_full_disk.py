@@ -16,6 +16,7 @@ from tests.acceptance.services import Services
 from tests.acceptance.stage import Stage, postgres_databases, prepare
 from tests.faults.world import World, world
 from tests.services import FreshDatabases, PostgresServer, ServiceUnavailable
+from tests.services.missing import cannot
 
 SIZE = "200m"
 WITHIN_S = 60.0
@@ -52,10 +53,7 @@ def disk() -> Iterator[Disk]:
     )
     if mounted.returncode != 0:
         folder.rmdir()
-        reason = f"no small file system can be mounted, which needs root: {mounted.stderr.strip()}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+        cannot(f"no small file system can be mounted, which needs root: {mounted.stderr.strip()}")
     yield Disk(folder)
     subprocess.run([*AS_ROOT, "umount", "--lazy", str(folder)], check=True)
     folder.rmdir()
@@ -67,7 +65,7 @@ def server_on_it(disk: Disk) -> Iterator[PostgresServer]:
     try:
         server.start()
     except ServiceUnavailable as missing:
-        pytest.skip(str(missing))
+        cannot(str(missing))
     yield server
     server.discard()
 

@@ -16,6 +16,7 @@ from tests.acceptance.services import Services
 from tests.acceptance.stage import Stage, postgres_databases
 from tests.faults.world import World, world
 from tests.services import FreshDatabases, KafkaBroker, ServiceUnavailable
+from tests.services.missing import cannot
 
 AS_ROOT = () if os.geteuid() == 0 else ("sudo", "-n")
 WITHIN_S = 60.0
@@ -65,7 +66,7 @@ def network() -> Iterator[Namespace]:
         made.make()
     except (OSError, subprocess.CalledProcessError) as error:
         made.remove()
-        _cannot(f"no network namespace can be made, which needs root and iproute2: {error}")
+        cannot(f"no network namespace can be made, which needs root and iproute2: {error}")
     yield made
     made.remove()
 
@@ -77,7 +78,7 @@ def parted(network: Namespace, postgres: FreshDatabases, services: Services) -> 
     try:
         broker.start()
     except ServiceUnavailable as missing:
-        _cannot(str(missing))
+        cannot(str(missing))
     with (
         postgres_databases(postgres) as new_database,
         world(Stage(broker.address, new_database), services) as made,
@@ -103,10 +104,3 @@ def test_all_arrives_when_the_network_was_gone(parted: World, network: Namespace
 
 def _ip(*arguments: str) -> None:
     subprocess.run([*AS_ROOT, "ip", *arguments], capture_output=True, check=True)
-
-
-def _cannot(reason: str) -> None:
-    """Skip here, fail in CI."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)

@@ -35,6 +35,12 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     yield from _database(request, tmp_path, request.param)
 
 
+@pytest.fixture(params=drivers("postgresql+psycopg", "mysql+pymysql"))
+def several_writers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database of each kind in which transactions write side by side; SQLite has one writer at a time."""
+    yield from _database(request, tmp_path, request.param)
+
+
 @pytest.fixture(
     params=drivers(
         *("sqlite", "sqlite+aiosqlite"),

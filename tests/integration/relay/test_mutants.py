@@ -47,21 +47,19 @@ def test_deleting_what_was_sent_behind_a_failed_one_leaves_the_old_value_last(
     assert overtaken(wire.sequences()) != []
 
 
-def test_two_readers_that_skip_each_others_locked_rows_leave_a_gap(database: Database) -> None:
+def test_two_readers_that_skip_each_others_locked_rows_leave_a_gap(several_writers: Database) -> None:
     """What most outboxes do: SELECT ... FOR UPDATE SKIP LOCKED, send, DELETE, in any number of processes."""
-    if database.dialect.name == "sqlite":
-        pytest.skip("SQLite has no row locks to skip")
     wire = Wire()
     first = wire.producer("lectures")
     assert first is not None
-    commit_keys(database, range(10), rounds=4)
-    outbox = database.tables.outbox
+    commit_keys(several_writers, range(10), rounds=4)
+    outbox = several_writers.tables.outbox
     columns = [outbox.c[name] for name in OutboxRow._fields]
     batch = select(*columns).order_by(outbox.c.id).limit(10).with_for_update(skip_locked=True)
     source = Source("source", 1)
 
     def relay_once() -> None:
-        with database.engine.begin() as connection:
+        with several_writers.engine.begin() as connection:
             rows = [OutboxRow(*row) for row in connection.execute(batch)]
             first.send([row_message(row, source) for row in rows])
             connection.execute(delete(outbox).where(outbox.c.id.in_([row.id for row in rows])))
@@ -74,7 +72,7 @@ def test_two_readers_that_skip_each_others_locked_rows_leave_a_gap(database: Dat
     other.log = wire.log
     second = other.producer("lectures")
     assert second is not None
-    with database.engine.begin() as connection:
+    with several_writers.engine.begin() as connection:
         rows = [OutboxRow(*row) for row in connection.execute(batch)]
         second.send([row_message(row, source) for row in rows])
     first.release()
@@ -84,10 +82,8 @@ def test_two_readers_that_skip_each_others_locked_rows_leave_a_gap(database: Dat
 
 
 def test_a_cursor_over_ids_loses_what_commits_late(
-    database: Database, start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch
+    several_writers: Database, start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if database.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer at a time")
     read, cursor = OutboxRows.read, [0]
 
     def after_the_cursor(self: OutboxRows, *arguments: object) -> list[OutboxRow]:
@@ -97,16 +93,16 @@ def test_a_cursor_over_ids_loses_what_commits_late(
 
     monkeypatch.setattr(OutboxRows, "read", after_the_cursor)
     wire = Wire()
-    with database.engine.begin() as slow:
-        Outbox(database).write(slow, [event(b"slow")])
-        commit_keys(database, range(5))
-        relay = start_relay(database, wire.producer)
+    with several_writers.engine.begin() as slow:
+        Outbox(several_writers).write(slow, [event(b"slow")])
+        commit_keys(several_writers, range(5))
+        relay = start_relay(several_writers, wire.producer)
         assert wire.wait_for(lambda: len(wire.log) == 5)
-    commit_keys(database, range(5))
+    commit_keys(several_writers, range(5))
     relay.wake()
 
     assert wire.wait_for(lambda: len(wire.log) == 10)
-    assert missing(wire.sequences(), committed(database)) != []
+    assert missing(wire.sequences(), committed(several_writers)) != []
 
 
 def test_sending_without_the_order_of_the_ids_leaves_gaps(
