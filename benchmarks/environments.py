@@ -13,6 +13,15 @@ FOLDER = ROOT / ".venv-bench"
 
 REQUIREMENTS: Mapping[str, Sequence[str]] = {
     "plot": ("matplotlib==3.10.*",),
+    "faststream": (
+        "faststream[confluent,kafka]==0.7.*",
+        "uvloop==0.22.*",
+        "sqlalchemy[asyncio]==2.1.*",
+        "asyncpg==0.32.*",
+        "aiosqlite==0.22.*",
+    ),
+    "quixstreams": ("quixstreams==3.28.*",),
+    "kstreams": ("kstreams==0.34.*", "pydantic==2.14.*", "uvloop==0.22.*"),
 }
 """What is installed for each, beside `streambind`: this very environment."""
 

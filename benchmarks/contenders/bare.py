@@ -42,7 +42,7 @@ def consumer(course: dict[str, Any], settings: dict[str, Any]) -> Consumer:
 def _consumed(course: dict[str, Any], settings: dict[str, Any]) -> dict[str, float]:
     client = consumer(course, settings)
     validate = CategoryChanged.model_validate_json
-    watch = Watch(course["messages"])
+    watch = Watch(course)
     while not watch.done.is_set():
         messages = client.consume(BATCH, 0.2)
         for message in messages:
@@ -52,4 +52,4 @@ def _consumed(course: dict[str, Any], settings: dict[str, Any]) -> dict[str, flo
         if messages:
             watch.saw(len(messages))
     client.close()
-    return {"rate": watch.rate()}
+    return watch.figures()

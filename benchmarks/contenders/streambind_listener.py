@@ -1,8 +1,11 @@
-"""Our listeners that do nothing."""
+"""Our listeners that do nothing, in a program as users run it."""
 
 from __future__ import annotations
 
+import os
+import signal
 import tempfile
+import threading
 import uuid
 from pathlib import Path
 from typing import Any
@@ -10,46 +13,54 @@ from typing import Any
 from benchmarks.contenders.watch import Watch
 from streambind import EntityEvent, StreamApplication, stream_listener
 
+BINDING = "in-categoryChanged"
+
 
 class CategoryChanged(EntityEvent):
     category_id: int
     category_name: str
 
 
+@stream_listener(BINDING)
+def keep(event: CategoryChanged) -> None: ...
+
+
+@stream_listener(BINDING)
+async def keep_asynchronously(event: CategoryChanged) -> None: ...
+
+
+@stream_listener(BINDING)
+def keep_many(events: list[CategoryChanged]) -> None: ...
+
+
 def single(course: dict[str, Any]) -> dict[str, float]:
-    watch = Watch(course["messages"])
-
-    @stream_listener("in-categoryChanged")
-    def keep(event: CategoryChanged) -> None:
-        watch.saw(1)
-
-    return _listened(course, keep, watch)
+    return listened(course, keep)
 
 
 def asynchronous(course: dict[str, Any]) -> dict[str, float]:
-    watch = Watch(course["messages"])
-
-    @stream_listener("in-categoryChanged")
-    async def keep(event: CategoryChanged) -> None:
-        watch.saw(1)
-
-    return _listened(course, keep, watch)
+    return listened(course, keep_asynchronously)
 
 
 def batch(course: dict[str, Any]) -> dict[str, float]:
-    watch = Watch(course["messages"])
-
-    @stream_listener("in-categoryChanged")
-    def keep(events: list[CategoryChanged]) -> None:
-        watch.saw(len(events))
-
-    return _listened(course, keep, watch)
+    return listened(course, keep_many)
 
 
-def _listened(course: dict[str, Any], listener: object, watch: Watch) -> dict[str, float]:
-    with application(course, [listener]):
-        watch.done.wait()
-        return {"rate": watch.rate()}
+def listened(course: dict[str, Any], listener: object) -> dict[str, float]:
+    """Run until the course's messages are handled, by what the application says of itself."""
+    stream = application(course, [listener])
+    watch = Watch(course)
+
+    def handled() -> int:
+        figures = stream.figures(BINDING)
+        return 0 if figures is None else figures.handled
+
+    def until_done() -> None:
+        watch.follow(handled)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=until_done, daemon=True).start()
+    stream.run()
+    return watch.figures()
 
 
 def application(course: dict[str, Any], include: list[object]) -> StreamApplication:
@@ -58,9 +69,9 @@ def application(course: dict[str, Any], include: list[object]) -> StreamApplicat
         spring.cloud.stream:
           kafka.binder.brokers: {course["brokers"]}
           bindings:
-            in-categoryChanged:
+            {BINDING}:
               destination: {course["topic"]}
-              group: bench-{uuid.uuid4()}
+              group: {course.get("group") or f"bench-{uuid.uuid4()}"}
     """
     if course.get("database"):
         text += f"    streambind.datasource.url: {course['database']}\n"

@@ -5,11 +5,14 @@ from __future__ import annotations
 from benchmarks.contest import Contest
 from benchmarks.contests.inbound import INBOUND
 from benchmarks.contests.parking import JOINING, PARKING
+from benchmarks.contests.rows import ROWS_POSTGRESQL, ROWS_SQLITE
 
 CONTESTS: dict[str, Contest] = {
     contest.name: contest
     for contest in (
         INBOUND,
+        ROWS_POSTGRESQL,
+        ROWS_SQLITE,
         PARKING,
         JOINING,
     )
