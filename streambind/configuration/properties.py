@@ -124,6 +124,13 @@ class ConsumerProperties(Properties):
     dedupe_retention_ms: Milliseconds = Field(
         7 * 86_400_000, alias="dedupeRetention", ge=1000, description="how long an id is remembered"
     )
+    max_payload_bytes: int = Field(
+        1_048_576, ge=1, description="the largest payload that is decoded; a larger one fails before that"
+    )
+    max_headers: int = Field(64, ge=1, description="the most headers of a message that are decoded")
+    max_header_bytes: int = Field(
+        65_536, ge=1, description="the most bytes in the headers of a message, names included, that are decoded"
+    )
     sequence: Literal["trust", "ignore"] = Field(
         "trust", description="whether the sequence numbers of a streambind producer are checked"
     )

@@ -8,27 +8,36 @@ from typing import Any
 from pydantic_core import from_json
 
 from streambind.errors import DecodeError
+from streambind.inbound.limits import Limits
 from streambind.message import Batch, Message
 
 
 class Arrival:
     """A message of a batch and the session it is handled in (None without a database). Fields are read from
-    the client when asked for. `decoded` holds payloads by the number of their decoder."""
+    the client when asked for, and then held against the limits. `decoded` holds payloads by the number of their
+    decoder."""
 
-    __slots__ = ("_document", "_message", "batch", "decoded", "index", "session")
+    __slots__ = ("_document", "_limits", "_message", "batch", "decoded", "index", "session")
 
-    def __init__(self, batch: Batch, index: int, session: Any) -> None:
+    def __init__(self, batch: Batch, index: int, session: Any, *, limits: Limits) -> None:
         self.batch = batch
         self.index = index
         self.session = session
         self.decoded: dict[int, Any] = {}
+        self._limits = limits
         self._message: Message | None = None
         self._document: object = self
 
     @property
     def message(self) -> Message:
+        """
+        Raises:
+            DecodeError: it has too many headers, or too large ones.
+        """
         if self._message is None:
-            self._message = self.batch.message(self.index)
+            message = self.batch.message(self.index)
+            self._limits.check_headers(message.raw_headers)
+            self._message = message
         return self._message
 
     @property
@@ -40,10 +49,12 @@ class Arrival:
         """The payload read as JSON, None for a tombstone.
 
         Raises:
-            DecodeError: it is not JSON.
+            DecodeError: it is not JSON, or too large.
         """
         if self._document is self:
             payload = self.batch.payload(self.index)
+            if payload is not None:
+                self._limits.check_payload(payload)
             try:
                 self._document = None if payload is None else from_json(payload)
             except ValueError as error:

@@ -10,6 +10,7 @@ from streambind.conversion import Decoder, JsonDecoder, converter_for, decode_te
 from streambind.errors import ConfigurationError, DecodeError, PermanentError
 from streambind.headers import header_text
 from streambind.inbound.arrival import Arrival
+from streambind.inbound.limits import Limits
 from streambind.message import CONTENT_TYPE
 
 _ANYTHING = (Any, object)
@@ -26,8 +27,11 @@ class PayloadDecoder:
         ConfigurationError: there is no converter for the content type, or none to this type.
     """
 
-    def __init__(self, annotation: Any, *, content_type: str, time_zone: tzinfo, number: int = 0) -> None:
+    def __init__(
+        self, annotation: Any, *, content_type: str, time_zone: tzinfo, limits: Limits, number: int = 0
+    ) -> None:
         self.annotation = annotation
+        self.limits = limits
         self.takes_null = takes_null(annotation)
         self._number = number
         self._content_type = content_type
@@ -38,7 +42,8 @@ class PayloadDecoder:
         self.raw = self._decoder(content_type)
         """Bytes to value by the binding's contentType alone; raises something for None."""
         self.quick: Decoder = self.raw.validate if isinstance(self.raw, JsonDecoder) else self.raw
-        """As `raw`, for the hot path: what it raises says only that `decode` should have a look."""
+        """As `raw`, for the hot path: what it raises says only that `decode` should have a look. Holds nothing
+        against the limits."""
 
     @property
     def is_plain(self) -> bool:
@@ -48,7 +53,7 @@ class PayloadDecoder:
     def decode(self, arrival: Arrival) -> Any:
         """
         Raises:
-            DecodeError: the bytes are not what the annotation asks for.
+            DecodeError: the bytes are not what the annotation asks for, or too many.
             PermanentError: the payload is null and the annotation does not take null.
         """
         payload = arrival.batch.payload(arrival.index)
@@ -57,6 +62,7 @@ class PayloadDecoder:
                 return None
             name = getattr(self.annotation, "__name__", None) or str(self.annotation)
             raise PermanentError(f"the payload is null (a tombstone); annotate {name} | None to take it")
+        self.limits.check_payload(payload)
         if self._wanted in _ANYTHING:
             return self._by_header(arrival, None)(payload)
         try:

@@ -14,6 +14,7 @@ from streambind.failpoints import failpoint
 from streambind.inbound.arrival import Arrival
 from streambind.inbound.cause import MessageCause
 from streambind.inbound.failure import MessageFailed
+from streambind.inbound.limits import Limits
 from streambind.inbound.plan import ListenerPlan, refuse_awaitable
 from streambind.inbound.replies import Reply
 from streambind.inbound.statistics import DeliveryStatistics
@@ -43,8 +44,11 @@ class Dispatcher:
     concerns are all of another kind, it fails for good: deletes must not vanish unseen.
     """
 
-    def __init__(self, binding: str, listeners: Sequence[ListenerPlan], statistics: DeliveryStatistics) -> None:
+    def __init__(
+        self, binding: str, listeners: Sequence[ListenerPlan], statistics: DeliveryStatistics, *, limits: Limits
+    ) -> None:
         self._binding = binding
+        self._limits = limits
         self._listeners = listeners
         self._statistics = statistics
         self._unmatched_logged = float("-inf")
@@ -72,8 +76,8 @@ class Dispatcher:
             Exception: whatever a listener raises.
         """
         if not self.is_batch:
-            return self._handle_one(Arrival(batch, unit[0], session))
-        return self._handle_many([Arrival(batch, index, session) for index in unit])
+            return self._handle_one(Arrival(batch, unit[0], session, limits=self._limits))
+        return self._handle_many([Arrival(batch, index, session, limits=self._limits) for index in unit])
 
     def _handle_one(self, arrival: Arrival) -> list[Reply]:
         replies: list[Reply] = []
@@ -157,13 +161,15 @@ def _compiled_run(listeners: Sequence[ListenerPlan]) -> Callable[[Batch, Progres
     decoder, function = listener.plain
     if not decoder.is_plain:
         return None
-    decode, is_async = decoder.quick, bool(listener.is_async)
+    decode, limit, is_async = decoder.quick, decoder.limits.payload_bytes, bool(listener.is_async)
     if listener.call_many is not None:
-        return _compiled_batch(decode, function, is_async=is_async)
+        return _compiled_batch(decode, limit, function, is_async=is_async)
     loop = _loop_async if is_async else _loop
 
     def run_all(batch: Batch, progress: Progress) -> bool:
         payloads = batch.payloads()
+        if _longest(payloads) > limit:
+            return False
         try:
             loop(function, decode, payloads, progress)
         except Exception:
@@ -177,10 +183,12 @@ def _compiled_run(listeners: Sequence[ListenerPlan]) -> Callable[[Batch, Progres
 
 
 def _compiled_batch(
-    decode: Decoder, function: Callable[[Any], Any], *, is_async: bool
+    decode: Decoder, limit: int, function: Callable[[Any], Any], *, is_async: bool
 ) -> Callable[[Batch, Progress], bool]:
     def run_all(batch: Batch, progress: Progress) -> bool:
         payloads = batch.payloads()
+        if _longest(payloads) > limit:
+            return False
         try:
             events = [*map(decode, payloads)]  # type: ignore[arg-type]
         except Exception:  # noqa: BLE001 -- null, another content type, garbage: a closer look tells.
@@ -195,6 +203,10 @@ def _compiled_batch(
         return True
 
     return run_all
+
+
+def _longest(payloads: Payloads) -> int:
+    return max(map(len, filter(None, payloads)), default=0)
 
 
 def _is_decoded(decode: Decoder, payload: bytes | None) -> bool:

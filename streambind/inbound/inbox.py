@@ -12,6 +12,7 @@ from streambind.expression import Expression, compile_expression
 from streambind.failpoints import failpoint
 from streambind.inbound.arrival import Arrival
 from streambind.inbound.failure import MessageFailed
+from streambind.inbound.limits import Limits
 from streambind.message import Batch
 from streambind.persistence.database import Database
 from streambind.persistence.tables import MAX_MESSAGE_ID_BYTES
@@ -28,12 +29,13 @@ class Inbox:
         ConfigurationError: the text is not such an expression; the error names the column.
     """
 
-    def __init__(self, database: Database, group: str, text: str, *, retention_ms: int) -> None:
+    def __init__(self, database: Database, group: str, text: str, *, retention_ms: int, limits: Limits) -> None:
         self._database = database
         self._table = database.tables.inbox
         self._group = group
         self._id_of: Expression = compile_expression(text)
         self._retention_ms = retention_ms
+        self._limits = limits
 
     def first_times(self, connection: Connection, batch: Batch, indexes: Sequence[int]) -> Sequence[int]:
         """Those of the messages that are not seen before; from now on they are. Whoever sees the same id at the
@@ -68,7 +70,7 @@ class Inbox:
 
     def _id(self, batch: Batch, index: int) -> bytes | None:
         try:
-            found = self._id_of(Arrival(batch, index, None))
+            found = self._id_of(Arrival(batch, index, None, limits=self._limits))
         except Exception as error:
             raise MessageFailed(index, error) from error
         match found:

@@ -23,6 +23,7 @@ from streambind.inbound.error_policy import ErrorPolicy
 from streambind.inbound.guard import SequenceGuard
 from streambind.inbound.handling import Handling
 from streambind.inbound.inbox import Inbox
+from streambind.inbound.limits import Limits
 from streambind.inbound.listener import ListenerMark
 from streambind.inbound.mass_failure import MassFailure
 from streambind.inbound.mistakes import mistakes
@@ -77,7 +78,8 @@ class InputPlan:
         Raises:
             ConfigurationError: with all findings, if one of them is an error.
         """
-        planner = Planner(content_type=properties.content_type, time_zone=surroundings.time_zone)
+        limits = Limits.of(properties.consumer)
+        planner = Planner(content_type=properties.content_type, time_zone=surroundings.time_zone, limits=limits)
         shared = len(replicas) + len(listeners) > 1
         plans = [
             *(plan_replica(mark, planner, shared=shared, surroundings=surroundings) for mark in replicas),
@@ -88,7 +90,7 @@ class InputPlan:
         if any(finding.severity is Severity.ERROR for finding in findings):
             raise ConfigurationError(f"binding {binding} cannot be planned: {findings[0].text}", findings)
         statistics, commit_times = DeliveryStatistics(), CommitTimes()
-        dispatcher = Dispatcher(binding, ready, statistics)
+        dispatcher = Dispatcher(binding, ready, statistics, limits=limits)
         kept = _kept(dispatcher, binding, properties, surroundings, statistics)
         budget = Budget.of(properties.consumer)
         policy = _policy(properties, surroundings, may_park=kept is not None)
@@ -177,7 +179,9 @@ def _kept(
 def _inbox(consumer: ConsumerProperties, database: Database, group: str) -> Inbox | None:
     if consumer.dedupe is None:
         return None
-    return Inbox(database, group, consumer.dedupe, retention_ms=consumer.dedupe_retention_ms)
+    return Inbox(
+        database, group, consumer.dedupe, retention_ms=consumer.dedupe_retention_ms, limits=Limits.of(consumer)
+    )
 
 
 def _broker_effects(dispatcher: Dispatcher, surroundings: Surroundings) -> BrokerEffects:

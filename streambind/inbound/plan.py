@@ -21,6 +21,7 @@ from streambind.expression import compile_condition
 from streambind.inbound.arrival import Arrival
 from streambind.inbound.decoding import PayloadDecoder
 from streambind.inbound.failure import MessageFailed
+from streambind.inbound.limits import Limits
 from streambind.inbound.listener import Condition, ListenerMark, SendTo
 from streambind.inbound.replica_plan import ReplicaPlan
 from streambind.inbound.signature import REQUIRED, Argument, Kind, Signature, read_signature
@@ -56,10 +57,11 @@ class ListenerPlan:
 class Planner:
     """Plans the listeners of one binding; those that ask for the same type share its decoder."""
 
-    def __init__(self, *, content_type: str, time_zone: tzinfo) -> None:
+    def __init__(self, *, content_type: str, time_zone: tzinfo, limits: Limits) -> None:
         self.findings: list[Finding] = []
         self._content_type = content_type
         self._time_zone = time_zone
+        self._limits = limits
         self._decoders: dict[Any, PayloadDecoder] = {}
 
     def plan(self, mark: ListenerMark, *, shared: bool) -> ListenerPlan | None:
@@ -104,6 +106,7 @@ class Planner:
                 annotation,
                 content_type=self._content_type,
                 time_zone=self._time_zone,
+                limits=self._limits,
                 number=len(self._decoders),
             )
         return self._decoders[key]

@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from streambind import conversion
 from streambind.conversion import BYTES, JSON, TEXT, Converter, converter_for, decode_text
@@ -228,6 +228,47 @@ def test_bytes_are_read_as_bytes(annotation: Any) -> None:
 @pytest.mark.parametrize("converter", [TEXT, BYTES])
 def test_text_and_bytes_that_are_asked_for_as_a_model_are_taken_for_json(converter: Converter) -> None:
     assert converter.decoder(Category, UTC)(b'{"categoryId":2}') == Category(categoryId=2)
+
+
+# Values of another type
+
+
+class Order(EntityEvent):
+    order_id: int
+    is_paid: bool = False
+
+
+class Exact(EntityEvent):
+    model_config = ConfigDict(strict=True)
+
+    order_id: int
+
+
+class ExactId(EntityEvent):
+    order_id: StrictInt
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [(b"12", 12), (b'"12"', 12), (b"12.0", 12), (b"12.5", None), (b'"twelve"', None), (b"null", None)],
+)
+def test_values_are_converted_where_nothing_is_lost(value: bytes, read: int | None) -> None:
+    decode, data = JSON.decoder(Order, UTC), b'{"jobType":"INSERT","orderId":' + value + b',"isPaid":1}'
+    if read is None:
+        with pytest.raises(DecodeError, match="orderId: "):
+            decode(data)
+    else:
+        event = decode(data)
+        assert (event.order_id, event.is_paid) == (read, True)
+
+
+@pytest.mark.parametrize("annotation", [Exact, ExactId])
+@pytest.mark.parametrize("value", [b'"12"', b"12.0", b"true"])
+def test_a_class_or_field_may_refuse_to_convert(annotation: type[EntityEvent], value: bytes) -> None:
+    decode = JSON.decoder(annotation, UTC)
+    assert decode(b'{"jobType":"INSERT","timestamp":"2022-08-08-12:12:37","orderId":12}')
+    with pytest.raises(DecodeError, match="orderId: Input should be a valid integer"):
+        decode(b'{"jobType":"INSERT","orderId":' + value + b"}")
 
 
 # Payloads made to hurt: marks without end, and names of fields that fake lines of the log.

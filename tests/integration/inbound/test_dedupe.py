@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from streambind.errors import ConfigurationError
-from streambind.inbound.inbox import Inbox
 from streambind.inbound.input import InputPlan
 from streambind.testing.eventually import eventually
 from tests.integration.inbound.parking import parked_keys, parking, turns
-from tests.integration.inbound.service import GROUP, Event, Service, drain, event, keep
+from tests.integration.inbound.service import Event, Service, drain, event, keep
 from tests.unit.inbound.batches import ListBatch, Record, record
 from tests.unit.inbound.planning import plan as plan_without_database
 
@@ -126,15 +125,20 @@ def test_two_owners_that_meet_the_same_id_at_once_make_one_effect(postgres_servi
     assert postgres_service.position(1) == 1
 
 
-def test_old_ids_are_forgotten(any_service: Service) -> None:
+def test_old_ids_are_forgotten_by_the_worker(any_service: Service) -> None:
     plan = any_service.keeping(dedupe=ID)
     _deliver(plan, _record(1, b"old"), _record(2, b"new"))
     table = any_service.database.tables.inbox
     old = update(table).where(table.c.message_id == b"old").values(seen_ms=0)
     any_service.database.run(lambda c: c.execute(old))
 
-    assert Inbox(any_service.database, GROUP, ID, retention_ms=86_400_000).purge() == 1
-    assert any_service.database.run(lambda c: c.scalar(select(func.count()).select_from(table))) == 1
+    assert plan.worker is not None
+    plan.worker.start()
+    try:
+        eventually(lambda: any_service.count(table) < 2, 20, "nothing was forgotten")
+    finally:
+        plan.worker.stop(5_000)
+    assert any_service.database.run(lambda c: c.scalars(select(table.c.message_id)).all()) == [b"new"]
 
 
 def test_what_cannot_work_is_found_before_anything_starts(any_service: Service) -> None:
