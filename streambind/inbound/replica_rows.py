@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import Connection
 
 from streambind.inbound.arrival import Arrival
 from streambind.inbound.handler_session import session_of
@@ -14,15 +16,16 @@ from streambind.persistence.row_statements import RowStatements
 class ReplicaRows:
     """The replica of a class whose changes nobody else is to be told of.
 
-    Of what several messages say of a row, the last one counts; where one of them deletes it, what came before is
-    gone, also from columns that the replica does not own.
+    Of what several messages say of a row, the last one counts. Where a delete removes rows, it takes along what
+    other sources had in them, before the row comes back; where rows stay, it finds what came before it.
     """
 
     def __init__(self, plan: ReplicaPlan, events: ReplicaEvents, statements: RowStatements) -> None:
         self._events = events
+        self._keeps_rows = bool(plan.cleared)
         self._cleared_at = plan.cleared_at
         self._upsert = statements.upsert(plan.table, plan.key, plan.columns)
-        if plan.cleared:
+        if self._keeps_rows:
             self._remove = statements.update(plan.table, plan.key, plan.cleared)
         else:
             self._remove = statements.delete(plan.table, plan.key)
@@ -38,16 +41,25 @@ class ReplicaRows:
         removed: dict[Row, int] = {}
         for arrival in arrivals:
             key, row = self._events.read(arrival)
-            if row is not None:
-                upserted[key] = row
-            else:
-                upserted.pop(key, None)
+            if row is None:
                 removed[key] = arrival.batch.timestamp_ms(arrival.index)
+                if not self._keeps_rows:
+                    upserted.pop(key, None)
+            else:
+                upserted[key] = row
+                if self._keeps_rows:
+                    removed.pop(key, None)
         connection = session_of(arrivals[0].session).connection()
-        if removed:
-            self._remove(connection, _in_order((*key, *self._cleared_at(at)) for key, at in removed.items()))
+        if not self._keeps_rows:
+            self._write_removed(connection, removed)
         if upserted:
             self._upsert(connection, _in_order(upserted.values()))
+        if self._keeps_rows:
+            self._write_removed(connection, removed)
+
+    def _write_removed(self, connection: Connection, removed: Mapping[Row, int]) -> None:
+        if removed:
+            self._remove(connection, _in_order((*key, *self._cleared_at(at)) for key, at in removed.items()))
 
 
 def _in_order(rows: Iterable[Row]) -> list[Row]:

@@ -1,0 +1,132 @@
+"""Replicas against a model: whatever is published, repeated and cut into batches, the table holds what it says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, select
+
+from streambind.binding.binder import Lane
+from streambind.binding.outcome import Continue, Seek
+from tests.integration.inbound.replicas import Item, Kept, Offer, changed, rows, tombstone
+from tests.integration.inbound.service import DESTINATION, Service
+from tests.unit.inbound.batches import ListBatch, Record
+
+KEYS = st.integers(1, 4)
+NAMES = st.sampled_from(["a", "b", "최종", 'q"{},\\', ""])
+JOBS = st.sampled_from(["put", "put", "put", "delete", "tombstone", "poison"])
+
+
+@dataclass
+class Published:
+    """What a source has published, in order, and what a table must hold once it is all applied."""
+
+    records: list[Record] = field(default_factory=list)
+    numbers: dict[int, int] = field(default_factory=dict)
+    rows: dict[int, tuple[str, int]] = field(default_factory=dict)
+    ever: dict[int, tuple[str, int]] = field(default_factory=dict)
+    dead: set[int] = field(default_factory=set)
+    """Keys that are parked: what follows of them waits."""
+
+    def add(self, job: str, key: int, name: str, price: int) -> None:
+        self.numbers[key] = seq = self.numbers.get(key, 0) + 1
+        if job == "put":
+            kind = "UPDATE" if key in self.rows else "INSERT"
+            self.records.append(changed(kind, key, name, seq=seq, price=price))
+        elif job == "delete":
+            self.records.append(changed("DELETE", key, seq=seq))
+        elif job == "tombstone":
+            self.records.append(tombstone(str(key), seq=seq))
+        else:
+            self.records.append(changed("RENAME", key, seq=seq))
+            self.dead.add(key)
+        if key in self.dead:
+            return
+        if job == "put":
+            self.rows[key] = self.ever[key] = (name, price)
+        else:
+            self.rows.pop(key, None)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[Published, list[int]]:
+    """Events, some of them repeated later in the log, and where the log is cut into batches."""
+    published = Published()
+    steps = draw(st.lists(st.tuples(JOBS, KEYS, NAMES, st.integers(0, 9)), min_size=1, max_size=25))
+    for job, key, name, price in steps:
+        published.add(job, key, name, price)
+        if draw(st.integers(0, 3)) == 0:
+            # What was sent before comes again: a duplicate, and stale.
+            published.records.append(published.records[draw(st.integers(0, len(published.records) - 1))])
+    cuts = draw(st.lists(st.integers(1, len(published.records)), max_size=6))
+    return published, sorted({*cuts, len(published.records)})
+
+
+def deliver(service: Service, entity: type, published: Published, cuts: list[int]) -> None:
+    """All batches, each of them, and its predecessor, once more: a zombie's, which is fenced."""
+    plan = service.plan(entity, on_error="park", max_attempts=1)
+    assert plan.positions is not None
+    start = 0
+    for cut in cuts:
+        rest: ListBatch | None = ListBatch(published.records[start:cut], start, DESTINATION, 0)
+        again = rest
+        while rest is not None:
+            outcome = plan.deliver(rest)
+            assert isinstance(outcome.then, Continue), outcome
+            rest = rest.after(outcome.done)
+        assert again is not None
+        assert plan.deliver(again).then == Seek(cut)
+        start = cut
+    assert plan.positions.read([Lane(DESTINATION, 0)]) == {Lane(DESTINATION, 0): len(published.records)}
+
+
+def empty(service: Service, entity: Any) -> None:
+    tables = service.database.tables
+    used = (tables.position, tables.guard, tables.parked_key, tables.parked, entity.__table__)
+    service.database.run(lambda c: [c.execute(delete(table)) for table in used])
+
+
+ENGINES = pytest.mark.parametrize("engine", ["sqlite", "postgresql+psycopg", "postgresql+asyncpg"])
+SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@SETTINGS
+@given(history=histories())
+def test_a_replica_is_what_its_source_says(any_service: Service, history: tuple[Published, list[int]]) -> None:
+    published, cuts = history
+    empty(any_service, Item)
+    deliver(any_service, Item, published, cuts)
+    found = rows(any_service, select(Item.id, Item.name, Item.price))
+    assert {key: (name, price) for key, name, price in found} == published.rows
+    guarded = any_service.guarded()
+    whole = {str(key).encode(): (1, seq) for key, seq in published.numbers.items() if key not in published.dead}
+    assert {key: number for key, number in guarded.items() if key in whole} == whole
+
+
+@SETTINGS
+@given(history=histories())
+def test_columns_of_others_live_and_die_with_the_row(
+    any_service: Service, history: tuple[Published, list[int]]
+) -> None:
+    """A row's note is written by the service between batches; a DELETE takes it along, an update does not."""
+    published, cuts = history
+    empty(any_service, Offer)
+    deliver(any_service, Offer, published, cuts)
+    found = rows(any_service, select(Offer.id, Offer.name, Offer.stock, Offer.note))
+    assert {key: name for key, name, _, _ in found} == {key: name for key, (name, _) in published.rows.items()}
+    assert all((stock, note) == (0, "new") for _, _, stock, note in found)
+
+
+@SETTINGS
+@given(history=histories())
+def test_soft_deletes_keep_the_last_values(any_service: Service, history: tuple[Published, list[int]]) -> None:
+    published, cuts = history
+    empty(any_service, Kept)
+    deliver(any_service, Kept, published, cuts)
+    found = rows(any_service, select(Kept.id, Kept.name, Kept.price, Kept.deleted_at.is_(None)))
+    assert {key: (name, price) for key, name, price, _ in found} == published.ever
+    assert {key for key, _, _, is_there in found if is_there} == set(published.rows)
