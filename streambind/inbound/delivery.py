@@ -22,6 +22,7 @@ from streambind.inbound.dead_letter import DeadLetters, Failure, dead_letter, or
 from streambind.inbound.effects import Effects, Parking
 from streambind.inbound.error_policy import ErrorPolicy
 from streambind.inbound.failure import Fenced, LetterRefused, MessageFailed, Overtaken, Trouble, Unattributed
+from streambind.inbound.nobodys_fault import is_defect
 from streambind.inbound.reasons import told
 from streambind.inbound.remedies import remedy_for, when_deleted
 from streambind.inbound.retry import TROUBLE_MAX_MS, Budget, trouble_delay_ms
@@ -256,7 +257,8 @@ class Delivery:
         delay = trouble_delay_ms(state.troubles, random.random())
         text = f"{self._binding}: {told(trouble.error)}"
         self._statistics.degraded(text)
-        _log.warning("%s; again in %s ms (%s times now)", text, delay, state.troubles)
+        trace = logged_trace(trouble.error) if is_defect(trouble.error) else ""
+        _log.warning("%s; again in %s ms (%s times now)%s", text, delay, state.troubles, trace)
         return Outcome(trouble.done, RetryAfter(delay, text))
 
     def _is_in_trouble(self) -> bool:

@@ -17,7 +17,7 @@ from streambind.inbound.dispatcher import Dispatcher
 from streambind.inbound.failure import AttemptEnded, MessageFailed, Trouble, Unattributed
 from streambind.inbound.handler_session import HandlerSession, SessionEnded
 from streambind.inbound.inbox import Inbox
-from streambind.inbound.nobodys_fault import is_nobodys_fault
+from streambind.inbound.nobodys_fault import is_defect, is_nobodys_fault
 from streambind.inbound.replies import Replies
 from streambind.message import Batch
 from streambind.persistence.database import Database
@@ -127,11 +127,18 @@ def _committed_by_handler(batch: Batch, unit: Sequence[int]) -> MessageFailed:
 @contextmanager
 def own_statements() -> Iterator[None]:
     """What the database refuses of positions, numbers and parked messages it refuses for a message, which may not
-    be passed over."""
+    be passed over. A defect of ours that a message brings to light is that message's failure too: it shall not
+    hold up all others."""
     try:
         yield
+    except AttemptEnded:
+        raise
     except DBAPIError as error:
         if not is_refusal(error):
             raise
         text = f"its position, its number or itself cannot be kept: {describe(error)}"
         raise Unattributed(DeliveryError(text)) from error
+    except Exception as error:
+        if not is_defect(error):
+            raise
+        raise Unattributed(error) from error

@@ -70,17 +70,21 @@ class Inbox:
 
     def _id(self, batch: Batch, index: int) -> bytes | None:
         try:
-            found = self._id_of(Arrival(batch, index, None, limits=self._limits))
+            encoded = _encoded(self._id_of(Arrival(batch, index, None, limits=self._limits)))
         except Exception as error:
             raise MessageFailed(index, error) from error
-        match found:
-            case None:
-                return None
-            case bytes():
-                encoded = found
-            case str() | int():
-                encoded = str(found).encode()
-            case _:
-                text = f"its id is a {type(found).__name__}: consumer.dedupe should name text, bytes or a number"
-                raise MessageFailed(index, PermanentError(text))
-        return encoded if len(encoded) <= MAX_MESSAGE_ID_BYTES else hashlib.sha256(encoded).digest()
+        if encoded is None or len(encoded) <= MAX_MESSAGE_ID_BYTES:
+            return encoded
+        return hashlib.sha256(encoded).digest()
+
+
+def _encoded(found: object) -> bytes | None:
+    match found:
+        case None | bytes():
+            return found
+        case str() | int():
+            # JSON may escape half a character: as good an id as any.
+            return str(found).encode(errors="surrogatepass")
+    raise PermanentError(
+        f"its id is a {type(found).__name__}: consumer.dedupe should name text, bytes or a number"
+    )

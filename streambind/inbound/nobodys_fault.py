@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from streambind.errors import BrokerError, OutboxFullError, SendError
+from sqlalchemy.exc import SQLAlchemyError
+
+from streambind.errors import BrokerError, CaptureError, LifecycleError, OutboxFullError, SendError
 from streambind.persistence.failures import is_database_trouble, is_statement_timeout
 
 
@@ -15,6 +17,13 @@ def is_nobodys_fault(error: BaseException) -> bool:
     if is_database_trouble(error):
         return not is_statement_timeout(error)
     return any(_is_trouble(link) for link in _chain(error))
+
+
+def is_defect(error: BaseException) -> bool:
+    """True if neither a database, a broker, a network nor the application's end is in the way: somebody's code is
+    wrong, and its traceback belongs into the log."""
+    outside = (SQLAlchemyError, OSError, SendError, BrokerError, CaptureError, LifecycleError)
+    return not any(isinstance(link, outside) for link in _chain(error))
 
 
 def _is_trouble(error: BaseException) -> bool:
