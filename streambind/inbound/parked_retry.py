@@ -161,18 +161,21 @@ class ParkedRetry:
 
     def _try(self, connection: Connection, batch: ParkedBatch, attempt: _Attempt) -> Exception | None:
         """Make the message's effects, or leave none and tell why."""
+        savepoint = connection.begin_nested()
         try:
-            with connection.begin_nested():
-                found = self._examine(connection, batch)
-                if found.duplicates:
-                    attempt.counts["duplicates"] += 1
-                else:
-                    attempt.counts["duplicates"] += self._handling.run(connection, batch, (0,), singly=True)
-                if self._guard is not None:
-                    with own_statements():
-                        self._guard.record(connection, batch.destination, found)
+            found = self._examine(connection, batch)
+            if found.duplicates:
+                attempt.counts["duplicates"] += 1
+            else:
+                attempt.counts["duplicates"] += self._handling.run(connection, batch, (0,), singly=True)
+            if self._guard is not None:
+                with own_statements():
+                    self._guard.record(connection, batch.destination, found)
         except (MessageFailed, Unattributed) as failed:
+            savepoint.rollback()
             return failed.error
+        # After trouble the savepoint may be gone, and the transaction with it: that is rolled back as a whole.
+        savepoint.commit()
         return None
 
     def _examine(self, connection: Connection, batch: ParkedBatch) -> Examination:
