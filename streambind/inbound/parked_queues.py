@@ -71,8 +71,8 @@ class ParkedQueues:
     def claim(self, connection: Connection) -> ParkedKey | None:
         """Lock the key that has been due for the longest time, and that nobody else holds."""
         due = self._living, self._key.c.next_ms <= self._dialect.now_ms
-        query = select(*self._columns).where(*due).order_by(self._key.c.next_ms).limit(1)
-        row = connection.execute(self._dialect.locked(query, skip_locked=True)).first()
+        query = select(*self._columns).where(*due).order_by(self._key.c.next_ms)
+        row = self._dialect.first_free(connection, query, self._key)
         return None if row is None else ParkedKey(*row)
 
     def mark(self, connection: Connection, parked: ParkedKey) -> None:

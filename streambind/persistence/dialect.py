@@ -57,6 +57,11 @@ class Dialect(ABC):
         """The query, its rows locked until the transaction ends, or left out where others hold them."""
         return query.with_for_update(skip_locked=skip_locked)
 
+    def first_free(self, connection: Connection, query: Select[Any], table: Table) -> Any:
+        """The first row of a query on the table that nobody else has locked, now locked until the transaction ends;
+        None if there is none."""
+        return connection.execute(self.locked(query.limit(1), skip_locked=True)).first()
+
     def rewritten(self, query: Select[Any], tables: Sequence[Table]) -> Select[Any]:
         """The query, which reads rows of these tables to send them again, locked as an UPDATE would lock them."""
         return query.with_for_update()

@@ -42,6 +42,8 @@ _MARIADB_LOCK_WAIT = (
     "CAST(IF(@@max_statement_time > 0, LEAST({0}, CEIL(@@max_statement_time * 0.8)), {0}) AS UNSIGNED)"
 )
 _CREATORS_WAIT_S = 60
+_CANDIDATES = 32
+"""How many rows are tried that others may have locked."""
 
 
 class MySQL(Dialect):
@@ -63,6 +65,16 @@ class MySQL(Dialect):
             if not connection.invalidated and (names := connection.info.pop(_LIMITED, None)):
                 settings = ", ".join(f"SESSION {name} = @streambind_{name}" for name in names)
                 connection.exec_driver_sql(f"SET {settings}")
+
+    def first_free(self, connection: Connection, query: Select[Any], table: Table) -> Any:
+        # InnoDB locks whatever it sorts, and LIMIT takes no lock back: so it sorts without, and tries one by one.
+        first = query.with_only_columns(*table.primary_key).limit(_CANDIDATES)
+        for key in connection.execute(first).all():
+            one = query.where(tuple_(*table.primary_key) == tuple_(*key)).order_by(None)
+            row = connection.execute(self.locked(one, skip_locked=True)).first()
+            if row is not None:
+                return row
+        return None
 
     def latest(self, query: Select[Any]) -> Select[Any]:
         # An application's own transaction may be REPEATABLE READ: a row that an UPDATE left as it was would be

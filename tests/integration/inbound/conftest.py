@@ -110,6 +110,12 @@ def postgres_service(make_database: MakeDatabase) -> Service:
     return Service(make_database("postgresql+psycopg"))
 
 
+@pytest.fixture(params=drivers("postgresql+psycopg", "mysql+pymysql"))
+def locking_service(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Service:
+    """On databases that lock rows, where several owners come far at the same time."""
+    return Service(make_database(request.param))
+
+
 @pytest.fixture
 def binder() -> Iterator[MemoryBinder]:
     """The memory binder, on a broker of its own."""

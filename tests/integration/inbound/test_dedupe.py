@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from streambind.errors import ConfigurationError
 from streambind.inbound.input import InputPlan
-from streambind.testing.eventually import eventually
 from tests.integration.inbound.parking import parked_keys, parking, turns
 from tests.integration.inbound.service import Event, Service, drain, event, keep
+from tests.integration.inbound.test_guard_races import wait_for_lock
 from tests.unit.inbound.batches import ListBatch, Record, record
 from tests.unit.inbound.planning import plan as plan_without_database
 
@@ -102,7 +102,7 @@ def test_an_id_that_is_no_text_is_its_messages_failure(any_service: Service) -> 
     assert "consumer.dedupe should name text" in (plan.statistics.figures().last_error or "")
 
 
-def test_two_owners_that_meet_the_same_id_at_once_make_one_effect(postgres_service: Service) -> None:
+def test_two_owners_that_meet_the_same_id_at_once_make_one_effect(locking_service: Service) -> None:
     first_works, second_waits = threading.Event(), threading.Event()
 
     def slow(event: Event, session: Session) -> None:
@@ -111,18 +111,18 @@ def test_two_owners_that_meet_the_same_id_at_once_make_one_effect(postgres_servi
             first_works.set()
             assert second_waits.wait(20)
 
-    plan = postgres_service.keeping(slow, dedupe=ID)
+    plan = locking_service.keeping(slow, dedupe=ID)
     thread = threading.Thread(target=_deliver, args=(plan, _record(1, b"a")))
     thread.start()
     assert first_works.wait(20)
     other = threading.Thread(target=_deliver, args=(plan, _record(2, b"a")), kwargs={"partition": 1})
     other.start()
-    _wait_for_a_blocked_backend(postgres_service)
+    wait_for_lock(locking_service, "INSERT INTO sb_inbox")
     second_waits.set()
     thread.join(20)
     other.join(20)
-    assert _numbers(postgres_service) == [1]
-    assert postgres_service.position(1) == 1
+    assert _numbers(locking_service) == [1]
+    assert locking_service.position(1) == 1
 
 
 def test_old_ids_are_forgotten_by_the_worker(any_service: Service) -> None:
@@ -149,8 +149,3 @@ def test_what_cannot_work_is_found_before_anything_starts(any_service: Service) 
 
     with pytest.raises(ConfigurationError, match=r"no listener takes a Session"):
         plan_without_database(without_session, dedupe=ID)
-
-
-def _wait_for_a_blocked_backend(service: Service) -> None:
-    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-    eventually(lambda: service.database.run(lambda c: c.scalar(waiting)), 20, "the second owner does not wait")

@@ -1,6 +1,6 @@
 """One key in two partitions (their number was raised, and the sender repeated a record): both owners at once.
 
-Deterministic on PostgreSQL: an owner stands still in its handler until the other one has come as far as it can.
+Deterministic: an owner stands still in its handler until the other one has come as far as it can.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import threading
 
 import pytest
-from sqlalchemy import Connection, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, insert, select, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.event import listen
 from sqlalchemy.orm import Session
@@ -70,9 +70,15 @@ class Owner:
         return self.outcome
 
 
+_WAITING = {
+    "postgresql": "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE :statement",
+    "mysql": "FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE :statement",
+}
+
+
 def wait_for_lock(service: Service, statement: str, *, sessions: int = 1) -> None:
     """Return when so many sessions of the database wait for a lock in such a statement."""
-    query = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE :statement")
+    query = text(f"SELECT count(*) {_WAITING[service.database.dialect.name]}")
     eventually(
         lambda: service.database.run(lambda c: c.scalar(query, {"statement": f"{statement}%"})) == sessions,
         DEADLINE_S,
@@ -80,8 +86,8 @@ def wait_for_lock(service: Service, statement: str, *, sessions: int = 1) -> Non
     )
 
 
-def test_a_known_key_is_locked_the_second_owner_sees_the_first_ones_number(postgres_service: Service) -> None:
-    service = postgres_service
+def test_a_known_key_is_locked_the_second_owner_sees_the_first_ones_number(locking_service: Service) -> None:
+    service = locking_service
     service.plan(keep).deliver(fourth(0, 1, 2, 3))
 
     first = Owner(service, fourth(0, 4, start=3), stands_still=True)
@@ -97,9 +103,9 @@ def test_a_known_key_is_locked_the_second_owner_sees_the_first_ones_number(postg
     assert (service.position(0), service.position(1)) == (4, 1)
 
 
-def test_a_new_key_that_two_owners_handle_at_once_has_the_effects_of_one(postgres_service: Service) -> None:
+def test_a_new_key_that_two_owners_handle_at_once_has_the_effects_of_one(locking_service: Service) -> None:
     """There is no row to lock yet: both handlers run, and the slower owner is rolled back and sees why."""
-    service = postgres_service
+    service = locking_service
     service.plan(keep)
     first = Owner(service, fourth(0, 1), stands_still=True)
     assert first.in_handler.wait(DEADLINE_S)
@@ -116,9 +122,9 @@ def test_a_new_key_that_two_owners_handle_at_once_has_the_effects_of_one(postgre
     assert second.plan.statistics.figures().duplicates == 1
 
 
-def test_the_slower_owner_waits_for_the_faster_ones_new_key(postgres_service: Service) -> None:
+def test_the_slower_owner_waits_for_the_faster_ones_new_key(locking_service: Service) -> None:
     """Inserting a key that another transaction has inserted waits for its end, whichever way it ends."""
-    service = postgres_service
+    service = locking_service
     service.plan(keep)
     first = Owner(service, fourth(0, 1), stands_still=True)
     second = Owner(service, fourth(1, 1))
@@ -130,9 +136,9 @@ def test_the_slower_owner_waits_for_the_faster_ones_new_key(postgres_service: Se
     assert service.effects() == [("k", 1)]
 
 
-def test_two_owners_insert_new_keys_in_one_order(postgres_service: Service) -> None:
+def test_two_owners_insert_new_keys_in_one_order(locking_service: Service) -> None:
     """Both wait for a third; were each of them to hold what the other one needs next, they would never end."""
-    service = postgres_service
+    service = locking_service
     service.plan(keep)
     first = Owner(service, of_keys(0, "a", "m", "z"), stands_still=True)
     second = Owner(service, of_keys(1, "z", "m", "a"), stands_still=True)
@@ -229,7 +235,7 @@ def test_the_races_reject_a_guard_that_overwrites_a_new_key(
         for chain, last in found.applied.items():
             values = {"source_id": chain.source_id, "key": chain.key, "epoch": last.epoch, "seq": last.seq}
             identity = {"group_name": self._group, "destination": destination, "updated_ms": 0}
-            statement = insert(self._table).values(**identity, **values).on_conflict_do_nothing()
+            statement = postgresql.insert(self._table).values(**identity, **values).on_conflict_do_nothing()
             connection.execute(statement)
 
     monkeypatch.setattr(SequenceGuard, "record", record)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from streambind.binding.outcome import Continue, Outcome
 from streambind.inbound import parked_keys as parked_keys_module
 from streambind.inbound.input import InputPlan
-from streambind.persistence.dialect import Dialect
+from streambind.persistence.postgresql import PostgreSQL
 from tests.integration.inbound.parking import (
     Poison,
     batch,
@@ -90,8 +90,8 @@ def test_who_lets_a_message_wait_waits_for_the_worker_that_takes_the_last_one(sy
     assert (parked_keys(service), parked_messages(service)) == ({}, [])
 
 
-def test_the_worker_passes_by_a_key_that_is_being_appended_to(postgres_service: Service) -> None:
-    service = postgres_service
+def test_the_worker_passes_by_a_key_that_is_being_appended_to(locking_service: Service) -> None:
+    service = locking_service
     drain(parking(service, Poison(("k", 1))), batch(*plain("k", 1)))
     still = StandsStill(("a", 1))
     worker, owner = parking(service), parking(service, still)
@@ -120,8 +120,8 @@ def _parks_while_the_worker_has_the_key(service: Service) -> tuple[Aside, Aside,
     return failing, draining, first
 
 
-def test_a_key_that_is_parked_while_a_worker_empties_it_is_parked_anew(postgres_service: Service) -> None:
-    service = postgres_service
+def test_a_key_that_is_parked_while_a_worker_empties_it_is_parked_anew(locking_service: Service) -> None:
+    service = locking_service
     failing, draining, first = _parks_while_the_worker_has_the_key(service)
     wait_for_lock(service, "INSERT INTO sb_parked_key")
     first.go_on.set()
@@ -157,13 +157,13 @@ def _between_parking_and_commit(service: Service, patch: pytest.MonkeyPatch) -> 
 
 
 def test_a_worker_passes_by_a_key_that_is_being_parked(
-    postgres_service: Service, monkeypatch: pytest.MonkeyPatch
+    locking_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with _between_parking_and_commit(postgres_service, monkeypatch) as worker:
+    with _between_parking_and_commit(locking_service, monkeypatch) as worker:
         assert not turn(worker)
     turns(worker)
-    assert postgres_service.effects() == [("k", 1), ("k", 2)]
-    assert (parked_keys(postgres_service), parked_messages(postgres_service)) == ({}, [])
+    assert locking_service.effects() == [("k", 1), ("k", 2)]
+    assert (parked_keys(locking_service), parked_messages(locking_service)) == ({}, [])
 
 
 def test_the_races_reject_parking_that_does_not_lock_the_key(
@@ -171,14 +171,16 @@ def test_the_races_reject_parking_that_does_not_lock_the_key(
 ) -> None:
     """ON CONFLICT DO NOTHING: the message stays behind without its key, and nobody will ever handle it."""
 
-    def add(self: Dialect, connection: Connection, table: Table, rows: list[dict[str, Any]], column: str) -> Any:
+    def add(
+        self: PostgreSQL, connection: Connection, table: Table, rows: list[dict[str, Any]], column: str
+    ) -> Any:
         connection.execute(insert(table).values(rows).on_conflict_do_nothing())
         return connection.execute(select(table)).all()
 
     with monkeypatch.context() as patch:
         service = postgres_service
         service.plan(keep)
-        patch.setattr(Dialect, "add", add)
+        patch.setattr(PostgreSQL, "add", add)
         with _between_parking_and_commit(service, patch) as worker:
             assert turn(worker)
     turns(worker)
@@ -186,8 +188,8 @@ def test_the_races_reject_parking_that_does_not_lock_the_key(
     assert len(parked_messages(service)) == 1
 
 
-def test_of_two_workers_one_has_a_key_and_the_other_goes_on(postgres_service: Service) -> None:
-    service = postgres_service
+def test_of_two_workers_one_has_a_key_and_the_other_goes_on(locking_service: Service) -> None:
+    service = locking_service
     drain(parking(service, Poison(("a", 1), ("b", 1))), batch(*of_key("a", 1, 2), *of_key("b", 1, 2)))
     still = StandsStill(("a", 1))
     slow, fast = parking(service, still), parking(service)
@@ -202,8 +204,8 @@ def test_of_two_workers_one_has_a_key_and_the_other_goes_on(postgres_service: Se
     assert [number for key, number in service.effects() if key == "a"] == [1, 2]
 
 
-def test_many_workers_keep_the_order_of_every_key(postgres_service: Service) -> None:
-    service = postgres_service
+def test_many_workers_keep_the_order_of_every_key(locking_service: Service) -> None:
+    service = locking_service
     keys = [f"k{n}" for n in range(6)]
     drain(
         parking(service, Poison(*[(key, 1) for key in keys])),
@@ -230,8 +232,8 @@ def _owner_and_worker_have_the_same_event(service: Service) -> tuple[Aside, Inpu
     return delivering, owner, still
 
 
-def test_the_guard_decides_between_an_owner_and_a_faster_worker(postgres_service: Service) -> None:
-    service = postgres_service
+def test_the_guard_decides_between_an_owner_and_a_faster_worker(locking_service: Service) -> None:
+    service = locking_service
     delivering, owner, still = _owner_and_worker_have_the_same_event(service)
     assert turn(parking(service, adopt=None))
     still.go_on.set()
@@ -240,8 +242,8 @@ def test_the_guard_decides_between_an_owner_and_a_faster_worker(postgres_service
     assert service.effects() == [("k", 1)]
 
 
-def test_the_guard_decides_between_a_worker_and_a_faster_owner(postgres_service: Service) -> None:
-    service = postgres_service
+def test_the_guard_decides_between_a_worker_and_a_faster_owner(locking_service: Service) -> None:
+    service = locking_service
     delivering, _, owner_still = _owner_and_worker_have_the_same_event(service)
     still = StandsStill(("k", 1))
     worker = parking(service, still, adopt=None)
