@@ -58,8 +58,8 @@ class Dialect(ABC):
         return query.with_for_update(skip_locked=skip_locked)
 
     def first_free(self, connection: Connection, query: Select[Any], table: Table) -> Any:
-        """The first row of a query on the table that nobody else has locked, now locked until the transaction ends;
-        None if there is none."""
+        """The first row of a query on the table that nobody else has locked, now locked until the end of the
+        transaction; None if there is none."""
         return connection.execute(self.locked(query.limit(1), skip_locked=True)).first()
 
     def rewritten(self, query: Select[Any], tables: Sequence[Table]) -> Select[Any]:
