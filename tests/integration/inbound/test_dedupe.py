@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from streambind.errors import ConfigurationError
 from streambind.inbound.input import InputPlan
+from streambind.testing.eventually import eventually
 from tests.integration.inbound.parking import parked_keys, parking, turns
 from tests.integration.inbound.service import Event, Service, drain, event, keep
 from tests.integration.inbound.test_guard_races import wait_for_lock
