@@ -3,97 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from streambind.binding.binder import PartitionState
-from streambind.binding.binding import BindingState, DirectProducer, InputBinding, OutputBinding
-from streambind.binding.outcome import Failed, Sent, Unknown
-from streambind.binding.service import BindingService
+from streambind.binding.binding import BindingState, DirectProducer
+from streambind.binding.outcome import Failed, Sent
 from streambind.errors import BrokerUnavailableError, ConfigurationError, DestinationError, LifecycleError
 from streambind.message import Message
 from streambind.testing.eventually import eventually
-
-events: list[str] = []
-
-
-services: list[BindingService] = []
-
-
-@pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    """Nothing of a test goes on behind the next one: a service that tries again has a thread."""
-    events.clear()
-    yield
-    while services:
-        service = services.pop()
-        service.stop_inputs(1000)
-        service.stop_outputs(1000)
-
-
-class Consumer:
-    def __init__(self, name: str) -> None:
-        self.name = name
-        events.append(f"bind {name}")
-
-    def pause(self) -> None:
-        events.append(f"pause {self.name}")
-
-    def resume(self) -> None:
-        events.append(f"resume {self.name}")
-
-    def partitions(self) -> Sequence[PartitionState]:
-        return ()
-
-    def last_error(self) -> str | None:
-        return "one message failed"
-
-    def unbind(self, timeout_ms: int) -> None:
-        events.append(f"unbind {self.name}")
-
-
-class Producer:
-    def __init__(self, name: str) -> None:
-        self.name = name
-        events.append(f"bind {name}")
-
-    def send(self, messages: Sequence[Message]) -> list[Sent | Failed | Unknown]:
-        return [Sent(0, offset) for offset in range(len(messages))]
-
-    def max_payload_bytes(self) -> int | None:
-        return 1000
-
-    def purge(self) -> None:
-        events.append(f"purge {self.name}")
-
-    def unbind(self, timeout_ms: int) -> None:
-        events.append(f"unbind {self.name}")
-
-
-def _input(name: str, bind: Callable[[], Consumer] | None = None) -> InputBinding:
-    return InputBinding(name, bind or (lambda: Consumer(name)), destination="t", binder="memory", group="CGR-x")
-
-
-def _output(name: str, bind: Callable[[], Producer] | None = None) -> OutputBinding:
-    return OutputBinding(name, bind or (lambda: Producer(name)), destination="t", binder="memory")
-
-
-def _service(
-    outputs: Sequence[OutputBinding], inputs: Sequence[InputBinding], retry_interval_s: float = 0.01
-) -> BindingService:
-    services.append(BindingService(outputs, inputs, retry_interval_s=retry_interval_s))
-    return services[-1]
+from tests.unit.binding.handles import Consumer, Producer, happened, input_of, output_of, service_of
 
 
 def test_outputs_start_first_and_inputs_stop_first() -> None:
-    service = _service([_output("out-a"), _output("out-b")], [_input("in-c"), _input("in-d")])
+    service = service_of([output_of("out-a"), output_of("out-b")], [input_of("in-c"), input_of("in-d")])
 
     service.start(["out-a", "out-b", "in-c", "in-d"])
     service.stop_inputs(1000)
     service.stop_outputs(1000)
 
-    assert events == [
+    assert happened == [
         *("bind out-a", "bind out-b", "bind in-c", "bind in-d"),
         *("unbind in-d", "unbind in-c", "unbind out-b", "unbind out-a"),
     ]
@@ -108,8 +36,8 @@ def test_a_binding_waits_while_the_broker_is_away_and_starts_once_it_is_back() -
         bound.set()
         return Consumer("in-c")
 
-    binding = _input("in-c", bind)
-    service = _service([], [binding])
+    binding = input_of("in-c", bind)
+    service = service_of([], [binding])
 
     service.start(["in-c"])
     waiting = binding.status()
@@ -128,8 +56,8 @@ def test_one_time_out_per_broker_is_enough() -> None:
         tries.append("tried")
         raise BrokerUnavailableError("no answer")
 
-    outputs = [_output("out-a", away), _output("out-b", away)]
-    service = _service(outputs, [], retry_interval_s=3600)
+    outputs = [output_of("out-a", away), output_of("out-b", away)]
+    service = service_of(outputs, [], retry_interval_s=3600)
 
     service.start(["out-a", "out-b"])
 
@@ -142,7 +70,7 @@ def test_a_start_that_is_refused_for_good_is_raised() -> None:
     def refuse() -> Consumer:
         raise DestinationError("topic categoryChanged does not exist and may not be created")
 
-    service = _service([_output("out-a")], [_input("in-c", refuse)])
+    service = service_of([output_of("out-a")], [input_of("in-c", refuse)])
 
     with pytest.raises(DestinationError, match="categoryChanged"):
         service.start(["out-a", "in-c"])
@@ -152,22 +80,22 @@ def test_a_broker_that_is_away_is_fatal_with_a_retry_interval_of_zero() -> None:
     def away() -> Consumer:
         raise BrokerUnavailableError("no answer")
 
-    service = _service([], [_input("in-c", away)], retry_interval_s=0)
+    service = service_of([], [input_of("in-c", away)], retry_interval_s=0)
 
     with pytest.raises(BrokerUnavailableError, match="no answer"):
         service.start(["in-c"])
 
 
 def test_only_named_bindings_start() -> None:
-    service = _service([_output("out-a")], [_input("in-c")])
+    service = service_of([output_of("out-a")], [input_of("in-c")])
 
     service.start(["out-a"])
 
-    assert events == ["bind out-a"]
+    assert happened == ["bind out-a"]
 
 
 def test_a_pause_survives_a_restart_and_resume_ends_it() -> None:
-    binding = _input("in-c")
+    binding = input_of("in-c")
     binding.pause()
 
     binding.start()
@@ -176,40 +104,40 @@ def test_a_pause_survives_a_restart_and_resume_ends_it() -> None:
 
     assert paused is BindingState.PAUSED
     assert binding.state is BindingState.RUNNING
-    assert events == ["bind in-c", "pause in-c", "resume in-c"]
+    assert happened == ["bind in-c", "pause in-c", "resume in-c"]
 
 
 def test_start_and_stop_are_idempotent() -> None:
-    binding = _input("in-c")
+    binding = input_of("in-c")
 
     binding.start()
     binding.start()
     binding.stop(1000)
     binding.stop(1000)
 
-    assert events == ["bind in-c", "unbind in-c"]
+    assert happened == ["bind in-c", "unbind in-c"]
     assert binding.state is BindingState.STOPPED
 
 
 def test_the_status_shows_the_binder_s_last_error() -> None:
-    binding = _input("in-c")
+    binding = input_of("in-c")
     binding.start()
 
     assert binding.status().last_error == "one message failed"
 
 
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
-    service = _service([_output("out-a")], [_input("in-c")])
+    service = service_of([output_of("out-a")], [input_of("in-c")])
 
     with pytest.raises(ConfigurationError, match=r"'in-d'.*in use: in-c, out-a"):
         service.binding("in-d")
 
 
 def test_a_direct_producer_binds_when_it_is_first_used() -> None:
-    binding = _output("out-a")
+    binding = output_of("out-a")
     producer = DirectProducer(binding)
 
-    before = list(events)
+    before = list(happened)
     results = producer.send([Message(b"1"), Message(b"2")])
 
     assert before == []
@@ -220,14 +148,14 @@ def test_a_direct_producer_fails_sends_while_the_broker_is_away() -> None:
     def away() -> Producer:
         raise BrokerUnavailableError("no answer")
 
-    [result] = DirectProducer(_output("out-a", away)).send([Message(b"1")])
+    [result] = DirectProducer(output_of("out-a", away)).send([Message(b"1")])
 
     assert isinstance(result, Failed)
     assert not result.permanent
 
 
 def test_a_direct_producer_that_was_stopped_refuses_sends() -> None:
-    producer = DirectProducer(_output("out-a"))
+    producer = DirectProducer(output_of("out-a"))
     producer.unbind(1000)
 
     with pytest.raises(LifecycleError, match="out-a"):
@@ -241,8 +169,8 @@ def test_a_binding_that_somebody_stops_stays_stopped() -> None:
         tried.release()
         raise BrokerUnavailableError("no answer")
 
-    stopped, other = _input("in-c"), _output("out-a", away)
-    service = _service([other], [stopped])
+    stopped, other = input_of("in-c"), output_of("out-a", away)
+    service = service_of([other], [stopped])
     service.start(["out-a", "in-c"])
 
     stopped.stop(1000)
@@ -262,8 +190,8 @@ def test_a_binding_that_is_started_by_hand_is_tried_again_too() -> None:
         bound.set()
         return Consumer("in-c")
 
-    binding = _input("in-c", bind)
-    service = _service([_output("out-a")], [binding])
+    binding = input_of("in-c", bind)
+    service = service_of([output_of("out-a")], [binding])
     service.start(["out-a"])
 
     binding.start()
@@ -283,7 +211,7 @@ def test_a_defect_at_a_start_does_not_end_the_tries() -> None:
         bound.set()
         return Consumer("in-c")
 
-    service = _service([], [_input("in-c", bind)])
+    service = service_of([], [input_of("in-c", bind)])
     service.start(["in-c"])
 
     assert bound.wait(10)
@@ -303,7 +231,7 @@ def test_each_binding_that_waits_is_named_and_when_it_is_tried_again(
             return Producer("out-a")
         raise BrokerUnavailableError("no broker answers at h:1")
 
-    service = _service([_output("out-a", away), _output("out-b")], [_input("in-c")])
+    service = service_of([output_of("out-a", away), output_of("out-b")], [input_of("in-c")])
     service.start(["out-a", "out-b", "in-c"])
     eventually(lambda: tries > 3, 5, "it is not tried again")
     back.set()

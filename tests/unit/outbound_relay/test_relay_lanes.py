@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -13,54 +13,10 @@ from streambind.errors import BrokerUnavailableError, SendError
 from streambind.message import Message
 from streambind.outbound.lease import Hold
 from streambind.outbound.relay_lanes import Lanes
-from streambind.outbound.relay_outcome import RelayOutcome
-from streambind.outbound.relay_pace import Pace
 from streambind.outbound.relay_way import SharedWay
-from streambind.outbound.wire_message import Source
+from tests.unit.outbound_relay.conftest import SOURCE, Bench
 from tests.unit.outbound_relay.producer import Result, ScriptedProducer
 from tests.unit.outbound_relay.rows import row
-
-SOURCE = Source("source", 1)
-
-
-class Bench:
-    """Lanes on a clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.producers: dict[str, ProducerBinding | Exception | None] = {}
-        self.asked: list[str] = []
-        self.reported = threading.Semaphore(0)
-        self.lanes = Lanes(self._way, self.reported.release, clock=lambda: self.now)
-
-    def _way(self, destination: str) -> SharedWay | None:
-        return SharedWay(destination, self._producer) if self.producers.get(destination) is not None else None
-
-    def _producer(self, destination: str) -> ProducerBinding | None:
-        self.asked.append(destination)
-        producer = self.producers[destination]
-        if isinstance(producer, Exception):
-            raise producer
-        return producer
-
-    def send(self, *destinations: str) -> list[RelayOutcome]:
-        """Send one row to each and wait for all reports."""
-        rows = [row(destination=destination, shard=n) for n, destination in enumerate(destinations)]
-        self.lanes.dispatch(rows, SOURCE, Hold(self.now + 10, {}))
-        for _ in destinations:
-            assert self.reported.acquire(timeout=10)
-        collected = self.lanes.collect()
-        assert collected.reports == len(destinations)
-        return list(collected.outcomes)
-
-
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    bench = Bench()
-    yield bench
-    bench.lanes.purge()
-    bench.lanes.end()
-    bench.lanes.join(bench.now + 10)
 
 
 def test_a_purge_before_the_send_sends_nothing(bench: Bench) -> None:
@@ -250,77 +206,3 @@ def test_purge_frees_what_is_in_flight_only(bench: Bench) -> None:
     assert bench.lanes.collect().outcomes[0].trouble == "purged"
     assert held.purged
     assert not idle.purged
-
-
-class TestPace:
-    """When to read."""
-
-    def test_while_there_is_nothing_the_pauses_grow_to_the_poll_interval(self, bench: Bench) -> None:
-        pace = Pace(longest_poll_s=0.3)
-        pauses = []
-        for _ in range(5):
-            assert pace.should_read(bench.now, bench.lanes, freed=False)
-            pace.woken = False
-            pace.has_read(bench.now, bench.lanes, rows=0, full=False, took_s=0.0)
-            at = pace.next_at(bench.now, bench.lanes)
-            pauses.append(round(at - bench.now, 3))
-            assert not pace.should_read(bench.now, bench.lanes, freed=False)
-            bench.now = at
-
-        assert pauses == [0.1, 0.2, 0.3, 0.3, 0.3]
-
-    def test_waking_and_free_lanes_read_at_once(self, bench: Bench) -> None:
-        pace = Pace(longest_poll_s=1.0)
-        pace.woken = False
-        pace.has_read(bench.now, bench.lanes, rows=0, full=False, took_s=0.0)
-        assert not pace.should_read(bench.now, bench.lanes, freed=False)
-
-        assert pace.should_read(bench.now, bench.lanes, freed=True)
-        pace.woken = True
-        assert pace.should_read(bench.now, bench.lanes, freed=False)
-        assert pace.next_at(bench.now, bench.lanes) == bench.now
-
-    def test_a_busy_destination_alone_is_not_read_past_again_and_again(self, bench: Bench) -> None:
-        held = ScriptedProducer()
-        held.hold()
-        bench.producers = {"a": held, "b": ScriptedProducer()}
-        pace = Pace(longest_poll_s=1.0)
-        pace.has_read(bench.now, bench.lanes, rows=1, full=False, took_s=0.2)
-        bench.lanes.dispatch([row(destination="a")], SOURCE, Hold(bench.now + 10, {}))
-        pace.woken = True
-
-        assert not pace.should_read(bench.now + 0.9, bench.lanes, freed=False)
-        assert pace.should_read(bench.now + 1.0, bench.lanes, freed=False)
-
-    def test_a_side_read_for_an_idle_destination_waits_four_times_as_long_as_the_last_one_took(
-        self, bench: Bench
-    ) -> None:
-        held = ScriptedProducer()
-        held.hold()
-        bench.producers = {"a": held, "b": ScriptedProducer()}
-        bench.send("b")
-        pace = Pace(longest_poll_s=1.0)
-        pace.has_read(bench.now, bench.lanes, rows=1, full=False, took_s=0.1)
-        bench.lanes.dispatch([row(destination="a")], SOURCE, Hold(bench.now + 10, {}))
-        pace.woken = True
-
-        assert not pace.should_read(bench.now + 0.39, bench.lanes, freed=False)
-        assert pace.next_at(bench.now, bench.lanes) == pytest.approx(bench.now + 0.4)
-        assert pace.should_read(bench.now + 0.41, bench.lanes, freed=False)
-
-    def test_a_held_back_destination_is_read_when_its_time_comes(self, bench: Bench) -> None:
-        bench.producers = {"a": BrokerUnavailableError("away")}
-        bench.send("a")
-        (at,) = bench.lanes.held_back().values()
-        pace = Pace(longest_poll_s=60.0)
-        pace.woken = False
-        pace.has_read(bench.now, bench.lanes, rows=0, full=False, took_s=0.0)
-        pace.has_read(bench.now, bench.lanes, rows=0, full=False, took_s=0.0)
-
-        assert pace.next_at(bench.now, bench.lanes) == at
-        assert not pace.should_read(bench.now, bench.lanes, freed=False)
-        assert pace.should_read(at, bench.lanes, freed=False)
-
-        bench.lanes.forget_trouble(frozenset({"a"}))
-        pace.woken = False
-        assert not pace.should_read(at, bench.lanes, freed=False)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -14,33 +14,8 @@ from streambind.binding.key_order import HELD_BACK
 from streambind.binding.outcome import Failed, Unknown
 from streambind.errors import BrokerUnavailableError, LifecycleError, SendError, SendUnconfirmed
 from streambind.message import Message
-from streambind.outbound.sender import OnError, QueuedSender
+from tests.unit.outbound_relay.conftest import Start
 from tests.unit.outbound_relay.producer import Result, ScriptedProducer
-
-Start = Callable[..., QueuedSender]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Makes senders and stops them after the test."""
-    senders: list[QueuedSender] = []
-
-    def make(
-        producer: ScriptedProducer,
-        *,
-        capacity: int = 1000,
-        timeout_ms: int = 60_000,
-        on_error: OnError | None = None,
-    ) -> QueuedSender:
-        sender = QueuedSender(
-            producer, "out-x", destination="x", capacity=capacity, timeout_ms=timeout_ms, on_error=on_error
-        )
-        senders.append(sender)
-        return sender
-
-    yield make
-    for sender in senders:
-        sender.stop(1000)
 
 
 def _message(n: int = 0) -> Message:
