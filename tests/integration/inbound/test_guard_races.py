@@ -72,7 +72,13 @@ class Owner:
 
 _WAITING = {
     "postgresql": "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE :statement",
-    "mysql": "FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE :statement",
+    # Not innodb_trx: whoever asks it often is told the same again.
+    "mysql": """
+        FROM information_schema.processlist WHERE info LIKE :statement AND (
+            SELECT variable_value FROM information_schema.global_status
+            WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS'
+        ) > 0
+    """,
 }
 
 
