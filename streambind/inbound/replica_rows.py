@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection
 
+from streambind.failpoints import failpoint
 from streambind.inbound.arrival import Arrival
 from streambind.inbound.handler_session import session_of
 from streambind.inbound.replica_events import ReplicaEvents
@@ -54,12 +55,14 @@ class ReplicaRows:
             self._write_removed(connection, removed)
         if upserted:
             self._upsert(connection, _in_order(upserted.values()))
+            failpoint("replica.after_upsert")
         if self._keeps_rows:
             self._write_removed(connection, removed)
 
     def _write_removed(self, connection: Connection, removed: Mapping[Row, int]) -> None:
         if removed:
             self._remove(connection, _in_order((*key, *self._cleared_at(at)) for key, at in removed.items()))
+            failpoint("replica.after_delete")
 
 
 def _in_order(rows: Iterable[Row]) -> list[Row]:

@@ -61,12 +61,17 @@ class Copy(Base):
     version: Mapped[int]
 
 
-def apply(session: Session, event: ItemChanged) -> None:
-    """The effects of one event."""
+def log(session: Session, event: ItemChanged) -> None:
+    """Log and counter of one event."""
     session.add(Effect(item_id=event.item_id, version=event.version, job=str(event.job_type)))
     counted = update(Counter).where(Counter.item_id == event.item_id).values(value=Counter.value + 1)
     if session.execute(counted).rowcount == 0:  # type: ignore[attr-defined]
         session.add(Counter(item_id=event.item_id, value=1))
+
+
+def apply(session: Session, event: ItemChanged) -> None:
+    """The effects of one event."""
+    log(session, event)
     if event.job_type is JobType.DELETE:
         session.execute(delete(Copy).where(Copy.item_id == event.item_id))
     else:

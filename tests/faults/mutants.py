@@ -19,7 +19,7 @@ from streambind.inbound.delivery_positions import DatabaseEffects
 from streambind.inbound.failure import Trouble
 from streambind.inbound.positions import DatabasePositions
 from streambind.message import Batch, Message, boundary
-from tests.faults import effects
+from tests.faults import effects, replica
 
 
 class OffsetsOnly:
@@ -114,6 +114,8 @@ def listener(name: str) -> object:
     """What the service of the effects includes instead of its own listener."""
     if name == "offsets-only":
         return OffsetsOnly(os.environ["DATABASE_URL"])
+    if name == "replica":
+        return replica
     vars(streambind.inbound.input).update(_REPLACED[name])
     if name in ("fails-unless-parked", "position-before-parking"):
         return FailsUnlessParked()

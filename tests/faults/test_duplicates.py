@@ -19,16 +19,17 @@ NO_GUARD = {"SPRING_CLOUD_STREAM_BINDINGS_INITEMS_CONSUMER_SEQUENCE": "ignore"}
 ON_REAL_SERVERS = pytest.mark.parametrize("stage", ["kafka_and_postgres"], indirect=True, scope="module")
 
 
+@pytest.mark.parametrize("listener", [{}, {"LISTENER": "replica"}])
 @ON_REAL_SERVERS
-def test_records_that_come_again_and_again_have_one_effect(fresh: World) -> None:
+def test_records_that_come_again_and_again_have_one_effect(fresh: World, listener: dict[str, str]) -> None:
     _repeat_everything(fresh)
-    effects = fresh.effects()
+    effects = fresh.effects(**listener)
     fresh.wait_until_drained(effects)
     effects.stop()
     assert fresh.broken_promises() == []
 
     _begin_anew(fresh)
-    again = fresh.effects()
+    again = fresh.effects(**listener)
     fresh.wait_until_drained(again)
     again.stop()
     assert fresh.broken_promises() == []

@@ -22,21 +22,33 @@ POINTS = [
 ON_REAL_SERVERS = pytest.mark.parametrize("stage", ["kafka_and_postgres"], indirect=True, scope="module")
 
 
-@pytest.mark.parametrize("point", POINTS)
+REPLICA = {"LISTENER": "replica"}
+IN_REPLICA = ["replica.after_delete=kill@2", "replica.after_upsert=kill@2"]
+
+
+@pytest.mark.parametrize(
+    ("point", "listener"),
+    [*((point, {}) for point in POINTS), *((point, REPLICA) for point in (*POINTS, *IN_REPLICA))],
+)
 @ON_REAL_SERVERS
-def test_each_event_has_one_effect_when_the_listener_is_killed(reading: World, point: str) -> None:
-    reading.effects(STREAMBIND_FAILPOINTS=point).wait_for_kill(KILLED_WITHIN_S)
+def test_each_event_has_one_effect_when_the_listener_is_killed(
+    reading: World, point: str, listener: dict[str, str]
+) -> None:
+    reading.effects(STREAMBIND_FAILPOINTS=point, **listener).wait_for_kill(KILLED_WITHIN_S)
     assert reading.handled() < WRITTEN or point.startswith("kafka.after_commit")
-    again = reading.effects()
+    again = reading.effects(**listener)
     reading.wait_until_drained(again)
     again.stop()
     assert reading.broken_promises() == []
 
 
-def test_each_event_has_one_effect_when_the_listener_is_killed_again_and_again(reading: World) -> None:
+@pytest.mark.parametrize("listener", [{}, REPLICA])
+def test_each_event_has_one_effect_when_the_listener_is_killed_again_and_again(
+    reading: World, listener: dict[str, str]
+) -> None:
     for point in POINTS[1:6]:
-        reading.effects(STREAMBIND_FAILPOINTS=point).wait_for_kill(KILLED_WITHIN_S)
-    again = reading.effects()
+        reading.effects(STREAMBIND_FAILPOINTS=point, **listener).wait_for_kill(KILLED_WITHIN_S)
+    again = reading.effects(**listener)
     reading.wait_until_drained(again)
     again.stop()
     assert reading.broken_promises() == []

@@ -1,0 +1,29 @@
+"""What the service of the effects may include instead of its listener: the copy of the items is a replica, written
+batch by batch, and a listener beside it keeps the log. No mutant."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from streambind import replicates, stream_listener
+from tests.faults.effects import ItemChanged, log
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+@replicates("in-items", ItemChanged)
+class Copy(Base):
+    """The table of `effects.Copy`."""
+
+    __tablename__ = "copy"
+
+    item_id: Mapped[int] = mapped_column(primary_key=True)
+    version: Mapped[int]
+
+
+@stream_listener("in-items")
+def keep_log(events: list[ItemChanged], session: Session) -> None:
+    for event in events:
+        log(session, event)
