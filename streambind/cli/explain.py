@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from streambind.cli.output import FAILED, json_option, print_json, print_table, write, write_error
 from streambind.cli.plan import PlannedBinding, planned_bindings
+from streambind.cli.replica_view import replica_lines
 from streambind.cli.target import Target, resolve
 from streambind.configuration import Configuration
 from streambind.configuration.masking import shown
@@ -30,7 +31,7 @@ _SHOWN_TRIES = 3
 @json_option
 def explain(target: str, binding: str, as_json: bool) -> None:
     """Show what holds for BINDING of TARGET (module:attribute): each effective value with where it comes from, and
-    for an input what becomes of a message that keeps failing, as a timeline.
+    for an input which columns its replicas fill, and what becomes of a message that keeps failing, as a timeline.
 
     \b
     Examples:
@@ -50,12 +51,19 @@ def explain(target: str, binding: str, as_json: bool) -> None:
     if plan is not None and not any(key == "consumer.onError" for key, _, _ in settings):
         settings.append(("consumer.onError", str(plan.policy.default), "default, for this listener"))
     steps = [] if plan is None else _steps(resolved, planned[name], plan)
+    replicas = [] if plan is None else list(replica_lines(plan.replicas))
     if as_json:
         shown_settings = [{"key": key, "value": value, "origin": origin} for key, value, origin in settings]
         failures = [{"at_ms": step.at_ms, "text": step.text} for step in steps]
-        print_json({"binding": name, "settings": shown_settings, "failures": failures})
+        columns = [
+            {"column": column, "from": source, "on_delete": deleted} for column, source, deleted in replicas
+        ]
+        print_json({"binding": name, "settings": shown_settings, "replicas": columns, "failures": failures})
         return
     print_table(("setting", "value", "from"), settings, empty="nothing holds")
+    if replicas:
+        write("")
+        print_table(("column", "filled from", "on DELETE"), replicas, empty="")
     if steps:
         write("")
         rows = [(_time(step), step.text) for step in _shortened(steps)]

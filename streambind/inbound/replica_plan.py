@@ -26,7 +26,7 @@ _JOBS: Mapping[object, bool] = {JobType.INSERT: False, JobType.UPDATE: False, Jo
 @dataclass(frozen=True, slots=True, eq=False)
 class ReplicaPlan:
     """A replica whose columns fit. A row holds a value for each of `columns`, the key first.
-    `attributes` are their names in the class.
+    `attributes` are their names in the class, `sources` what they are filled from; None for a soft delete's.
 
     `row_of` and `key_of` take an event, `key_of_message` the key of a message without payload. A delete removes
     the row if there are no `cleared` columns; else it sets them to `cleared_at` the time of the message, in
@@ -39,6 +39,7 @@ class ReplicaPlan:
     key: tuple[Column[Any], ...]
     columns: tuple[Column[Any], ...]
     attributes: tuple[str, ...]
+    sources: tuple[Source | None, ...]
     row_of: Callable[[Any], Row]
     key_of: Callable[[Any], Row]
     key_of_message: KeyReader
@@ -71,6 +72,7 @@ class ReplicaPlan:
             key=tuple(found.attributes[name] for name in found.key),
             columns=tuple(found.attributes[name] for name in (*attributes, *marks)),
             attributes=(*attributes, *marks),
+            sources=(*(found.sources[name] for name in attributes), *(None for _ in marks)),
             row_of=_taker([found.sources[name] for name in attributes], kept),
             key_of=_taker(key),
             key_of_message=key_reader(mark.event, key),

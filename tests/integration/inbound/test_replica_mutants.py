@@ -39,7 +39,7 @@ class DeletesFirst(ReplicaRows):
         self._keeps_rows = False
 
 
-def _items(service: Service, **consumer: str) -> dict[int, str]:
+def _items(service: Service, **consumer: Any) -> dict[int, str]:
     """What becomes of two items, one of which is deleted before its first event comes again."""
     events = [
         changed("INSERT", 1, "a", seq=1),

@@ -56,6 +56,54 @@ def test_each_value_tells_where_it_comes_from(streambind: Run, service: str) -> 
     assert not any(key.startswith("producer.") for key in settings)
 
 
+REPLICA = """\
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from streambind import EntityEvent, StreamApplication, replicates
+
+
+class Changed(EntityEvent):
+    id: int
+    full_name: str
+
+
+class Base(DeclarativeBase): ...
+
+
+@replicates("in-a", Changed, columns={"name": "full_name"}, transform={"size": lambda e: 1}, soft_delete="gone")
+class Copy(Base):
+    __tablename__ = "copy"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    size: Mapped[int]
+    gone: Mapped[bool]
+
+
+stream = StreamApplication(
+    "application.yaml", include=[Copy], arguments=[], overrides={"streambind.datasource.url": "sqlite:///a.db"}
+)
+"""
+
+
+def test_a_replica_is_shown_column_by_column(
+    streambind: Run, folder: Path, configured: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured(YAML)
+    (folder / "replicated.py").write_text(REPLICA)
+    monkeypatch.syspath_prepend(folder)
+    document = json.loads(streambind("explain", "replicated:stream", "in-a", "--json").stdout)
+    assert [tuple(each.values()) for each in document["replicas"]] == [
+        ("Copy.id", "field id (key)", ""),
+        ("Copy.name", "field full_name", ""),
+        ("Copy.size", "transform", ""),
+        ("Copy.gone", "soft delete", "set"),
+    ]
+    assert "Copy.name" in streambind("explain", "replicated:stream", "in-a").stdout
+    (binding, _) = json.loads(streambind("bindings", "replicated:stream", "--json").stdout)
+    assert binding["code"] == ["replicated.Copy"]
+    assert streambind("check", "replicated:stream").exit_code == 0
+
+
 def test_no_secret_is_shown(streambind: Run, service: str) -> None:
     assert _settings(streambind, service, "in-a")["kafka.consumer.configuration.sasl.password"][0] == "******"
     assert "hush" not in streambind("explain", service, "in-a").output
