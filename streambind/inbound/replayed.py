@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
+from streambind.batch_view import BatchView
 from streambind.binding.binder import Deliver
 from streambind.binding.outcome import Outcome
 from streambind.inbound.letter_headers import REPLAY, REPLAY_BY, REPLAY_CAME_FROM, REPLAY_COUNT, REPLAY_LETTER
@@ -56,18 +57,12 @@ def delivers_replays(deliver: Deliver, replays: Mapping[str, str]) -> Deliver:
     return deliver_all
 
 
-class _ReplayedBatch:
-    """A batch whose messages name the places that they came from first; everything else is the batch's own."""
+class _ReplayedBatch(BatchView):
+    """A batch whose messages name the places that they came from first."""
 
     def __init__(self, batch: Batch, source: str) -> None:
-        self._batch = batch
+        super().__init__(batch)
         self._source = source
-
-    def __len__(self) -> int:
-        return len(self._batch)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._batch, name)
 
     def message(self, i: int) -> Message:
         message = self._batch.message(i)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
+from streambind.batch_view import BatchView
 from streambind.binding.binder import (
     Binder,
     Capabilities,
@@ -96,18 +97,12 @@ class PrefixedBinder:
         return destination.removeprefix(self._prefix)
 
 
-class _PlainBatch:
-    """A batch under the destination's plain name; everything else is the batch's own."""
+class _PlainBatch(BatchView):
+    """A batch under the destination's plain name."""
 
     def __init__(self, batch: Batch, destination: str) -> None:
-        self._batch = batch
+        super().__init__(batch)
         self.destination = destination
-
-    def __len__(self) -> int:
-        return len(self._batch)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._batch, name)
 
     def message(self, i: int) -> Message:
         message = self._batch.message(i)

@@ -41,13 +41,13 @@ def running_kafka() -> str | None:
 def running_postgres() -> str | None:
     """The URL of the server that `up` started, None if there is none."""
     server = PostgresServer.at(_postgres_root() / "up")
-    return None if server is None else server.url
+    return None if server is None else server.address
 
 
 def running_mariadb() -> str | None:
     """The URL of the server that `up` started, None if there is none."""
     server = MariadbServer.at(mariadb.ROOT / "up")
-    return None if server is None else server.url
+    return None if server is None else server.address
 
 
 def _kafka_up() -> str:

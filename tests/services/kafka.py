@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
 import signal
 import subprocess
 import uuid
@@ -15,14 +14,10 @@ from pathlib import Path
 from tests.services.java import copy_jars, find_java
 from tests.services.process import (
     STATE,
-    ServerProcess,
-    at_exit_of_this_process,
     free_port,
     locked,
-    make_directory,
-    run_directory,
-    sweep,
 )
+from tests.services.server import Server
 
 ROOT = STATE / "kafka"
 LIBS = ROOT / "libs"
@@ -56,7 +51,7 @@ SETTINGS: Mapping[str, str] = {
 JVM_OPTIONS = ("-Xms128m", "-Xmx640m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
 
 
-class KafkaBroker:
+class KafkaBroker(Server):
     """A broker in a directory of its own. Its address and its data outlive `kill()` and `restart()`.
 
     Without a directory it belongs to this Python process and is discarded at its exit. `settings` are added
@@ -73,13 +68,10 @@ class KafkaBroker:
         host: str = "127.0.0.1",
         within: Sequence[str] = (),
     ) -> None:
-        self._belongs_to_this_process = directory is None
-        self._directory = directory
-        self._preferred_port = preferred_port
+        super().__init__(directory, preferred_port=preferred_port)
         self._settings = dict(settings or {})
         self._host = host
         self._within = within
-        self._process: ServerProcess | None = None
 
     @staticmethod
     def install() -> None:
@@ -97,40 +89,10 @@ class KafkaBroker:
                 copy_jars(POM, LIBS)
                 stamp.touch()
 
-    def start(self) -> str:
-        """Start the broker on empty storage and return its address when it serves.
-
-        Raises:
-            ServiceUnavailable: it cannot be had on this machine.
-            RuntimeError: it does not come up; with the end of its log.
-        """
-        self.install()
-        sweep(ROOT)
-        if self._directory is None:
-            self._directory = run_directory(ROOT)
-        else:
-            ServerProcess(self._directory).kill()
-            make_directory(self._directory)
-        if self._belongs_to_this_process:
-            at_exit_of_this_process(self.discard)
-        self._process = ServerProcess(self._directory)
-        self._format(self._directory)
-        self._launch()
-        (self._directory / "ready").touch()
-        return self.address
-
     @property
     def address(self) -> str:
         """`host:port`, the bootstrap address."""
-        return f"{self._host}:{(self._server.directory / 'port').read_text()}"
-
-    @property
-    def log(self) -> Path:
-        """The broker's log file."""
-        return self._server.log
-
-    def is_running(self) -> bool:
-        return self._process is not None and self._process.is_running()
+        return f"{self._host}:{self._port}"
 
     def kill(self) -> None:
         """End the broker as a power cut would (SIGKILL); returns when it is gone."""
@@ -151,26 +113,10 @@ class KafkaBroker:
         if not self._server.wait_until_gone(20):
             self._server.kill()
 
-    def restart(self) -> None:
-        """Start again on the same address with the same data, after `kill()` or `stop()`."""
-        if self.is_running():
-            self.stop()
-        self._launch()
+    def _root(self) -> Path:
+        return ROOT
 
-    def discard(self) -> None:
-        """Kill the broker, if it runs, and delete its data. May be called more than once."""
-        if self._process is not None:
-            self._process.kill()
-            shutil.rmtree(self._process.directory, ignore_errors=True)
-
-    @classmethod
-    def at(cls, directory: Path) -> KafkaBroker | None:
-        """The running broker that another process started in `directory`, None if there is none."""
-        broker = cls(directory)
-        broker._process = ServerProcess(directory)
-        return broker if broker.is_running() and (directory / "ready").exists() else None
-
-    def _format(self, directory: Path) -> None:
+    def _prepare(self, directory: Path) -> None:
         port, controller = free_port(self._preferred_port), free_port()
         properties = {
             **SETTINGS,
@@ -202,12 +148,6 @@ class KafkaBroker:
             return False
 
         server.wait_until_ready(serves, READY_WITHIN_SECONDS)
-
-    @property
-    def _server(self) -> ServerProcess:
-        if self._process is None:
-            raise RuntimeError("the broker was never started; call start() first")
-        return self._process
 
 
 def _java(main_class: str) -> list[str]:

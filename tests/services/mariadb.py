@@ -17,14 +17,10 @@ from sqlalchemy import URL, make_url
 
 from tests.services.process import (
     STATE,
-    ServerProcess,
     ServiceUnavailable,
-    at_exit_of_this_process,
     free_port,
-    make_directory,
-    run_directory,
-    sweep,
 )
+from tests.services.server import Server
 
 ROOT = STATE / "mariadb"
 READY_WITHIN_SECONDS = 60
@@ -82,17 +78,8 @@ class FreshMariaDatabases:
             return list(cursor.fetchall())
 
 
-class MariadbServer:
-    """A server in a directory of its own. Its address and its data outlive `crash()` and `restart()`.
-
-    Without a directory it belongs to this Python process and is discarded at its exit.
-    """
-
-    def __init__(self, directory: Path | None = None, *, preferred_port: int | None = None) -> None:
-        self._belongs_to_this_process = directory is None
-        self._directory = directory
-        self._preferred_port = preferred_port
-        self._process: ServerProcess | None = None
+class MariadbServer(Server):
+    """Started with root, it runs as root."""
 
     @staticmethod
     def install() -> None:
@@ -104,51 +91,16 @@ class MariadbServer:
         _binary("mariadbd")
         _binary("mariadb-install-db")
 
-    def start(self) -> str:
-        """Start the server on empty storage and return the URL of its `mysql` database when it serves.
-
-        Raises:
-            ServiceUnavailable: it cannot be had on this machine.
-            RuntimeError: it does not come up; with the end of its log.
-        """
-        self.install()
-        sweep(ROOT)
-        if self._directory is None:
-            self._directory = run_directory(ROOT)
-        else:
-            ServerProcess(self._directory).kill()
-            make_directory(self._directory)
-        if self._belongs_to_this_process:
-            at_exit_of_this_process(self.discard)
-        self._process = ServerProcess(self._directory)
-        command = [_binary("mariadb-install-db"), "--no-defaults", f"--datadir={self._directory / 'data'}"]
-        command += ["--auth-root-authentication-method=normal", "--skip-test-db", *_as_user()]
-        done = subprocess.run(command, cwd=self._directory, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise RuntimeError(f"mariadb-install-db failed: {done.stdout}{done.stderr}")
-        (self._directory / "port").write_text(str(free_port(self._preferred_port)))
-        self._launch()
-        (self._directory / "ready").touch()
-        return self.url
-
     @property
-    def url(self) -> str:
+    def address(self) -> str:
         """The SQLAlchemy URL of the `mysql` database, with the user `root`."""
         return URL.create(
             "mysql+pymysql", username="root", host="127.0.0.1", port=self._port, database="mysql"
         ).render_as_string()
 
-    @property
-    def log(self) -> Path:
-        """The server's log file."""
-        return self._server.log
-
     def new_database(self) -> str:
         """The URL of a new, empty database of this server."""
-        return FreshMariaDatabases(self.url).new_database()
-
-    def is_running(self) -> bool:
-        return self._process is not None and self._process.is_running()
+        return FreshMariaDatabases(self.address).new_database()
 
     def crash(self) -> None:
         """End the server at once (SIGKILL); committed data stays."""
@@ -160,24 +112,16 @@ class MariadbServer:
         if not self._server.wait_until_gone(20):
             self._server.kill()
 
-    def restart(self) -> None:
-        """Start again on the same address with the same data, after `crash()` or `stop()`."""
-        if self.is_running():
-            self.stop()
-        self._launch()
+    def _root(self) -> Path:
+        return ROOT
 
-    def discard(self) -> None:
-        """End the server, if it runs, and delete its data. May be called more than once."""
-        if self._process is not None:
-            self._process.kill()
-            shutil.rmtree(self._process.directory, ignore_errors=True)
-
-    @classmethod
-    def at(cls, directory: Path) -> MariadbServer | None:
-        """The running server that another process started in `directory`, None if there is none."""
-        server = cls(directory)
-        server._process = ServerProcess(directory)
-        return server if server.is_running() and (directory / "ready").exists() else None
+    def _prepare(self, directory: Path) -> None:
+        command = [_binary("mariadb-install-db"), "--no-defaults", f"--datadir={directory / 'data'}"]
+        command += ["--auth-root-authentication-method=normal", "--skip-test-db", *_as_user()]
+        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"mariadb-install-db failed: {done.stdout}{done.stderr}")
+        (directory / "port").write_text(str(free_port(self._preferred_port)))
 
     def _launch(self) -> None:
         server = self._server
@@ -200,16 +144,6 @@ class MariadbServer:
             return False
 
         server.wait_until_ready(serves, READY_WITHIN_SECONDS)
-
-    @property
-    def _port(self) -> int:
-        return int((self._server.directory / "port").read_text())
-
-    @property
-    def _server(self) -> ServerProcess:
-        if self._process is None:
-            raise RuntimeError("the server was never started; call start() first")
-        return self._process
 
 
 def _as_user() -> list[str]:

@@ -21,16 +21,12 @@ from sqlalchemy import URL, make_url
 from tests.services.process import (
     REPOSITORY,
     STATE,
-    ServerProcess,
     ServiceUnavailable,
-    at_exit_of_this_process,
     free_port,
     locked,
-    make_directory,
     primary_group,
-    run_directory,
-    sweep,
 )
+from tests.services.server import Server
 
 READY_WITHIN_SECONDS = 60
 
@@ -69,12 +65,9 @@ class FreshDatabases:
             connection.execute(statement)
 
 
-class PostgresServer:
-    """A server in a directory of its own. Its address and its data outlive `crash()` and `restart()`.
-
-    Without a directory it belongs to this Python process and is discarded at its exit. As root it runs as an
-    unprivileged user, because PostgreSQL refuses root. `settings` go before those that tests want.
-    """
+class PostgresServer(Server):
+    """As root it runs as an unprivileged user, because PostgreSQL refuses root. `settings` go before those that
+    tests want."""
 
     def __init__(
         self,
@@ -84,11 +77,8 @@ class PostgresServer:
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self._settings = {**SETTINGS, **(settings or {})}
-        self._belongs_to_this_process = directory is None
-        self._directory = directory
-        self._preferred_port = preferred_port
-        self._user = unprivileged_user()
-        self._process: ServerProcess | None = None
+        super().__init__(directory, preferred_port=preferred_port)
+        self.user = unprivileged_user()
 
     @staticmethod
     def install() -> None:
@@ -99,61 +89,14 @@ class PostgresServer:
         """
         _binaries(unprivileged_user())
 
-    def start(self) -> str:
-        """Start the server on empty storage and return the URL of its `postgres` database when it serves.
-
-        Raises:
-            ServiceUnavailable: it cannot be had on this machine.
-            RuntimeError: it does not come up; with the end of its log.
-        """
-        binaries, root = _binaries(self._user), state_root(self._user)
-        sweep(root)
-        if self._directory is None:
-            self._directory = run_directory(root, self._user)
-        else:
-            ServerProcess(self._directory).kill()
-            make_directory(self._directory, self._user)
-        if self._belongs_to_this_process:
-            at_exit_of_this_process(self.discard)
-        self._process = ServerProcess(self._directory)
-        command = [str(binaries / "initdb"), "-D", "data", "-U", "postgres", "--auth=trust", "--no-sync"]
-        done = subprocess.run(
-            [*command, "--encoding=UTF8", "--no-locale"],
-            cwd=self._directory,
-            capture_output=True,
-            text=True,
-            check=False,
-            user=self._user,
-            group=None if self._user is None else primary_group(self._user),
-            extra_groups=None if self._user is None else [],
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"initdb failed: {done.stdout}{done.stderr}")
-        settings = {**self._settings, "port": str(free_port(self._preferred_port))}
-        with (self._directory / "data" / "postgresql.conf").open("a") as conf:
-            conf.writelines(f"{key} = '{value}'\n" for key, value in settings.items())
-        (self._directory / "port").write_text(settings["port"])
-        self._launch()
-        (self._directory / "ready").touch()
-        return self.url
-
     @property
-    def url(self) -> str:
+    def address(self) -> str:
         """The SQLAlchemy URL of the `postgres` database, with the superuser `postgres`."""
-        port = int((self._server.directory / "port").read_text())
-        return f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
-
-    @property
-    def log(self) -> Path:
-        """The server's log file."""
-        return self._server.log
+        return f"postgresql+psycopg://postgres@127.0.0.1:{self._port}/postgres"
 
     def new_database(self) -> str:
         """The URL of a new, empty database of this server."""
-        return FreshDatabases(self.url).new_database()
-
-    def is_running(self) -> bool:
-        return self._process is not None and self._process.is_running()
+        return FreshDatabases(self.address).new_database()
 
     def crash(self) -> None:
         """End the server at once without a checkpoint (`pg_ctl stop -m immediate`); committed data stays."""
@@ -163,29 +106,42 @@ class PostgresServer:
         """Roll back open transactions, close connections and shut down (`-m fast`); the data stays."""
         self._end(signal.SIGINT)
 
-    def restart(self) -> None:
-        """Start again on the same address with the same data, after `crash()` or `stop()`."""
-        if self.is_running():
-            self.stop()
-        self._launch()
+    def _root(self) -> Path:
+        return state_root(self.user)
 
-    def discard(self) -> None:
-        """End the server, if it runs, and delete its data. May be called more than once."""
-        if self._process is not None:
-            if self._process.is_running():
-                self.crash()
-            shutil.rmtree(self._process.directory, ignore_errors=True)
+    def _prepare(self, directory: Path) -> None:
+        command = [
+            str(_binaries(self.user) / "initdb"),
+            "-D",
+            "data",
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "--no-sync",
+        ]
+        done = subprocess.run(
+            [*command, "--encoding=UTF8", "--no-locale"],
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            check=False,
+            user=self.user,
+            group=None if self.user is None else primary_group(self.user),
+            extra_groups=None if self.user is None else [],
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"initdb failed: {done.stdout}{done.stderr}")
+        settings = {**self._settings, "port": str(free_port(self._preferred_port))}
+        with (directory / "data" / "postgresql.conf").open("a") as conf:
+            conf.writelines(f"{key} = '{value}'\n" for key, value in settings.items())
+        (directory / "port").write_text(settings["port"])
 
-    @classmethod
-    def at(cls, directory: Path) -> PostgresServer | None:
-        """The running server that another process started in `directory`, None if there is none."""
-        server = cls(directory)
-        server._process = ServerProcess(directory)
-        return server if server.is_running() and (directory / "ready").exists() else None
+    def _end_at_once(self) -> None:
+        self.crash()  # It cleans up what the kernel keeps for it.
 
     def _launch(self) -> None:
         server = self._server
-        server.start([str(_binaries(self._user) / "postgres"), "-D", "data"], user=self._user)
+        server.start([str(_binaries(self.user) / "postgres"), "-D", "data"], user=self.user)
         state = server.directory / "data" / "postmaster.pid"
 
         def serves() -> bool:
@@ -200,12 +156,6 @@ class PostgresServer:
         self._server.signal(number)
         if not self._server.wait_until_gone(20):
             self._server.kill()
-
-    @property
-    def _server(self) -> ServerProcess:
-        if self._process is None:
-            raise RuntimeError("the server was never started; call start() first")
-        return self._process
 
 
 def unprivileged_user() -> str | None:

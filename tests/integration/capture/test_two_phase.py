@@ -18,11 +18,11 @@ from tests.services import FreshDatabases, PostgresServer
 
 @pytest.fixture
 def two_phase(own_postgres: PostgresServer) -> Iterator[Service]:
-    address = make_url(own_postgres.url).set(drivername="postgresql").render_as_string(hide_password=False)
+    address = make_url(own_postgres.address).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET max_prepared_transactions = 5")
     own_postgres.restart()
-    service = make_service(FreshDatabases(own_postgres.url).new_database(), twophase=True)
+    service = make_service(FreshDatabases(own_postgres.address).new_database(), twophase=True)
     yield service
     close_service(service)
 

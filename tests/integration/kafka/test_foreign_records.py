@@ -14,16 +14,9 @@ from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
 from streambind.testing.eventually import eventually
 from tests.integration.inbound.service import Base, Letters, Service, event
-from tests.integration.kafka.bench import WITHIN_S, bound, create_topic, input_target, kafka_binder
+from tests.integration.kafka.bench import WITHIN_S, bound, create_topic, input_target
 from tests.integration.kafka.foreign import ForeignProducer
 from tests.unit.inbound.batches import record
-
-
-@pytest.fixture
-def binder(kafka: str) -> Iterator[KafkaBinder]:
-    it = kafka_binder(kafka)
-    yield it
-    it.close(10_000)
 
 
 @pytest.fixture

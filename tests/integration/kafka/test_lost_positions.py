@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -23,7 +22,6 @@ from tests.integration.kafka.bench import (
     bound,
     create_topic,
     input_target,
-    kafka_binder,
     output,
     send,
 )
@@ -34,13 +32,6 @@ PROTOCOLS = pytest.mark.parametrize("protocol", ["classic", "consumer"])
 @pytest.fixture(autouse=True)
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inquiries, "COMPARE_INTERVAL_S", 0.5)
-
-
-@pytest.fixture
-def binder(kafka: str) -> Iterator[KafkaBinder]:
-    it = kafka_binder(kafka)
-    yield it
-    it.close(10_000)
 
 
 def make_anew(brokers: str, topic: str) -> None:

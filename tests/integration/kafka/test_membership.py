@@ -30,13 +30,6 @@ CLUSTER_AUTHORIZATION_FAILED = 31
 OUT_OF_ORDER = 45
 
 
-@pytest.fixture
-def binder(kafka: str) -> Iterator[KafkaBinder]:
-    it = kafka_binder(kafka)
-    yield it
-    it.close(10_000)
-
-
 class Assignments:
     """How often a member was told anything about its partitions, read from the log."""
 

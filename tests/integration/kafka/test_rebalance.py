@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 import pytest
@@ -21,19 +20,11 @@ from tests.integration.kafka.bench import (
     bound,
     create_topic,
     input_target,
-    kafka_binder,
     output,
     send,
 )
 
 PARTITIONS = 8
-
-
-@pytest.fixture
-def binder(kafka: str) -> Iterator[KafkaBinder]:
-    it = kafka_binder(kafka)
-    yield it
-    it.close(10_000)
 
 
 class Stream:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,9 @@ from streambind.binding.key_order import HELD_BACK
 from streambind.binding.outcome import Failed, Sent
 from streambind.configuration.properties import ProducerProperties
 from streambind.message import Message
-from tests.integration.kafka.bench import create_topic, kafka_binder, lower_limit, output, without_gapless
+from tests.integration.kafka.bench import create_topic, lower_limit, output, without_gapless
 
 PARTITIONS_OF_4 = Path(__file__).parents[2] / "data" / "spring" / "key-partitions-of-4.json"
-
-
-@pytest.fixture
-def binder(kafka: str) -> Iterator[KafkaBinder]:
-    it = kafka_binder(kafka)
-    yield it
-    it.close(10_000)
 
 
 def test_keys_go_where_spring_sends_them(kafka: str, binder: KafkaBinder, topic: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from streambind.binders.kafka import KAFKA, KafkaBinder
@@ -24,13 +22,6 @@ from tests.integration.kafka.bench import (
     output,
     send,
 )
-
-
-@pytest.fixture
-def binder(kafka: str) -> Iterator[KafkaBinder]:
-    it = kafka_binder(kafka)
-    yield it
-    it.close(10_000)
 
 
 def partitions_of(binder: KafkaBinder, topic: str) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -11,30 +10,29 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import BaseModel, Field
 
-from streambind.binding.outcome import Continue, Outcome, Stop
-from streambind.event import EntityEvent, JobType
+from streambind.binding.outcome import Continue, Outcome
+from streambind.event import JobType
 from streambind.inbound.listener import Header
 from streambind.message import Message
 from tests.unit.inbound.batches import ListBatch, Record, batch_of, record
-from tests.unit.inbound.planning import Seen, plan
-
-seen = Seen()
+from tests.unit.inbound.planning import plan
+from tests.unit.inbound.takers import (
+    DOCUMENT,
+    CategoryChanged,
+    Point,
+    error_of,
+    seen,
+    takes_bytes,
+    takes_dict,
+    takes_event,
+    takes_point,
+    takes_text,
+)
 
 
 @pytest.fixture(autouse=True)
 def _empty() -> None:
     seen.clear()
-
-
-class CategoryChanged(EntityEvent, event_type="LectureCategoryChanged"):
-    category_id: int
-    category_name: str
-
-
-@dataclass
-class Point:
-    x: int
-    y: int
 
 
 class Cat(BaseModel):
@@ -49,23 +47,6 @@ class Dog(BaseModel):
 
 Pet = Annotated[Cat | Dog, Field(discriminator="kind")]
 
-DOCUMENT = {
-    "eventType": "LectureCategoryChanged",
-    "timestamp": "2022-08-08-12:12:37",
-    "jobType": "INSERT",
-    "categoryId": 2,
-    "categoryName": "최종테스트",
-}
-
-
-def _error(outcome: Outcome) -> str:
-    assert isinstance(outcome.then, Stop), outcome
-    return str(outcome.then.error)
-
-
-def takes_event(event: CategoryChanged) -> None:
-    seen.append(event)
-
 
 def test_an_entity_event_is_read_in_the_configured_time_zone() -> None:
     outcome = plan(takes_event, surroundings={"time_zone": ZoneInfo("Asia/Seoul")}).deliver(batch_of(DOCUMENT))
@@ -76,23 +57,7 @@ def test_an_entity_event_is_read_in_the_configured_time_zone() -> None:
     assert event.timestamp == datetime(2022, 8, 8, 3, 12, 37, tzinfo=UTC)
 
 
-def takes_dict(event: dict[str, Any]) -> None:
-    seen.append(event)
-
-
-def takes_point(event: Point) -> None:
-    seen.append(event)
-
-
 def takes_pet(event: Pet) -> None:
-    seen.append(event)
-
-
-def takes_text(event: str) -> None:
-    seen.append(event)
-
-
-def takes_bytes(event: bytes) -> None:
     seen.append(event)
 
 
@@ -174,14 +139,14 @@ def test_of_a_repeated_header_the_last_one_counts() -> None:
 
 
 def test_a_required_header_that_is_missing_fails_the_message_for_good() -> None:
-    text = _error(plan(takes_headers).deliver(batch_of({})))
+    text = error_of(plan(takes_headers).deliver(batch_of({})))
 
     assert "header 'type' is missing; give the argument a default, or annotate X | None" in text
     assert "tried once" in text
 
 
 def test_a_header_of_another_type_fails_the_message_for_good() -> None:
-    text = _error(plan(takes_headers).deliver(ListBatch([record({}, type="X", attempt="soon")])))
+    text = error_of(plan(takes_headers).deliver(ListBatch([record({}, type="X", attempt="soon")])))
 
     assert "header 'attempt' is not what the listener takes" in text
 

@@ -2,69 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from streambind.binding.outcome import Continue, Outcome, Stop
-from streambind.event import EntityEvent
+from streambind.binding.outcome import Continue, Outcome
 from streambind.headers import encode_headers
 from streambind.message import Message
 from tests.unit.inbound.batches import ListBatch, Record, batch_of
-from tests.unit.inbound.planning import Seen, mistakes, plan
-
-seen = Seen()
+from tests.unit.inbound.planning import mistakes, plan
+from tests.unit.inbound.takers import (
+    DOCUMENT,
+    CategoryChanged,
+    Point,
+    error_of,
+    seen,
+    takes_bytes,
+    takes_dict,
+    takes_event,
+    takes_point,
+    takes_text,
+)
 
 
 @pytest.fixture(autouse=True)
 def _empty() -> None:
     seen.clear()
-
-
-class CategoryChanged(EntityEvent, event_type="LectureCategoryChanged"):
-    category_id: int
-    category_name: str
-
-
-@dataclass
-class Point:
-    x: int
-    y: int
-
-
-DOCUMENT = {
-    "eventType": "LectureCategoryChanged",
-    "timestamp": "2022-08-08-12:12:37",
-    "jobType": "INSERT",
-    "categoryId": 2,
-    "categoryName": "최종테스트",
-}
-
-
-def _error(outcome: Outcome) -> str:
-    assert isinstance(outcome.then, Stop), outcome
-    return str(outcome.then.error)
-
-
-def takes_event(event: CategoryChanged) -> None:
-    seen.append(event)
-
-
-def takes_dict(event: dict[str, Any]) -> None:
-    seen.append(event)
-
-
-def takes_point(event: Point) -> None:
-    seen.append(event)
-
-
-def takes_text(event: str) -> None:
-    seen.append(event)
-
-
-def takes_bytes(event: bytes) -> None:
-    seen.append(event)
 
 
 def takes_message(message: Message) -> None:
@@ -105,7 +68,7 @@ def test_a_tombstone_reaches_whoever_takes_null(listener: Any) -> None:
 
 @pytest.mark.parametrize("listener", [takes_event, takes_text, takes_bytes, takes_dict])
 def test_a_tombstone_that_nobody_takes_fails_for_good(listener: Any) -> None:
-    text = _error(plan(listener).deliver(batch_of(None)))
+    text = error_of(plan(listener).deliver(batch_of(None)))
 
     assert "the payload is null (a tombstone); annotate" in text
     assert "| None to take it" in text
@@ -117,7 +80,7 @@ def test_a_tombstone_passes_over_those_that_do_not_take_null_if_another_does() -
 
 
 def test_a_tombstone_for_none_of_several_listeners_fails_for_good() -> None:
-    text = _error(plan(takes_event, takes_dict).deliver(batch_of(None)))
+    text = error_of(plan(takes_event, takes_dict).deliver(batch_of(None)))
 
     assert "which listener takes_event, listener takes_dict do not take: annotate X | None" in text
 
@@ -150,11 +113,11 @@ def test_whoever_takes_anything_gets_what_the_message_says_it_is() -> None:
 def test_an_unknown_content_type_is_named() -> None:
     record_of = Record(b"x", headers=encode_headers({"contentType": "application/avro"}))
 
-    assert "application/avro" in _error(plan(takes_anything).deliver(ListBatch([record_of])))
+    assert "application/avro" in error_of(plan(takes_anything).deliver(ListBatch([record_of])))
 
 
 def test_what_does_not_decode_is_told_by_field_without_values() -> None:
-    text = _error(plan(takes_event).deliver(batch_of({**DOCUMENT, "categoryId": "secret"})))
+    text = error_of(plan(takes_event).deliver(batch_of({**DOCUMENT, "categoryId": "secret"})))
 
     assert "the payload cannot be read as CategoryChanged: categoryId" in text
     assert "secret" not in text
@@ -191,7 +154,7 @@ def takes_number(event: int) -> None: ...
 
 
 def test_a_document_that_does_not_fit_is_told_in_words() -> None:
-    text = _error(plan(takes_number).deliver(batch_of({"a": 1})))
+    text = error_of(plan(takes_number).deliver(batch_of({"a": 1})))
 
     assert "the payload cannot be read as int: Input should be a valid integer" in text
 
