@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import Engine, create_engine, select, text
 from sqlalchemy.orm import Session
 
 from streambind.binding.outcome import Continue, Outcome, RetryAfter
 from streambind.testing.eventually import eventually
 from tests.integration.inbound.conftest import MakeDatabase
 from tests.integration.inbound.service import Event, Service, event, keep
+from tests.integration.urls import drivers
 from tests.unit.inbound.batches import ListBatch, numbered
 
 BATCH = ListBatch([numbered(event("k", n), "k", n) for n in (1, 2)])
@@ -19,49 +22,64 @@ ORDINARY_MS = 30_000
 WITHIN_S = 20
 
 
-@pytest.fixture(params=["postgresql+psycopg", "postgresql+psycopg_async", "postgresql+asyncpg"])
+_IS_ENDED = {
+    "postgresql": ("SELECT pg_backend_pid()", "SELECT count(*) FROM pg_stat_activity WHERE pid = :pid"),
+    "mysql": ("SELECT connection_id()", "SELECT count(*) FROM information_schema.processlist WHERE id = :pid"),
+}
+_LOCK_TIMEOUT = {"postgresql": "SQLSTATE 55P03", "mysql": "error 1205"}
+
+
+@pytest.fixture(
+    params=drivers(
+        *("postgresql+psycopg", "postgresql+psycopg_async", "postgresql+asyncpg"),
+        *("mysql+pymysql", "mariadb+asyncmy"),
+    )
+)
 def impatient(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Service:
     service = Service(make_database(request.param))
     service.database.transaction_timeout_ms = TIMEOUT_MS
     return service
 
 
-@pytest.mark.postgres
-def test_who_waits_for_a_partition_says_so(impatient: Service, module_postgres_url: str) -> None:
+@pytest.fixture
+def other(impatient: Service) -> Iterator[Engine]:
+    """Another way into the same database."""
+    url = impatient.database.engine.url
+    driver = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}[impatient.database.dialect.name]
+    engine = create_engine(url.set(drivername=driver), isolation_level="READ COMMITTED")
+    yield engine
+    engine.dispose()
+
+
+def test_who_waits_for_a_partition_says_so(impatient: Service, other: Engine) -> None:
     plan = impatient.keeping()
-    other = create_engine(module_postgres_url)
 
     with other.begin() as connection:
         connection.execute(select(impatient.database.tables.position).with_for_update())
         outcome = plan.deliver(BATCH)
 
     assert isinstance(outcome.then, RetryAfter)
-    assert "SQLSTATE 55P03" in outcome.then.reason
+    assert _LOCK_TIMEOUT[impatient.database.dialect.name] in outcome.then.reason
     assert plan.statistics.figures().degraded_since is not None
     impatient.database.transaction_timeout_ms = ORDINARY_MS
     assert plan.deliver(BATCH) == Outcome(2, Continue())
     assert plan.statistics.figures().degraded_since is None
-    other.dispose()
 
 
-@pytest.mark.postgres
-def test_a_transaction_that_stands_still_is_ended_and_done_again(
-    impatient: Service, module_postgres_url: str
-) -> None:
-    other = create_engine(module_postgres_url, isolation_level="AUTOCOMMIT")
+def test_a_transaction_that_stands_still_is_ended_and_done_again(impatient: Service, other: Engine) -> None:
+    own_pid, is_there = map(text, _IS_ENDED[impatient.database.dialect.name])
     tries: list[int] = []
 
     def is_ended(pid: int) -> bool:
         with other.connect() as connection:
-            query = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
-            return not connection.scalar(query, {"pid": pid})
+            return not connection.scalar(is_there, {"pid": pid})
 
     def stands_still(event: Event, session: Session) -> None:
         keep(event, session)
         session.flush()
         tries.append(event.number)
         if len(tries) == 1:
-            pid = session.scalar(text("SELECT pg_backend_pid()")) or 0
+            pid = session.scalar(own_pid) or 0
             eventually(lambda: is_ended(pid), WITHIN_S, "the database waits for it")
 
     plan = impatient.keeping(stands_still, max_attempts=1)
@@ -74,4 +92,3 @@ def test_a_transaction_that_stands_still_is_ended_and_done_again(
     assert impatient.effects() == []
     assert plan.deliver(BATCH) == Outcome(2, Continue())
     assert impatient.effects() == [("k", 1), ("k", 2)]
-    other.dispose()
