@@ -1,4 +1,4 @@
-"""The tutorial and the guide do what they say."""
+"""The tutorial, the guide and the page of replicas do what they say."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("page", "commands"), [("tutorial.md", 12), ("guide.md", 1)])
-def test_following_a_page_gives_what_it_shows(tmp_path: Path, page: str, commands: int) -> None:
+@pytest.mark.parametrize(
+    ("page", "files", "commands"), [("tutorial.md", 8, 12), ("guide.md", 8, 1), ("replicas.md", 6, 2)]
+)
+def test_following_a_page_gives_what_it_shows(tmp_path: Path, page: str, files: int, commands: int) -> None:
     steps = steps_of((DOCS / page).read_text())
     follower = Follower(tmp_path)
 
@@ -22,7 +24,7 @@ def test_following_a_page_gives_what_it_shows(tmp_path: Path, page: str, command
     finally:
         follower.end()
 
-    assert sum(isinstance(step, File) for step in steps) >= 8
+    assert sum(isinstance(step, File) for step in steps) >= files
     assert sum(isinstance(step, Command) for step in steps) >= commands
 
 
