@@ -22,6 +22,7 @@ _TRANSIENT_STATES = frozenset({"40000", "40001", "40P01", "25P03", "25P04", "55P
 """Transaction gone, serialization, deadlock, idle and transaction time-outs, lock time-out, internal error."""
 
 _WORDS = {
+    "08006": "connection lost",
     "23502": "not null",
     "23503": "foreign key",
     "23505": "unique",

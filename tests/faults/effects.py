@@ -13,7 +13,7 @@ import os
 import random
 import sys
 
-from sqlalchemy import delete, update
+from sqlalchemy import String, delete, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from streambind import EntityEvent, JobType, StreamApplication, stream_listener
@@ -40,7 +40,7 @@ class Effect(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     item_id: Mapped[int]
     version: Mapped[int]
-    job: Mapped[str]
+    job: Mapped[str] = mapped_column(String(6))
 
 
 class Counter(Base):

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 
-from sqlalchemy import func, select
+from sqlalchemy import String, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -55,7 +55,7 @@ class Committed(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     item_id: Mapped[int]
     version: Mapped[int]
-    job: Mapped[str]
+    job: Mapped[str] = mapped_column(String(6))
 
 
 def change(session: Session, number: int) -> None:

@@ -11,7 +11,7 @@ from streambind.testing.eventually import eventually
 from tests.acceptance.services import Services
 from tests.acceptance.stage import Stage, prepare
 from tests.faults.world import World, world
-from tests.services import KafkaBroker, PostgresServer
+from tests.services import KafkaBroker, MariadbServer, PostgresServer
 
 STARTED_S = 40.0
 RECOVERED_S = 30.0
@@ -21,13 +21,24 @@ SOME = 30
 @pytest.fixture
 def outages(own_kafka: KafkaBroker, own_postgres: PostgresServer, services: Services) -> Iterator[World]:
     """A world on servers that the test may break."""
+    yield from _world_on(own_kafka, own_postgres, services)
 
+
+@pytest.fixture
+def mariadb_outages(own_kafka: KafkaBroker, own_mariadb: MariadbServer, services: Services) -> Iterator[World]:
+    """The same with MariaDB."""
+    yield from _world_on(own_kafka, own_mariadb, services)
+
+
+def _world_on(
+    kafka: KafkaBroker, databases: PostgresServer | MariadbServer, services: Services
+) -> Iterator[World]:
     def new_database() -> str:
-        url = own_postgres.new_database()
+        url = databases.new_database()
         prepare(url)
         return url
 
-    with world(Stage(own_kafka.address, new_database), services) as made:
+    with world(Stage(kafka.address, new_database), services) as made:
         yield made
 
 
@@ -67,6 +78,16 @@ def test_all_arrives_when_the_database_crashes_while_events_flow(
         own_postgres.restart()
 
     _flow(outages, crash, crash, crash, what="the database crashed")
+
+
+def test_all_arrives_when_mariadb_is_killed_while_events_flow(
+    mariadb_outages: World, own_mariadb: MariadbServer
+) -> None:
+    def crash() -> None:
+        own_mariadb.crash()
+        own_mariadb.restart()
+
+    _flow(mariadb_outages, crash, crash, crash, what="MariaDB was killed")
 
 
 def test_all_arrives_when_broker_and_database_crash_at_once(

@@ -19,7 +19,7 @@ from streambind.persistence.schema import create_tables
 from tests.integration.relay.commits import backlog, commit_keys, committed
 from tests.integration.relay.conftest import StartRelay
 from tests.integration.relay.wire import Wire, gaps, missing
-from tests.services import PostgresServer
+from tests.services import MariadbServer, PostgresServer
 from tests.services.process import wait_for
 
 T = TypeVar("T")
@@ -173,10 +173,22 @@ def test_stop_ends_with_the_database_away(
     assert time.monotonic() - began < 20
 
 
+@pytest.fixture(
+    params=[
+        pytest.param("own_postgres", marks=pytest.mark.postgres),
+        pytest.param("own_mariadb", marks=pytest.mark.mariadb),
+    ]
+)
+def own_server(request: pytest.FixtureRequest) -> PostgresServer | MariadbServer:
+    """A server to be crashed."""
+    server: PostgresServer | MariadbServer = request.getfixturevalue(request.param)
+    return server
+
+
 def test_a_crashed_server_is_waited_for_and_nothing_is_lost(
-    own_postgres: PostgresServer, start_relay: StartRelay
+    own_server: PostgresServer | MariadbServer, start_relay: StartRelay
 ) -> None:
-    url, wire = own_postgres.new_database(), Wire()
+    url, wire = own_server.new_database(), Wire()
     relays, database = (Database.from_url(url, loop=EventLoop()) for _ in range(2))
     create_tables(database)
     relay = start_relay(relays, wire.producer, batch_size=50)
@@ -184,9 +196,9 @@ def test_a_crashed_server_is_waited_for_and_nothing_is_lost(
     assert wire.wait_for(lambda: len(wire.log) > 100)
     database.dispose()
 
-    own_postgres.crash()
+    own_server.crash()
     assert wait_for(lambda: relay.state.status is RelayStatus.DEGRADED, 20)
-    own_postgres.restart()
+    own_server.restart()
 
     assert wait_for(lambda: relay.state.status is RelayStatus.RUNNING, 60)
     commit_keys(database, range(50))
