@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
-from streambind import EntityEvent, publishes, send_to, stream_listener
+from streambind import send_to, stream_listener
+from tests.integration.application_code import Added, Base, Copy, Thing
+
+__all__ = ["BINDINGS", "Added", "Base", "Copy", "Thing", "keep", "pass_on", "refuse"]
 
 BINDINGS = """
 spring.cloud.stream:
@@ -15,27 +18,6 @@ spring.cloud.stream:
     out-b: {destination: b}
     in-b: {destination: b, group: g}
 """
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Added(EntityEvent):
-    id: int
-
-
-@publishes("out-a", Added)
-class Thing(Base):
-    __tablename__ = "thing"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-
-
-class Copy(Base):
-    __tablename__ = "copy"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
 
 
 @stream_listener("in-a")

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url, select, text
 from sqlalchemy.exc import ProgrammingError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
-from streambind import EntityEvent, StreamApplication, publishes, stream_listener
+from streambind import StreamApplication, stream_listener
 from streambind.binders.memory import MemoryBroker
 from streambind.testing.eventually import eventually
 from tests.acceptance.stage import prepare
+from tests.integration.application_code import Added, Base, Copy, Thing
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "operations.md"
 ROLES = ("writer", "relay", "listener")
@@ -38,32 +39,11 @@ streambind:
 """
 
 
-class Base(DeclarativeBase):
-    pass
-
-
-class Changed(EntityEvent):
-    id: int
-
-
-@publishes("out-a", Changed)
-class Thing(Base):
-    __tablename__ = "thing"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-
-
-class Copy(Base):
-    __tablename__ = "copy"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-
-
 parked_before: set[int] = set()
 
 
 @stream_listener("in-a")
-def keep(event: Changed, session: Session) -> None:
+def keep(event: Added, session: Session) -> None:
     if event.id == 2:
         raise ValueError("a dead letter")
     if event.id == 3 and event.id not in parked_before:
