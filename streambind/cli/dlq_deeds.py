@@ -14,8 +14,9 @@ from streambind.cli.dlq_desk import Desk, Item
 from streambind.cli.output import count, err
 from streambind.errors import LifecycleError
 from streambind.inbound.letter import Letter
+from streambind.inbound.parked_queues import Queue
 from streambind.inbound.replay import Replay
-from streambind.inbound.stored_letters import Queue, StoredLetters, StoredMessage
+from streambind.inbound.stored_letters import StoredLetters, StoredMessage
 from streambind.message import RawHeaders
 
 T = TypeVar("T")

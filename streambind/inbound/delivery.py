@@ -54,9 +54,11 @@ class _Failing:
 
 @dataclass(slots=True)
 class _LaneState:
-    """`troubles`: how many deliveries in a row met trouble; `last_trouble_s`: when, on the monotonic clock."""
+    """`troubles`: how many deliveries in a row met trouble; `last_trouble_s`: when, on the monotonic clock.
+    `overtaken`: how many were, since the last that was not."""
 
     failing: _Failing | None = None
+    overtaken: int = 0
     troubles: int = 0
     last_trouble_s: float = 0.0
 
@@ -103,16 +105,16 @@ class Delivery:
         try:
             outcome = self._attempt(batch, state)
         except Overtaken as again:
-            outcome = Outcome(again.done, Continue())
+            outcome = self._overtaken(again, state)
         except Fenced:
             outcome = self._fenced(batch, lane, state)
         except Trouble as trouble:
             outcome = self._trouble(trouble, state)
         else:
-            state.troubles = 0
+            state.troubles = state.overtaken = 0
             if not self._is_in_trouble():
                 self._statistics.recovered()
-        if state.failing is None and state.troubles == 0:
+        if state.failing is None and state.troubles == state.overtaken == 0:
             self._lanes.pop(lane, None)
         else:
             self._lanes[lane] = state
@@ -250,6 +252,13 @@ class Delivery:
         _log.error("%s", text)
         self._statistics.failed(text)
         return Outcome(0, Stop(PositionLostError(text)))
+
+    def _overtaken(self, again: Overtaken, state: _LaneState) -> Outcome:
+        """Once it is a race, which is over now; again and again, something is in the way."""
+        state.overtaken += 1
+        if state.overtaken == 1:
+            return Outcome(again.done, Continue())
+        return self._trouble(Trouble(again, again.done), state)
 
     def _trouble(self, trouble: Trouble, state: _LaneState) -> Outcome:
         state.troubles += 1

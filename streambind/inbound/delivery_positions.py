@@ -181,7 +181,7 @@ class DatabaseEffects:
             # A letter of its key that was replayed since we looked went back to wait: the message waits behind it.
             missing = isinstance(failed.error, SequenceGapError)
             if missing and self._parked.waiting(connection, batch, [failed.index]):
-                raise Overtaken(None) from failed
+                raise Overtaken("its key was parked meanwhile") from failed
             raise
 
     def _record(

@@ -13,6 +13,7 @@ from streambind.event_loop import await_result
 from streambind.failpoints import failpoint
 from streambind.inbound.arrival import Arrival
 from streambind.inbound.cause import MessageCause
+from streambind.inbound.escape import of_message
 from streambind.inbound.failure import MessageFailed
 from streambind.inbound.limits import Limits
 from streambind.inbound.plan import ListenerPlan, refuse_awaitable
@@ -75,9 +76,14 @@ class Dispatcher:
             MessageFailed: one message of a unit of several is known to be to blame.
             Exception: whatever a listener raises.
         """
-        if not self.is_batch:
-            return self._handle_one(Arrival(batch, unit[0], session, limits=self._limits))
-        return self._handle_many([Arrival(batch, index, session, limits=self._limits) for index in unit])
+        try:
+            if not self.is_batch:
+                return self._handle_one(Arrival(batch, unit[0], session, limits=self._limits))
+            return self._handle_many([Arrival(batch, index, session, limits=self._limits) for index in unit])
+        except Exception:
+            raise
+        except BaseException as error:
+            raise of_message(error) from error
 
     def _handle_one(self, arrival: Arrival) -> list[Reply]:
         replies: list[Reply] = []
@@ -177,6 +183,8 @@ def _compiled_run(listeners: Sequence[ListenerPlan]) -> Callable[[Batch, Progres
             if _is_decoded(decode, payloads[progress.done]):
                 raise
             return False
+        except BaseException as error:
+            raise of_message(error) from error
         return True
 
     return run_all
@@ -193,11 +201,16 @@ def _compiled_batch(
             events = [*map(decode, payloads)]  # type: ignore[arg-type]
         except Exception:  # noqa: BLE001 -- null, another content type, garbage: a closer look tells.
             return False
-        result = function(events)
-        if is_async:
-            await_result(result)
-        elif result is not None:
-            refuse_awaitable(result)
+        try:
+            result = function(events)
+            if is_async:
+                await_result(result)
+            elif result is not None:
+                refuse_awaitable(result)
+        except Exception:
+            raise
+        except BaseException as error:
+            raise of_message(error) from error
         progress.done = len(payloads)
         failpoint("delivery.in_handler")
         return True

@@ -37,7 +37,8 @@ class Trouble(AttemptEnded):
 
 
 class Overtaken(AttemptEnded):
-    """Another owner wrote a key's guard row first: try again, its row can be read now."""
+    """Another owner was faster with what two of them may do at once, such as a key's first number: try again, what
+    it wrote can be read now. The reason holds no row data."""
 
 
 class LetterRefused(AttemptEnded):

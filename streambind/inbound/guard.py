@@ -23,6 +23,7 @@ from streambind.inbound.sequence import Applied, Chain, follows
 from streambind.message import EVENT_ID, ORIGIN, Batch, RawHeaders
 from streambind.origin import Origin
 from streambind.persistence.database import Database
+from streambind.persistence.failures import is_duplicate
 from streambind.persistence.row_statements import row_statements
 from streambind.persistence.tables import MAX_KEY_BYTES, MAX_SOURCE_LENGTH
 
@@ -176,7 +177,9 @@ class SequenceGuard:
             try:
                 self._insert(connection, new)
             except IntegrityError as error:
-                raise Overtaken(error) from error
+                if not is_duplicate(error):
+                    raise
+                raise Overtaken("another owner was the first to write a number of its key") from error
 
     def _latest_epoch(self, connection: Connection, destination: str, source_id: str) -> int:
         columns = self._table.c

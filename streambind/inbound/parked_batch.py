@@ -33,7 +33,10 @@ class ParkedBatch:
     def raw_headers(self, i: int) -> RawHeaders:
         if self._message.headers is None:
             raise PermanentError("its headers could not be read when it was parked")
-        return load_headers(self._message.headers)
+        try:
+            return load_headers(self._message.headers)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise PermanentError("its headers in sb_parked cannot be read any more") from error
 
     def timestamp_ms(self, i: int) -> int:
         return self._message.timestamp_ms

@@ -15,6 +15,9 @@ from streambind.inbound.parked_keys import ParkedState
 from streambind.inbound.reasons import reason_of
 from streambind.persistence.database import Database
 
+Queue = tuple[str, bytes]
+"""A parked key: its destination, and the name of its queue."""
+
 
 class ParkedKey(NamedTuple):
     """A row of `sb_parked_key`, locked; times on the database's clock."""
@@ -27,6 +30,15 @@ class ParkedKey(NamedTuple):
     error_class: str
     error_text: str
     now_ms: int
+
+    @property
+    def queue(self) -> Queue:
+        return self.destination, self.key
+
+    @property
+    def attempts_before(self) -> int:
+        """Without the try that has begun."""
+        return max(self.attempts - 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +87,13 @@ class ParkedQueues:
         row = self._dialect.first_free(connection, query, self._key)
         return None if row is None else ParkedKey(*row)
 
+    def begin(self, connection: Connection, parked: ParkedKey, *, delay_ms: int) -> None:
+        """A try begins. Should nothing be heard of it again, because the process ends in it, then it has failed,
+        and the key is looked at again after this time."""
+        self._update(
+            connection, parked, attempts=parked.attempts + 1, next_ms=self._dialect.now_ms + max(delay_ms, 0)
+        )
+
     def mark(self, connection: Connection, parked: ParkedKey) -> None:
         """Let the key be dead unless this transaction says otherwise: a handler that ends it by itself leaves that
         behind, instead of effects that are made again with every try."""
@@ -84,9 +103,12 @@ class ParkedQueues:
         )
         self._update(connection, parked, **self._outcome(ParkedState.DEAD, error, None))
 
-    def claim_again(self, connection: Connection, parked: ParkedKey) -> ParkedKey | None:
-        """Lock a key that was let go; None if it is parked no longer."""
-        query = select(*self._columns).where(self._is(parked))
+    def claim_again(self, connection: Connection, queue: Queue, *, alive: bool = False) -> ParkedKey | None:
+        """Lock a key that was let go; None if it is parked no longer, or dead although it should be `alive`."""
+        columns = self._key.c
+        query = select(*self._columns).where(self._is(queue))
+        if alive:
+            query = query.where(columns.state != ParkedState.DEAD)
         row = connection.execute(self._dialect.locked(query)).first()
         return None if row is None else ParkedKey(*row)
 
@@ -142,29 +164,31 @@ class ParkedQueues:
     def forget(self, connection: Connection, parked: ParkedKey) -> bool:
         """Let the key be parked no longer, if nothing waits behind it; whether that is so."""
         waits = exists().where(*self._belongs(parked))
-        return connection.execute(delete(self._key).where(self._is(parked), ~waits)).rowcount == 1
+        return connection.execute(delete(self._key).where(self._is(parked.queue), ~waits)).rowcount == 1
 
     def failed(
         self, connection: Connection, parked: ParkedKey, error: Exception, *, delay_ms: int | None, counts: bool
     ) -> None:
-        """The message failed once more; None: for the last time. `counts`: whether that uses up a try."""
+        """The try that has begun failed; None: it was the last one. `counts`: whether it uses up a try."""
         self._update(
             connection,
             parked,
             **self._outcome(ParkedState.RETRY, error, delay_ms),
-            attempts=parked.attempts + counts,
+            attempts=parked.attempts if counts else parked.attempts_before,
             gap_ms=None,
         )
 
     def postpone(self, connection: Connection, parked: ParkedKey, *, delay_ms: int) -> None:
         """Something was in the way that is not the message's fault: no try is counted."""
-        self._update(connection, parked, next_ms=self._dialect.now_ms + delay_ms, updated_ms=self._dialect.now_ms)
+        now_ms = self._dialect.now_ms
+        self._update(connection, parked, attempts=parked.attempts_before, next_ms=now_ms + delay_ms)
 
     def missing(
         self, connection: Connection, parked: ParkedKey, error: Exception, *, since_ms: int, delay_ms: int | None
     ) -> None:
         """The message's predecessor is not there yet; None: it is waited for no longer."""
-        self._update(connection, parked, **self._outcome(ParkedState.GAP, error, delay_ms), gap_ms=since_ms)
+        outcome = self._outcome(ParkedState.GAP, error, delay_ms)
+        self._update(connection, parked, **outcome, attempts=parked.attempts_before, gap_ms=since_ms)
 
     def _outcome(self, state: ParkedState, error: Exception, delay_ms: int | None) -> dict[str, Any]:
         error_class, error_text = reason_of(error)
@@ -177,7 +201,7 @@ class ParkedQueues:
 
     def _update(self, connection: Connection, parked: ParkedKey, **values: Any) -> None:
         values["updated_ms"] = self._dialect.now_ms
-        connection.execute(update(self._key).where(self._is(parked)).values(**values))
+        connection.execute(update(self._key).where(self._is(parked.queue)).values(**values))
 
     def _in(self, parked: ParkedKey) -> Select[Any]:
         return select(self._message).where(*self._belongs(parked))
@@ -190,10 +214,7 @@ class ParkedQueues:
             columns.key == parked.key,
         )
 
-    def _is(self, parked: ParkedKey) -> ColumnElement[bool]:
+    def _is(self, queue: Queue) -> ColumnElement[bool]:
         columns = self._key.c
-        return and_(
-            columns.group_name == self._group,
-            columns.destination == parked.destination,
-            columns.key == parked.key,
-        )
+        destination, key = queue
+        return and_(columns.group_name == self._group, columns.destination == destination, columns.key == key)

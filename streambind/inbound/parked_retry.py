@@ -11,15 +11,16 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from streambind.binding.binder import Lane
-from streambind.errors import DeliveryError, SequenceGapError
+from streambind.errors import DeliveryError, SequenceGapError, UnfinishedBatchError
 from streambind.failpoints import failpoint
 from streambind.inbound.back_off import BackOff
 from streambind.inbound.failure import MessageFailed, Overtaken, Trouble, Unattributed
 from streambind.inbound.guard import Examination, SequenceGuard
 from streambind.inbound.handling import Handling, own_statements
 from streambind.inbound.mass_failure import MassFailure
+from streambind.inbound.nobodys_fault import is_defect
 from streambind.inbound.parked_batch import ParkedBatch
-from streambind.inbound.parked_queues import ParkedKey, ParkedMessage, ParkedQueues
+from streambind.inbound.parked_queues import ParkedKey, ParkedMessage, ParkedQueues, Queue
 from streambind.inbound.positions import DatabasePositions
 from streambind.inbound.reasons import told
 from streambind.inbound.repeats import Repeats
@@ -36,13 +37,16 @@ _GAPS_SAID_EVERY_S = 600.0
 _POSTPONED_MS = 5_000
 """After which a key is looked at again whose message met trouble."""
 
+_UNENDED = "no try of it is left, and nothing was heard of the last one: the process ended in it"
+
 
 @dataclass(slots=True)
 class _Attempt:
-    """What a transaction was about. `is_over`: only its commit was left to be done. `counts` hold once it is."""
+    """The try of a queue's next message. `is_over`: only its commit was left to be done. `counts` hold once it
+    is."""
 
+    queue: Queue
     counts: Counter[str] = field(default_factory=Counter)
-    parked: ParkedKey | None = None
     message: ParkedMessage | None = None
     is_over: bool = False
 
@@ -62,6 +66,9 @@ class ParkedRetry:
     The key's row stays locked meanwhile, so that of any number of workers one handles it, and whoever lets more
     messages wait behind it waits for one handler at most. Effects, the end of the message's wait and, after the
     last one, of its key's come about together or not at all; so does a failure's count, without the effects.
+
+    That a try begins is committed before it does: a message that ends the process uses up its tries too, with
+    pauses, and meanwhile all others go on.
     """
 
     def __init__(
@@ -87,31 +94,29 @@ class ParkedRetry:
         self._back_off = back_off
         self._mass_failure = mass_failure
         self._gaps_said = Repeats(_GAPS_SAID_EVERY_S)
+        self._unsettled: Queue | None = None
         self._statistics = statistics
         self._on_commit = on_commit
 
     def turn(self) -> Turn:
-        """Try one message of one key, if one is due.
+        """Try one message of one key, if one is due. Called by one thread.
 
         Raises:
-            Exception: the database is in the way; nothing has changed.
+            Exception: the database is in the way. Nothing has changed but that a try may have been counted, which
+                the next turn takes back.
         """
-        attempt = _Attempt()
-        try:
-            due_in_ms = self._database.run(lambda connection: self._next(connection, attempt))
-        except Overtaken:
-            return Turn(claimed=True)  # Another owner wrote the first guard row of this key: it can be read now.
-        except Trouble as trouble:
-            return self._postponed(attempt, trouble)
-        except DBAPIError as refusal:
-            if not attempt.is_over or is_database_trouble(refusal):
-                raise
-            # Refused at the commit: a deferred constraint, of this message.
-            error, due_in_ms = refusal, None
-            attempt.counts.clear()
-            self._database.run(lambda connection: self._refused(connection, attempt, error))
-        if attempt.parked is None:
+        if self._unsettled is not None:
+            self._postpone(self._unsettled)
+        parked, due_in_ms = self._database.run(self._begin)
+        if parked is None:
             return Turn(claimed=False, due_in_ms=due_in_ms)
+        failpoint("parking.after_begin")
+        attempt = _Attempt(parked.queue)
+        try:
+            with self._statistics.delivering(None):
+                self._database.run(lambda connection: self._next(connection, attempt))
+        except Exception as error:  # noqa: BLE001 - whatever is in the way of one key, others go on
+            self._ended(attempt, error)
         failpoint("parking.after_retry")
         self._statistics.count(**attempt.counts)
         if attempt.counts["drained"]:
@@ -119,45 +124,67 @@ class ParkedRetry:
         self._on_commit()
         return Turn(claimed=True)
 
-    def _postponed(self, attempt: _Attempt, trouble: Trouble) -> Turn:
+    def _begin(self, connection: Connection) -> tuple[ParkedKey | None, int | None]:
+        self._database.dialect.limit_waits(connection, self._database.transaction_timeout_ms)
+        parked = self._queues.claim(connection)
+        if parked is None:
+            return None, self._queues.due_in_ms(connection)
+        failpoint("parking.after_claim")
+        delay_ms = self._back_off.retry_ms(parked.attempts + 1, counts=False)
+        self._queues.begin(connection, parked, delay_ms=delay_ms or 0)
+        return parked, None
+
+    def _ended(self, attempt: _Attempt, error: Exception) -> None:
+        """The transaction did not come about, although the key could be claimed."""
+        attempt.counts.clear()
+        if attempt.is_over and isinstance(error, DBAPIError) and not is_database_trouble(error):
+            # Refused at the commit: a deferred constraint, of this message.
+            refusal = error
+            self._database.run(lambda connection: self._refused(connection, attempt, refusal))
+            return
+        self._unsettled = attempt.queue
+        if isinstance(error, Trouble):
+            error = error.error
+        text = f"{self._binding}: a parked message of {attempt.queue[0]} waits: {told(error)}"
+        self._statistics.failed(text)
+        _log.warning("%s; again in %s ms%s", text, _POSTPONED_MS, logged_trace(error) if is_defect(error) else "")
+        self._postpone(attempt.queue)
+
+    def _postpone(self, queue: Queue) -> None:
         """What is in the way of one key may not be in the way of others: they go on, unless it is the database."""
-        if attempt.parked is None:
-            raise trouble
-        claimed = attempt.parked
 
         def work(connection: Connection) -> None:
-            parked = self._queues.claim_again(connection, claimed)
+            parked = self._queues.claim_again(connection, queue, alive=True)
             if parked is not None:
                 self._queues.postpone(connection, parked, delay_ms=_POSTPONED_MS)
 
         self._database.run(work)
-        text = f"{self._binding}: a parked message of {claimed.destination} waits: {told(trouble.error)}"
-        self._statistics.failed(text)
-        _log.warning("%s; again in %s ms", text, _POSTPONED_MS)
-        return Turn(claimed=True)
+        self._unsettled = None
 
-    def _next(self, connection: Connection, attempt: _Attempt) -> int | None:
+    def _next(self, connection: Connection, attempt: _Attempt) -> None:
         self._database.dialect.limit_waits(connection, self._database.transaction_timeout_ms)
-        parked = attempt.parked = self._queues.claim(connection)
+        parked = self._queues.claim_again(connection, attempt.queue, alive=True)
         if parked is None:
-            return self._queues.due_in_ms(connection)
-        failpoint("parking.after_claim")
+            return
         message = attempt.message = self._queues.first(connection, parked)
         if message is None:
             self._queues.forget(connection, parked)
-            return None
+            return
         self._queues.mark(connection, parked)
-        error = self._try(connection, ParkedBatch(message), attempt)
+        error: Exception | None
+        if self._back_off.retry_ms(parked.attempts_before) is None:
+            error = UnfinishedBatchError(_UNENDED)
+        else:
+            error = self._try(connection, ParkedBatch(message), attempt)
         failpoint("parking.after_handler")
         if error is None:
             if not self._queues.done(connection, parked, message):
-                raise Overtaken(message.id)
+                raise Overtaken("it was handled by somebody else")
             attempt.counts["drained"] += 1
         else:
             self._decide(connection, attempt, parked, error)
         failpoint("parking.before_commit")
         attempt.is_over = error is None
-        return None
 
     def _try(self, connection: Connection, batch: ParkedBatch, attempt: _Attempt) -> Exception | None:
         """Make the message's effects, or leave none and tell why."""
@@ -191,8 +218,7 @@ class ParkedRetry:
             )
 
     def _refused(self, connection: Connection, attempt: _Attempt, error: DBAPIError) -> None:
-        assert attempt.parked is not None
-        parked = self._queues.claim_again(connection, attempt.parked)
+        parked = self._queues.claim_again(connection, attempt.queue, alive=True)
         if parked is not None and self._queues.first(connection, parked) == attempt.message:
             self._decide(connection, attempt, parked, error)
 
@@ -209,7 +235,7 @@ class ParkedRetry:
             self._queues.failed(connection, parked, error, delay_ms=None, counts=True)
         else:
             counts = not self._mass_failure.excuses(parked.key)
-            delay_ms = self._back_off.retry_ms(parked.attempts + 1, counts=counts)
+            delay_ms = self._back_off.retry_ms(parked.attempts, counts=counts)
             self._queues.failed(connection, parked, error, delay_ms=delay_ms, counts=counts)
         attempt.counts["dead" if delay_ms is None else "retried"] += 1
         self._tell(parked, message, error, delay_ms)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from streambind.inbound.mass_failure import MassFailure
 from streambind.inbound.parked_retry import ParkedRetry
 from streambind.inbound.retry import trouble_delay_ms
+from streambind.inbound.stack_trace import logged_trace
 from streambind.persistence.failures import describe, is_database_trouble
 
 _log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class RetryWorker:
     def start(self) -> None:
         """Start the thread, unless it runs. Connects to nothing here: trouble shows in `last_error`."""
         with self._lock:
-            if self._thread is not None:
+            if self._thread is not None and self._thread.is_alive():
                 return
             self._signal, self._stopping = threading.Event(), threading.Event()
             name = f"{self._binding}-parked"
@@ -95,10 +96,14 @@ class RetryWorker:
                 _log.warning("%s: a parked message was still being tried after %d ms", self._binding, timeout_ms)
 
     def _run(self, signal: threading.Event, stopping: threading.Event) -> None:
-        while not stopping.is_set():
-            pause_s = self._guarded_turn()
-            signal.wait(pause_s)
-            signal.clear()
+        try:
+            while not stopping.is_set():
+                pause_s = self._guarded_turn()
+                signal.wait(pause_s)
+                signal.clear()
+        except BaseException as error:
+            self.last_error = f"parked keys are tried no more, start the binding again: {describe(error)}"
+            raise
 
     def _guarded_turn(self) -> float | None:
         """One turn; returns for how long to wait, None: to be woken."""
@@ -131,5 +136,6 @@ class RetryWorker:
         if is_database_trouble(error):
             _log.warning("%s: %s; again in %.1f s", self._binding, self.last_error, pause_s)
         else:
-            _log.exception("%s: trying parked keys met a defect; again in %.1f s", self._binding, pause_s)
+            # Not exc_info: errors and their causes may quote row data.
+            _log.error("%s: %s; again in %.1f s%s", self._binding, self.last_error, pause_s, logged_trace(error))
         return pause_s

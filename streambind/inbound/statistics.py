@@ -22,7 +22,8 @@ class Figures:
     aside with their keys; drained: of those, handled since; dead: keys given up; unmatched: no
     listener's condition held; fenced: batches dropped because another owner had moved the position.
     `degraded_since`: seconds since the epoch when database or broker began to be in the way, None if not.
-    `longest_s`: for how long the longest of the deliveries that run now has been running; 0.0 if none does.
+    `longest_s`: for how long the longest of the deliveries, and tries of parked messages, that run now has been
+    running; 0.0 if none does.
     """
 
     handled: int = 0
@@ -49,7 +50,7 @@ class DeliveryStatistics:
         self._counts: Counter[str] = Counter()
         self._last_error: str | None = None
         self._degraded_since: float | None = None
-        self._running: dict[Lane, float] = {}
+        self._running: dict[Lane | None, float] = {}
 
     def figures(self) -> Figures:
         longest_s = max((time.monotonic() - began for began in list(self._running.values())), default=0.0)
@@ -62,8 +63,8 @@ class DeliveryStatistics:
             )
 
     @contextmanager
-    def delivering(self, lane: Lane) -> Iterator[None]:
-        """A delivery of the lane, one at a time, runs as long as the block."""
+    def delivering(self, lane: Lane | None) -> Iterator[None]:
+        """A delivery of the lane, one at a time, runs as long as the block; None: a try of a parked message."""
         self._running[lane] = time.monotonic()
         try:
             yield

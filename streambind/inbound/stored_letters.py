@@ -13,14 +13,11 @@ from streambind.inbound.failure import MessageFailed, Overtaken
 from streambind.inbound.guard import SequenceGuard
 from streambind.inbound.parked_batch import ParkedBatch
 from streambind.inbound.parked_keys import ParkedState
-from streambind.inbound.parked_queues import ParkedKey, ParkedMessage, ParkedQueues
+from streambind.inbound.parked_queues import ParkedKey, ParkedMessage, ParkedQueues, Queue
 from streambind.inbound.positions import DatabasePositions
 from streambind.message import RawHeaders
 from streambind.persistence.database import Database
 from streambind.persistence.stored_headers import store_headers
-
-Queue = tuple[str, bytes]
-"""A parked key: its destination, and the name of its queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +160,7 @@ class StoredLetters:
         return connection.scalar(select(message.id).where(message.id.in_(ids)).limit(1)) is not None
 
     def _claimed(self, connection: Connection, queue: Queue) -> ParkedKey | None:
-        return self._queues.claim_again(connection, ParkedKey(*queue, 0, None, 0, "", "", 0))
+        return self._queues.claim_again(connection, queue)
 
     def _write_down(
         self, connection: Connection, action: str, queue: Queue, message: ParkedMessage | None

@@ -183,7 +183,8 @@ def _stuck(figures: Figures | None) -> str | None:
     """A handler that does not return, or a database that does not answer, holds its partition up in silence."""
     if figures is None or figures.longest_s < STUCK_S:
         return None
-    return f"a delivery has run for {figures.longest_s:.0f} s: its handler or the database does not answer"
+    work = "a delivery, or the try of a parked message,"
+    return f"{work} has run for {figures.longest_s:.0f} s: its handler or the database does not answer"
 
 
 def _text(lane: Lane) -> str:

@@ -149,6 +149,12 @@ def is_refusal(error: BaseException) -> bool:
     )
 
 
+def is_duplicate(error: exc.DBAPIError) -> bool:
+    """True if a row of that key is there already."""
+    state = state_of(error)
+    return state == UNIQUE if state is not None else "UNIQUE constraint" in str(error.orig)
+
+
 def is_undefined_table(error: exc.DBAPIError) -> bool:
     """True if a statement named a table that is not there."""
     return state_of(error) == UNDEFINED_TABLE or "no such table" in str(error.orig)

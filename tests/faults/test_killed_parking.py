@@ -11,7 +11,7 @@ KILLED_WITHIN_S = 30.0
 FAILING = {"LISTENER": "fails-unless-parked", "MAX_ATTEMPTS": "1"}
 
 PARKING = ["after_key", "after_message", "after_commit", "after_set_aside"]
-TRYING_AGAIN = ["after_claim", "after_handler", "after_delete", "before_commit", "after_retry"]
+TRYING_AGAIN = ["after_claim", "after_begin", "after_handler", "after_delete", "before_commit", "after_retry"]
 POINTS = [f"parking.{point}=kill@2" for point in (*PARKING, *TRYING_AGAIN)]
 
 ON_REAL_SERVERS = pytest.mark.parametrize("stage", ["kafka_and_postgres"], indirect=True, scope="module")

@@ -125,12 +125,14 @@ def test_a_crash_at_any_statement_of_a_retry_leaves_all_or_nothing(any_service: 
     plan = parking(any_service, poison)
     drain(plan, batch(*of_key("k", 1, 2)))
     poison.fix()
-    points = ["after_claim", "after_handler", "after_delete", "before_commit"]
-    for point in points:
+    points = ["after_claim", "after_begin", "after_handler", "after_delete", "before_commit"]
+    for begun, point in enumerate(points):
         with crashing_at(f"parking.{point}"), pytest.raises(FailpointError):
             turn(plan)
         assert any_service.effects() == []
-        assert parked_keys(any_service) == {b"k": ("retry", 0, 2)}
+        assert parked_keys(any_service) == {b"k": ("retry", begun, 2)}, (
+            "that a try began is kept, and nothing else"
+        )
     with crashing_at("parking.after_retry"), pytest.raises(FailpointError):
         turn(plan)
     assert any_service.effects() == [("k", 1)]

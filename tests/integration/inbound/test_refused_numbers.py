@@ -7,11 +7,13 @@ import uuid
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from streambind.binding.outcome import Continue, Outcome, Stop
 from streambind.errors import DeliveryError, SequenceForkError
 from streambind.inbound.guard import SequenceGuard
+from tests.integration.inbound.parking import batch, of_key
 from tests.integration.inbound.service import DESTINATION, Letters, Service, drain, event
 from tests.unit.inbound.batches import ListBatch, Record, numbered
 
@@ -112,3 +114,20 @@ def test_a_key_that_had_no_event_in_an_epoch_goes_on_in_the_next(any_service: Se
     later = [numbered(event("other", 2), "other", 2, epoch=2), numbered(event("k", 2), "k", 2, epoch=3)]
     assert plan.deliver(ListBatch(later, 2, DESTINATION)) == Outcome(2)
     assert any_service.guarded() == {b"k": (3, 2), b"other": (2, 2)}
+
+
+def test_a_number_that_the_table_refuses_stops_its_partition_by_name(postgres_service: Service) -> None:
+    """A constraint of the database's owner on our table: no race, which would be tried again at once."""
+    service = postgres_service
+    service.database.run(
+        lambda c: c.execute(text("ALTER TABLE sb_guard ADD CONSTRAINT only_small CHECK (seq < 2)"))
+    )
+    try:
+        outcomes = drain(service.keeping(), batch(*of_key("j", 1), *of_key("k", 1, 2)))
+    finally:
+        service.database.run(lambda c: c.execute(text("ALTER TABLE sb_guard DROP CONSTRAINT only_small")))
+
+    assert service.position() == 2
+    last = outcomes[-1].then
+    assert isinstance(last, Stop)
+    assert "only_small" in str(last.error)

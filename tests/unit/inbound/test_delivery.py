@@ -162,6 +162,19 @@ def test_a_guard_row_that_another_owner_wrote_first_is_read_at_once() -> None:
     assert given.deliver(a_b_c()) == Outcome(3, Continue())
 
 
+def test_who_is_overtaken_again_and_again_waits_longer_and_longer_and_says_so() -> None:
+    given = given_delivery()
+    given.effects.raising = [Overtaken("another owner was faster") for _ in range(12)]
+
+    outcomes = [given.deliver(a_b_c()) for _ in range(12)]
+
+    assert outcomes[0] == Outcome(0, Continue())
+    assert sum(delay_of(outcome) for outcome in outcomes[1:]) > 30_000
+    assert "another owner was faster" in (given.statistics.figures().last_error or "")
+    assert given.deliver(a_b_c()) == Outcome(3, Continue())
+    assert given.statistics.figures().degraded_since is None
+
+
 def test_a_failure_without_a_known_message_is_looked_for_singly() -> None:
     given = given_delivery()
     given.effects.unattributed = True
