@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from streambind.binding.binder import ProducerBinding
+from streambind.message import Message
 from streambind.outbound.lease import Hold
 from streambind.outbound.relay_lanes import Lanes
 from streambind.outbound.relay_outcome import RelayOutcome
@@ -84,3 +85,18 @@ def start() -> Iterator[Start]:
     yield make
     for sender in senders:
         sender.stop(1000)
+
+
+def message_of(n: int = 0) -> Message:
+    return Message(b"%d" % n, b"key")
+
+
+def full_sender(start: Start) -> tuple[ScriptedProducer, QueuedSender]:
+    """A sender that holds one message and has another in its queue, for which alone there is room."""
+    producer = ScriptedProducer()
+    producer.hold()
+    sender = start(producer, capacity=1)
+    sender.submit(message_of(0))
+    assert producer.sending.wait(10)
+    sender.submit(message_of(1))
+    return producer, sender

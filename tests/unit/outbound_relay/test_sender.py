@@ -12,21 +12,17 @@ import pytest
 
 from streambind.binding.key_order import HELD_BACK
 from streambind.binding.outcome import Failed, Unknown
-from streambind.errors import BrokerUnavailableError, LifecycleError, SendError, SendUnconfirmed
+from streambind.errors import BrokerUnavailableError, SendError, SendUnconfirmed
 from streambind.message import Message
-from tests.unit.outbound_relay.conftest import Start
+from tests.unit.outbound_relay.conftest import Start, full_sender, message_of
 from tests.unit.outbound_relay.producer import Result, ScriptedProducer
-
-
-def _message(n: int = 0) -> Message:
-    return Message(b"%d" % n, b"key")
 
 
 def test_messages_leave_in_the_order_of_the_calls(start: Start) -> None:
     producer = ScriptedProducer()
     sender = start(producer, capacity=10_000)
 
-    receipts = [sender.submit(_message(n)) for n in range(2000)]
+    receipts = [sender.submit(message_of(n)) for n in range(2000)]
 
     assert [r.result(10).offset for r in receipts] == list(range(2000))
     assert [m.payload for m in producer.sent] == [b"%d" % n for n in range(2000)]
@@ -40,7 +36,7 @@ def test_no_thread_before_the_first_message_and_none_after_stop(start: Start) ->
     sender = start(ScriptedProducer())
     assert "streambind-sender out-x" not in names()
 
-    sender.submit(_message()).result(10)
+    sender.submit(message_of()).result(10)
     assert "streambind-sender out-x" in names()
 
     sender.stop(5000)
@@ -59,7 +55,7 @@ def test_each_message_gets_its_own_outcome(
     start: Start, answer: Result, error: type[SendError], text: str, permanent: bool
 ) -> None:
     sender = start(ScriptedProducer(lambda m: answer if m.payload == b"1" else None))
-    receipts = [sender.submit(_message(n)) for n in range(3)]
+    receipts = [sender.submit(message_of(n)) for n in range(3)]
 
     with pytest.raises(error, match=text) as raised:
         receipts[1].result(10)
@@ -81,9 +77,9 @@ def test_what_is_held_back_behind_a_refused_message_is_sent_after_it(start: Star
     producer = Ordered()
     producer.hold()
     sender = start(producer)
-    sender.submit(_message(0))
+    sender.submit(message_of(0))
     assert producer.sending.wait(10)
-    refused, later = sender.submit(_message(1)), sender.submit(_message(2))
+    refused, later = sender.submit(message_of(1)), sender.submit(message_of(2))
     producer.release()
 
     with pytest.raises(SendError, match="too big"):
@@ -94,7 +90,7 @@ def test_what_is_held_back_behind_a_refused_message_is_sent_after_it(start: Star
 
 def test_a_binder_that_holds_everything_back_is_not_asked_for_ever(start: Start) -> None:
     with pytest.raises(SendUnconfirmed, match="a defect of the binder"):
-        start(ScriptedProducer(lambda m: HELD_BACK)).submit(_message()).result(10)
+        start(ScriptedProducer(lambda m: HELD_BACK)).submit(message_of()).result(10)
 
 
 def test_a_producer_that_raises_fails_the_batch(start: Start) -> None:
@@ -107,24 +103,24 @@ def test_a_producer_that_raises_fails_the_batch(start: Start) -> None:
             raise ZeroDivisionError
 
     with pytest.raises(SendError, match="was not sent: broker away") as known:
-        start(Away()).submit(_message()).result(10)
+        start(Away()).submit(message_of()).result(10)
     assert not isinstance(known.value, SendUnconfirmed)
     with pytest.raises(SendUnconfirmed):
-        start(Broken()).submit(_message()).result(10)
+        start(Broken()).submit(message_of()).result(10)
 
 
 def test_a_full_queue_makes_the_caller_wait_and_then_raises(start: Start) -> None:
     producer = ScriptedProducer()
     producer.hold()
     sender = start(producer, capacity=2, timeout_ms=50)
-    sender.submit(_message(0))
+    sender.submit(message_of(0))
     assert producer.sending.wait(10)
     for n in (1, 2):
-        sender.submit(_message(n))
+        sender.submit(message_of(n))
 
     began = time.monotonic()
     with pytest.raises(SendError, match=r"binding out-x: 2 messages wait for destination x"):
-        sender.submit(_message(3))
+        sender.submit(message_of(3))
 
     assert time.monotonic() - began >= 0.04
 
@@ -134,11 +130,11 @@ def test_who_posts_never_waits_for_room(start: Start) -> None:
     producer.hold()
     unsent: list[bytes | None] = []
     sender = start(producer, capacity=1, timeout_ms=3_600_000, on_error=lambda m, error: unsent.append(m.payload))
-    sender.post(_message(0))
+    sender.post(message_of(0))
     assert producer.sending.wait(10)
-    sender.post(_message(1))
+    sender.post(message_of(1))
 
-    posting = threading.Thread(target=sender.post, args=(_message(2),), daemon=True)
+    posting = threading.Thread(target=sender.post, args=(message_of(2),), daemon=True)
     posting.start()
     posting.join(10)
 
@@ -148,13 +144,8 @@ def test_who_posts_never_waits_for_room(start: Start) -> None:
 
 
 def test_a_waiting_caller_goes_on_when_there_is_room(start: Start) -> None:
-    producer = ScriptedProducer()
-    producer.hold()
-    sender = start(producer, capacity=1)
-    sender.submit(_message(0))
-    assert producer.sending.wait(10)
-    sender.submit(_message(1))
-    blocked = threading.Thread(target=sender.submit, args=(_message(2),))
+    producer, sender = full_sender(start)
+    blocked = threading.Thread(target=sender.submit, args=(message_of(2),))
     blocked.start()
 
     producer.release()
@@ -167,13 +158,13 @@ def test_a_full_queue_does_not_block_an_event_loop(start: Start) -> None:
     producer = ScriptedProducer()
     producer.hold()
     sender = start(producer, capacity=1, timeout_ms=60_000)
-    sender.submit(_message(0))
+    sender.submit(message_of(0))
     assert producer.sending.wait(10)
-    sender.submit(_message(1))
+    sender.submit(message_of(1))
 
     async def main() -> None:
         with pytest.raises(SendError, match="wait for destination x"):
-            sender.submit(_message(2))
+            sender.submit(message_of(2))
 
     began = time.monotonic()
     asyncio.run(main())
@@ -191,10 +182,10 @@ def test_a_message_whose_time_is_over_in_the_queue_is_not_sent(start: Start) -> 
         over.set()
 
     sender = start(producer, timeout_ms=30, on_error=on_error)
-    sender.post(_message(0))
+    sender.post(message_of(0))
     assert producer.sending.wait(10)
-    sender.post(_message(1))
-    late = sender.submit(_message(2))
+    sender.post(message_of(1))
+    late = sender.submit(message_of(2))
     with pytest.raises(SendUnconfirmed):
         late.result()
     producer.release()
@@ -222,10 +213,10 @@ def test_what_is_posted_and_fails_goes_to_on_error_and_the_log(
     sender = start(producer, on_error=on_error)
     with caplog.at_level(logging.ERROR, "streambind.sender"):
         for n in range(3):
-            sender.post(_message(n))
+            sender.post(message_of(n))
         producer.release()
         assert over.wait(10)
-        sender.submit(_message(9)).result(10)
+        sender.submit(message_of(9)).result(10)
 
     assert [payload for payload, _ in failed] == [b"0", b"1", b"2"]
     assert "binding out-x: a message to destination x was refused: refused" in caplog.text
@@ -237,65 +228,7 @@ def test_post_never_raises(start: Start) -> None:
     sender = start(ScriptedProducer(), on_error=lambda _, error: failed.append(error))
     sender.stop(1000)
 
-    sender.post(_message())
+    sender.post(message_of())
 
     assert "has been stopped" in str(failed[0])
     assert isinstance(failed[0], SendError)
-
-
-def test_stop_sends_what_is_queued(start: Start) -> None:
-    producer = ScriptedProducer()
-    producer.hold()
-    sender = start(producer, capacity=1200)
-    receipts = [sender.submit(_message(n)) for n in range(1200)]
-
-    producer.release()
-    sender.stop(10_000)
-
-    assert all(receipt.done() for receipt in receipts)
-    assert len(producer.sent) == 1200
-    assert not producer.purged
-    with pytest.raises(LifecycleError, match="binding out-x to destination x has been stopped"):
-        sender.submit(_message())
-
-
-def test_stop_returns_in_time_with_the_broker_away(start: Start) -> None:
-    producer = ScriptedProducer()
-    producer.hold()
-    sender = start(producer)
-    first = sender.submit(_message(0))
-    assert producer.sending.wait(10)
-    second = sender.submit(_message(1))
-
-    began = time.monotonic()
-    sender.stop(200)
-
-    assert time.monotonic() - began < 5
-    assert producer.purged
-    with pytest.raises(SendUnconfirmed):
-        first.result(10)
-    with pytest.raises(SendError, match="was not sent"):
-        second.result(10)
-
-
-def test_stop_frees_callers_that_wait_for_room(start: Start) -> None:
-    producer = ScriptedProducer()
-    producer.hold()
-    sender = start(producer, capacity=1)
-    sender.submit(_message(0))
-    assert producer.sending.wait(10)
-    sender.submit(_message(1))
-    raised: list[Exception] = []
-
-    def submit() -> None:
-        try:
-            sender.submit(_message(2))
-        except LifecycleError as error:
-            raised.append(error)
-
-    blocked = threading.Thread(target=submit)
-    blocked.start()
-    sender.stop(100)
-    blocked.join(10)
-
-    assert len(raised) == 1
