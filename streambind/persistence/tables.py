@@ -22,6 +22,7 @@ from sqlalchemy import (
     Uuid,
 )
 from sqlalchemy.dialects import mysql
+from sqlalchemy.sql import quoted_name
 
 SCHEMA_VERSION = 1
 """Raised with every change of the tables below; kept in `sb_schema`."""
@@ -52,6 +53,9 @@ _Bytes = LargeBinary().with_variant(mysql.LONGBLOB(), *_MYSQL)
 _Text = Text().with_variant(mysql.LONGTEXT(), *_MYSQL)
 _EventId = Uuid().with_variant(Uuid(native_uuid=False), *_MYSQL)
 """The same, by whichever of its names MariaDB is called."""
+
+_OFFSET = quoted_name("offset", quote=True)
+"""A reserved word of MariaDB, but not of MySQL: statements that are printed do not know for whom."""
 
 _OPTIONS: dict[str, Any] = {
     # Letters' case counts in the names of destinations and groups.
@@ -188,7 +192,7 @@ class Tables:
             Column("destination", String(249), nullable=False),
             Column("key", _Key, nullable=False),
             Column("partition", Integer, nullable=False),
-            Column("offset", BigInteger, nullable=False),
+            Column(_OFFSET, BigInteger, nullable=False),
             Column("source_id", String(MAX_SOURCE_LENGTH)),
             Column("epoch", Integer),
             Column("seq", BigInteger),
@@ -211,7 +215,7 @@ class Tables:
             Column("group_name", String(255), primary_key=True),
             Column("destination", String(249), primary_key=True),
             Column("partition", Integer, primary_key=True, autoincrement=False),
-            Column("offset", BigInteger, primary_key=True, autoincrement=False),
+            Column(_OFFSET, BigInteger, primary_key=True, autoincrement=False),
             Column("timestamp_ms", BigInteger, primary_key=True, autoincrement=False),
             Column("outcome", String(8), nullable=False),
             Column("from_destination", String(249), nullable=False),
@@ -234,7 +238,7 @@ class Tables:
             Column("destination", String(249), nullable=False),
             Column("key", _Key, nullable=False),
             Column("partition", Integer),
-            Column("offset", BigInteger),
+            Column(_OFFSET, BigInteger),
             sqlite_autoincrement=True,
         )
         """What people did to parked keys (`retry`) and parked messages (`skip`, `edit`)."""

@@ -57,12 +57,19 @@ def downgrade() -> None:
 """
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgresql", marks=pytest.mark.postgres),
+        pytest.param("mariadb", marks=pytest.mark.mariadb),
+    ]
+)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'service.db'}"
-    found: str = request.getfixturevalue("postgres_url")
+    fixture = {"postgresql": "postgres_url", "mariadb": "mariadb_url"}[request.param]
+    found: str = request.getfixturevalue(fixture)
     return found
 
 
