@@ -7,6 +7,11 @@ from typing import NamedTuple
 
 _FORMAT = "1"
 
+MAX_SOURCE_LENGTH = 36
+"""A UUID's text."""
+
+MAX_EPOCH = 2**31 - 1
+
 
 class Origin(NamedTuple):
     """`1/<source-id>/<epoch>/<destination>/<seq>`; the first 1 is the format's version.
@@ -25,7 +30,8 @@ class Origin(NamedTuple):
 
     @staticmethod
     def parse(text: str) -> Origin | None:
-        """The origin in a header's text; None for anything that is not one (a record may carry any bytes)."""
+        """The origin in a header's text; None for anything that is not one. A record may carry any bytes: source,
+        epoch and number of an origin fit their columns."""
         chain, _, seq = text.rpartition("/")
         source = _source(chain)
         return None if source is None or not _is_count(seq) else Origin(*source, int(seq))
@@ -35,9 +41,16 @@ class Origin(NamedTuple):
 def _source(text: str) -> tuple[str, int, str] | None:
     """What events have in common: source, epoch and destination. Many events, few of these."""
     parts = text.split("/")
-    if len(parts) != 4 or parts[0] != _FORMAT or not parts[1] or not parts[3] or not _is_count(parts[2]):
+    if len(parts) != 4 or parts[0] != _FORMAT or not parts[3] or not _is_count(parts[2]):
         return None
-    return parts[1], int(parts[2]), parts[3]
+    _, source_id, epoch, destination = parts
+    if not _is_source(source_id) or int(epoch) > MAX_EPOCH:
+        return None
+    return source_id, int(epoch), destination
+
+
+def _is_source(text: str) -> bool:
+    return 0 < len(text) <= MAX_SOURCE_LENGTH and text.isascii() and text.isprintable()
 
 
 def _is_count(text: str) -> bool:

@@ -12,6 +12,7 @@ from streambind.cli.plan import planned_bindings
 from streambind.cli.target import BROKER_TIMEOUT_MS, Brokers, Target, ask_database, resolve
 from streambind.errors import ConfigurationError, LifecycleError
 from streambind.message import Message
+from streambind.origin import MAX_EPOCH
 from streambind.outbound.epoch import Travelled, raise_epoch, source_of, travelled
 from streambind.outbound.wire_message import Source
 
@@ -24,7 +25,7 @@ _SHOWN = 5
 @click.command("new-epoch")
 @click.argument("target")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
-@click.option("--to", "to", type=click.IntRange(min=2), help="This epoch; without it the next one.")
+@click.option("--to", "to", type=click.IntRange(min=2, max=MAX_EPOCH), help="This epoch; without it the next one.")
 @click.option("--without-broker", is_flag=True, help="Do not look at what the topics hold.")
 def new_epoch(target: str, dry_run: bool, to: int | None, without_broker: bool) -> None:
     """Begin a new epoch after the database was restored.
@@ -48,6 +49,11 @@ def new_epoch(target: str, dry_run: bool, to: int | None, without_broker: bool) 
     source = ask_database(database, lambda: source_of(database))
     found = Travelled(0, 0, ()) if without_broker else _look(resolved, source)
     epoch = to if to is not None else max(source.epoch, found.epoch) + 1
+    if epoch > MAX_EPOCH:
+        raise ConfigurationError(
+            f"the topics hold events of this source with epoch {found.epoch}, after which none follows: no "
+            "database of yours has given it; choose one with --to, consumers refuse what leaves others out"
+        )
     if epoch <= source.epoch:
         raise ConfigurationError(f"the epoch is {source.epoch} already; choose a higher one than {epoch}")
     _tell(resolved, source, found)

@@ -25,11 +25,11 @@ from streambind.origin import Origin
 from streambind.persistence.database import Database
 from streambind.persistence.failures import is_duplicate
 from streambind.persistence.row_statements import row_statements
-from streambind.persistence.tables import MAX_KEY_BYTES, MAX_SOURCE_LENGTH
+from streambind.persistence.tables import MAX_KEY_BYTES
 
 Row = tuple[Any, ...]
 
-_EPOCH_LIMIT = 2**31
+_SOURCES_REMEMBERED = 1_000
 _KEYS_PER_STATEMENT = 5_000
 
 
@@ -51,14 +51,15 @@ class Examination:
 
 class _Before:
     """`sequence.Before` for one chain after the other of a batch. `since_ms`: when the chain's last event was
-    written, None if it is of this batch. What is asked of the database is asked once."""
+    written, None if it is of this batch."""
 
-    def __init__(self, past: Callable[[], Past], stored_epoch: Callable[[str], int], found: Examination) -> None:
+    def __init__(
+        self, past: Callable[[], Past], stored_epoch: Callable[[str, int], int], found: Examination
+    ) -> None:
         self._past = past
         self._stored_epoch = stored_epoch
         self._found = found
         self._known: Past | None = None
-        self._epochs: dict[str, int] = {}
         self.source_id = ""
         self.since_ms: int | None = None
 
@@ -69,11 +70,9 @@ class _Before:
         skipped_ms = self._seen().skipped_ms
         return skipped_ms is not None and self.since_ms is not None and self.since_ms <= skipped_ms
 
-    def latest_epoch(self) -> int:
-        if self.source_id not in self._epochs:
-            self._epochs[self.source_id] = self._stored_epoch(self.source_id)
+    def latest_epoch(self, enough: int) -> int:
         here = (event.epoch for chain, event in self._found.applied.items() if chain.source_id == self.source_id)
-        return max(self._epochs[self.source_id], *here, 0)
+        return max(self._stored_epoch(self.source_id, enough), *here, 0)
 
     def _seen(self) -> Past:
         if self._known is None:
@@ -88,6 +87,7 @@ class SequenceGuard:
         self._table = database.tables.guard
         self._dialect = database.dialect
         self._group = group
+        self._epochs: dict[tuple[str, str], int] = {}
         columns, now_ms = self._table.c, database.dialect.now_ms
         key = [columns.group_name, columns.destination, columns.source_id, columns.key]
         named = [*key, columns.epoch, columns.seq, columns.event_id]
@@ -131,7 +131,7 @@ class SequenceGuard:
         rows = self._locked(connection, batch.destination, sorted({chain for _, chain, _ in events}))
         found.stored = {chain: last for chain, (last, _) in rows.items()}
         before = _Before(
-            past, lambda source_id: self._latest_epoch(connection, batch.destination, source_id), found
+            past, lambda source_id, enough: self._epoch(connection, batch.destination, source_id, enough), found
         )
         for index, chain, event in events:
             last = found.applied.get(chain) or found.stored.get(chain)
@@ -181,12 +181,21 @@ class SequenceGuard:
                     raise
                 raise Overtaken("another owner was the first to write a number of its key") from error
 
-    def _latest_epoch(self, connection: Connection, destination: str, source_id: str) -> int:
-        columns = self._table.c
-        query = select(func.max(columns.epoch)).where(
-            columns.group_name == self._group, columns.destination == destination, columns.source_id == source_id
-        )
-        return int(connection.scalar(query) or 0)
+    def _epoch(self, connection: Connection, destination: str, source_id: str, enough: int) -> int:
+        """As `sequence.Before.latest_epoch`; 0 if nothing is known of the source. To ask the database reads all
+        rows of the source: what was known a while ago is asked first, and is only ever too low."""
+        place = destination, source_id
+        if self._epochs.get(place, 0) < enough:
+            columns = self._table.c
+            query = select(func.max(columns.epoch)).where(
+                columns.group_name == self._group,
+                columns.destination == destination,
+                columns.source_id == source_id,
+            )
+            if len(self._epochs) >= _SOURCES_REMEMBERED:
+                self._epochs.clear()  # Anyone may have made sources up.
+            self._epochs[place] = int(connection.scalar(query) or 0)
+        return self._epochs[place]
 
     def _locked(
         self, connection: Connection, destination: str, chains: Sequence[Chain]
@@ -230,14 +239,8 @@ def event_of(batch: Batch, index: int) -> tuple[Chain, Applied] | None:
     key = batch.key(index)
     if origin is None or key is None or origin.destination != batch.destination:
         return None
-    # Anyone can write this header: what does not fit the table is no origin.
-    if (
-        len(key) > MAX_KEY_BYTES
-        or len(origin.source_id) > MAX_SOURCE_LENGTH
-        or not (origin.source_id.isascii() and origin.source_id.isprintable())
-        or origin.epoch >= _EPOCH_LIMIT
-    ):
-        return None
+    if len(key) > MAX_KEY_BYTES:
+        return None  # No row could keep it.
     return Chain(origin.source_id, key), Applied(origin.epoch, origin.seq, _event_id(headers))
 
 

@@ -34,15 +34,17 @@ class Before(Protocol):
         """Whether the group was moved past messages since the chain's last event."""
         ...
 
-    def latest_epoch(self) -> int:
-        """The highest epoch that any key of the source has had here."""
+    def latest_epoch(self, enough: int) -> int:
+        """The highest epoch that any key of the source has had here, 0 if none came from it; or a lower one that
+        is `enough`."""
         ...
 
 
 def follows(last: Applied | None, event: Applied, before: Before) -> bool:
     """Whether to apply the event (True), or to pass it over as a duplicate (False).
 
-    - The first event of a key is number 1, or any number if the group may have begun within the log.
+    - The first event of a key is number 1, or any number if the group may have begun within the log. It may be
+      of any epoch if it is its source's first one too.
     - A number up to the last one is a duplicate, the next one follows. A later one follows too if the group was
       moved past messages since.
     - A lower epoch is a history that a restore of the source has undone: a duplicate.
@@ -55,6 +57,7 @@ def follows(last: Applied | None, event: Applied, before: Before) -> bool:
         SequenceForkError: the last number came again with another event id, or an epoch was left out.
     """
     if last is None:
+        _refuse_made_up(event, before, may_be_first=True)
         if event.seq == 1 or before.may_begin_within():
             return True
         raise SequenceGapError(
@@ -62,10 +65,8 @@ def follows(last: Applied | None, event: Applied, before: Before) -> bool:
         )
     if event.epoch < last.epoch:
         return False
-    if event.epoch > last.epoch + 1 and event.epoch > (latest := before.latest_epoch()) + 1:
-        raise SequenceForkError(
-            f"epoch {event.epoch} of its source came, the last one known is {latest}: only the next follows"
-        )
+    if event.epoch > last.epoch + 1:
+        _refuse_made_up(event, before, may_be_first=False)
     if event.seq > last.seq + 1 and not before.may_leave_out():
         raise SequenceGapError(f"number {event.seq} of its key came after number {last.seq}")
     if event.epoch > last.epoch or event.seq > last.seq:
@@ -76,3 +77,13 @@ def follows(last: Applied | None, event: Applied, before: Before) -> bool:
             f"{last.event_id}: the source's history has two versions; after a restore raise its epoch"
         )
     return False
+
+
+def _refuse_made_up(event: Applied, before: Before, *, may_be_first: bool) -> None:
+    if event.epoch == 1:
+        return
+    latest = before.latest_epoch(event.epoch - 1)
+    if event.epoch > latest + 1 and not (may_be_first and latest == 0):
+        raise SequenceForkError(
+            f"epoch {event.epoch} of its source came, the last one known is {latest}: only the next follows"
+        )

@@ -24,6 +24,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.sql import quoted_name
 
+from streambind.origin import MAX_SOURCE_LENGTH
+
 SCHEMA_VERSION = 1
 """Raised with every change of the tables below; kept in `sb_schema`."""
 
@@ -35,9 +37,6 @@ MAX_KEY_BYTES = 512
 
 MAX_MESSAGE_ID_BYTES = 64
 """What the tables keep of a message's own id; a digest of longer ones."""
-
-MAX_SOURCE_LENGTH = 36
-"""What the tables keep of a source id: a UUID's text."""
 
 PREFIX = "sb_"
 

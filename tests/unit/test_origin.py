@@ -6,9 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streambind.origin import Origin
+from streambind.origin import MAX_EPOCH, Origin
 
 _names = st.text(st.characters(exclude_characters="/"), min_size=1)
+_sources = st.text(
+    st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="/"), min_size=1, max_size=36
+)
+_epochs = st.integers(1, MAX_EPOCH)
 _counts = st.integers(1, 10**18 - 1)
 
 
@@ -16,7 +20,7 @@ def test_its_text_has_five_parts() -> None:
     assert str(Origin("source", 2, "lectures", 7)) == "1/source/2/lectures/7"
 
 
-@given(_names, _counts, _names, _counts)
+@given(_sources, _epochs, _names, _counts)
 def test_what_is_written_is_read_again(source: str, epoch: int, destination: str, seq: int) -> None:
     origin = Origin(source, epoch, destination, seq)
     assert Origin.parse(str(origin)) == origin
@@ -46,6 +50,10 @@ def test_what_is_written_is_read_again(source: str, epoch: int, destination: str
         "1/source/1/lectures/²",
         "1/source/1/lectures/1000000000000000000",
         "1/source/1000000000000000000/lectures/1",
+        f"1/source/{MAX_EPOCH + 1}/lectures/1",
+        f"1/{'s' * 37}/1/lectures/1",
+        "1/s\x00/1/lectures/1",
+        "1/\u00fc/1/lectures/1",
     ],
 )
 def test_what_is_no_origin_is_none(text: str) -> None:

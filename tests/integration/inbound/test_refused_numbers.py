@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.event import listen
 from sqlalchemy.exc import OperationalError
 
 from streambind.binding.outcome import Continue, Outcome, Stop
@@ -89,6 +90,35 @@ def test_an_epoch_that_leaves_others_out_stops_the_partition(any_service: Servic
     assert isinstance(last, Stop)
     assert isinstance(last.error, SequenceForkError)
     assert any_service.guarded() == {b"k": (1, 1)}
+
+
+@pytest.mark.parametrize("epoch", [3, 1000, 2**31 - 1])
+def test_an_unknown_key_is_no_way_to_an_epoch_that_the_source_never_had(any_service: Service, epoch: int) -> None:
+    """One forged record would have all later events of the source passed over."""
+    service = any_service
+    for adopted in ("earliest", "latest"):
+        service.forget_positions()
+        plan = service.keeping(adopt=(0, adopted))
+        forged = numbered(event("other", 1), "other", 1, epoch=epoch)
+        outcomes = drain(plan, ListBatch([numbered(event("k", 1), "k", 1), forged]))
+        assert isinstance(outcomes[-1].then, Stop)
+        assert isinstance(outcomes[-1].then.error, SequenceForkError)
+        assert service.guarded() == {b"k": (1, 1)}
+
+    drain(service.keeping(adopt=None), ListBatch([numbered(event("k", 2), "k", 2)], 1))
+    assert service.effects() == [("k", 1), ("k", 2)]
+
+
+def test_the_epoch_of_a_source_is_asked_for_once(sync_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a key that is new: all rows of the source are read for it."""
+    asked: list[str] = []
+    plan = sync_service.keeping()
+    engine = sync_service.database.engine
+    listen(engine, "before_cursor_execute", lambda c, cursor, statement, *_: asked.append(statement))
+    for offset in range(5):
+        drain(plan, ListBatch([numbered(event("k", 1), f"k{offset}", 1, epoch=2)], offset))
+
+    assert sum("max(sb_guard.epoch)" in statement for statement in asked) == 2
 
 
 def test_a_new_epoch_is_told_and_what_the_older_one_still_sends_is_counted(

@@ -29,7 +29,7 @@ class Before:
     def may_leave_out(self) -> bool:
         return self.leaves_out
 
-    def latest_epoch(self) -> int:
+    def latest_epoch(self, enough: int) -> int:
         return self.epoch
 
 
@@ -115,6 +115,36 @@ def test_a_key_may_have_missed_an_epoch_that_its_source_had() -> None:
         follows(Applied(1, 5, A), Applied(4, 6, B), Before(epoch=2))
     with pytest.raises(SequenceGapError):
         follows(Applied(1, 5, A), Applied(3, 7, B), Before(epoch=2))
+
+
+def test_the_first_event_of_a_key_is_of_an_epoch_that_its_source_may_have() -> None:
+    assert follows(None, Applied(3, 1, A), Before(epoch=2))
+    assert follows(None, Applied(2, 1, A), Before(epoch=3))
+    for began_within in (False, True):
+        with pytest.raises(SequenceForkError, match="epoch 4 of its source came, the last one known is 2"):
+            follows(None, Applied(4, 1, A), Before(epoch=2, began_within=began_within))
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.none() | st.integers(3, 2**31 - 1), st.integers(1, 9)), max_size=40
+    )
+)
+def test_epochs_that_anyone_made_up_have_no_event_of_the_source_passed_over(
+    records: list[tuple[str, int | None, int]],
+) -> None:
+    """The source is in epoch 1; `None` is its next event of a key, everything else a forgery."""
+    applied: dict[str, Applied] = {"z": Applied(1, 1, A)}
+    for key, epoch, seq in records:
+        last = applied.get(key)
+        before = Before(began_within=True, epoch=max(event.epoch for event in applied.values()))
+        if epoch is None:
+            genuine = Applied(1, 1 if last is None else last.seq + 1, B)
+            assert follows(last, genuine, before)
+            applied[key] = genuine
+        else:
+            with pytest.raises(SequenceForkError):
+                follows(last, Applied(epoch, seq, A), before)
 
 
 @given(st.lists(st.integers(0, 30), max_size=60))
