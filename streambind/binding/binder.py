@@ -52,10 +52,14 @@ class Identity:
 
     `cluster`: which broker, or cluster of them; `destination`: which of all that have had the name there. Each at
     most 64 characters.
+
+    `is_compacted` tells nothing apart, it is told on the same occasions: whether a message there may be missing
+    because a later one of its key has come (Kafka's `cleanup.policy=compact`).
     """
 
     cluster: str | None = None
     destination: str | None = None
+    is_compacted: bool | None = field(default=None, compare=False)
 
     def may_be(self, other: Identity) -> bool:
         """Whether nothing that both know differs."""
@@ -89,7 +93,7 @@ class Positions(Protocol):
 
     def identify(self, lanes: Sequence[Lane], identities: Mapping[str, Identity]) -> Mapping[Lane, Identity]:
         """Which destinations the stored positions belong to; where that was not known, the given one is stored.
-        Lanes without a position are absent."""
+        Whether it is compacted is stored each time, if it is known. Lanes without a position are absent."""
         ...
 
 

@@ -64,9 +64,11 @@ class _Before:
         self.since_ms: int | None = None
 
     def may_begin_within(self) -> bool:
-        return self._seen().began_within
+        return self._seen().began_within or self._seen().is_compacted
 
     def may_leave_out(self) -> bool:
+        if self._seen().is_compacted:
+            return True
         skipped_ms = self._seen().skipped_ms
         return skipped_ms is not None and self.since_ms is not None and self.since_ms <= skipped_ms
 

@@ -22,11 +22,13 @@ class Past(NamedTuple):
 
     `began_within`: the beginning, because the group began at the latest position, or at an offset above 0
     (retention had cut the log, or the broker's own offsets were adopted). `skipped_ms`: what its position was
-    moved past, at that time on the database's clock; None if it never was.
+    moved past, at that time on the database's clock; None if it never was. `is_compacted`: any message that a
+    later one of its key follows.
     """
 
     began_within: bool = False
     skipped_ms: int | None = None
+    is_compacted: bool = False
 
 
 class DatabasePositions:
@@ -59,6 +61,7 @@ class DatabasePositions:
                     "start_offset": offset,
                     "cluster_id": _identity(lane, identities).cluster,
                     "topic_id": _identity(lane, identities).destination,
+                    "is_compacted": _identity(lane, identities).is_compacted,
                     "updated_ms": self._database.dialect.now_ms,
                 }
                 for lane, (offset, start) in sorted(starts.items(), key=lambda item: _lane_order(item[0]))
@@ -90,6 +93,7 @@ class DatabasePositions:
             told = [lane for lane in unknown if _identity(lane, identities).is_known]
             for lane in told:
                 self._note(connection, lane, identities[lane.destination])
+            self._note_compaction(connection, known, identities)
             return self._identities(connection, lanes) if told else known
 
         return self._database.run(work) if lanes else {}
@@ -132,12 +136,16 @@ class DatabasePositions:
     def past(self, connection: Connection, lane: Lane) -> Past:
         """What the group has seen of this partition."""
         columns = self._table.c
-        query = select(columns.start, columns.start_offset, columns.skipped_ms).where(self._is(lane))
+        query = select(columns.start, columns.start_offset, columns.skipped_ms, columns.is_compacted).where(
+            self._is(lane)
+        )
         row = connection.execute(query).first()
         if row is None:
             return Past()
         skipped = row.skipped_ms is not None
-        return Past(row.start == "latest" or row.start_offset > 0 or skipped, row.skipped_ms)
+        return Past(
+            row.start == "latest" or row.start_offset > 0 or skipped, row.skipped_ms, bool(row.is_compacted)
+        )
 
     def _read(self, connection: Connection, lanes: Sequence[Lane]) -> dict[Lane, int]:
         if not lanes:
@@ -153,11 +161,18 @@ class DatabasePositions:
     def _identities(self, connection: Connection, lanes: Sequence[Lane]) -> dict[Lane, Identity]:
         columns = self._table.c
         rows = connection.execute(
-            select(columns.destination, columns.partition, columns.cluster_id, columns.topic_id).where(
-                columns.group_name == self._group, or_(*(self._is(lane) for lane in lanes))
-            )
+            select(
+                columns.destination,
+                columns.partition,
+                columns.cluster_id,
+                columns.topic_id,
+                columns.is_compacted,
+            ).where(columns.group_name == self._group, or_(*(self._is(lane) for lane in lanes)))
         )
-        return {Lane(row.destination, row.partition): Identity(row.cluster_id, row.topic_id) for row in rows}
+        return {
+            Lane(row.destination, row.partition): Identity(row.cluster_id, row.topic_id, row.is_compacted)
+            for row in rows
+        }
 
     def _note(self, connection: Connection, lane: Lane, identity: Identity) -> None:
         connection.execute(
@@ -165,6 +180,14 @@ class DatabasePositions:
             .where(self._is(lane), self._table.c.topic_id.is_(None))
             .values(cluster_id=identity.cluster, topic_id=identity.destination)
         )
+
+    def _note_compaction(
+        self, connection: Connection, known: Mapping[Lane, Identity], identities: Mapping[str, Identity]
+    ) -> None:
+        for lane in sorted(known, key=_lane_order):
+            now = _identity(lane, identities).is_compacted
+            if now is not None and now != known[lane].is_compacted:
+                connection.execute(update(self._table).where(self._is(lane)).values(is_compacted=now))
 
     def _is(self, lane: Lane) -> ColumnElement[bool]:
         columns = self._table.c

@@ -27,11 +27,11 @@ class Before(Protocol):
     """What is known of a chain beside its last event; asked only where that decides."""
 
     def may_begin_within(self) -> bool:
-        """Whether the group may not have seen the chain's first events."""
+        """Whether the group may not have seen the chain's first events, or the log no longer has them."""
         ...
 
     def may_leave_out(self) -> bool:
-        """Whether the group was moved past messages since the chain's last event."""
+        """Whether the group was moved past messages since the chain's last event, or the log leaves some out."""
         ...
 
     def latest_epoch(self, enough: int) -> int:
@@ -43,10 +43,10 @@ class Before(Protocol):
 def follows(last: Applied | None, event: Applied, before: Before) -> bool:
     """Whether to apply the event (True), or to pass it over as a duplicate (False).
 
-    - The first event of a key is number 1, or any number if the group may have begun within the log. It may be
-      of any epoch if it is its source's first one too.
+    - The first event of a key is number 1, or any number if the group may have begun within the log, or the log is
+      compacted. It may be of any epoch if it is its source's first one too.
     - A number up to the last one is a duplicate, the next one follows. A later one follows too if the group was
-      moved past messages since.
+      moved past messages since, or the log is compacted.
     - A lower epoch is a history that a restore of the source has undone: a duplicate.
     - With a higher epoch the source's numbers have gone back to where its restored database stood, which is not
       known here: any number up to the one after the last begins the new history. Only up to the epoch after the

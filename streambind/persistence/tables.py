@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Index,
@@ -139,13 +140,15 @@ class Tables:
             Column("start_offset", BigInteger, nullable=False),
             Column("cluster_id", String(64)),
             Column("topic_id", String(64)),
+            Column("is_compacted", Boolean),
             Column("skipped_ms", BigInteger),
             Column("updated_ms", BigInteger, nullable=False),
         )
         """`claimed_to`: how far the transaction goes that works on the partition; it is seen only where a handler
         has ended that transaction by itself. `start`, `start_offset`: where the group began. `cluster_id`,
-        `topic_id`: the destination's identity. `skipped_ms`: when somebody last moved the position past messages
-        that were not handled."""
+        `topic_id`: the destination's identity. `is_compacted`: whether a message may be missing there because a
+        later one of its key has come; None: unknown. `skipped_ms`: when somebody last moved the position past
+        messages that were not handled."""
         self.guard = Table(
             f"{PREFIX}guard",
             self.metadata,

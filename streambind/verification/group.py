@@ -84,6 +84,16 @@ class GroupKeys:
         )
         return self._database.run(lambda c: {row.partition: row.next_offset for row in c.execute(query)})
 
+    def is_compacted(self) -> bool:
+        """Whether events that a later one of their key follows may be missing from the log."""
+        columns = self._tables.position.c
+        query = select(columns.partition).where(
+            columns.group_name == self._group,
+            columns.destination == self._destination,
+            columns.is_compacted.is_(True),
+        )
+        return self._database.run(lambda c: c.execute(query.limit(1)).first() is not None)
+
     def began_within(self) -> bool:
         """Whether the group may not have seen the beginning of every key."""
         columns = self._tables.position.c

@@ -51,6 +51,11 @@ class Numbers:
             found.append((low, high))
         return found
 
+    def highest(self, at_most: int) -> int:
+        """The highest number up to a limit; 0 if there is none."""
+        at = bisect_right(self._starts, at_most)
+        return min(self._ends[at - 1], at_most) if at > 0 else 0
+
     def __contains__(self, number: object) -> bool:
         if not isinstance(number, int):
             return False

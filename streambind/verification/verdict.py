@@ -79,7 +79,7 @@ class Facts:
     and `parked`: numbers that the log holds behind the group's position, and that the group has set aside
     (`waiting_now` are those of the source's epoch, wherever they wait); then `guarded`, and `given_after` and
     `epoch_after`: what the source had given by then. `began_within`: the group may not have seen the key's
-    beginning.
+    beginning. `is_compacted`: the log may lack numbers that a higher one follows.
     """
 
     epoch: int
@@ -93,6 +93,7 @@ class Facts:
     given_after: Given = NOTHING
     epoch_after: int = 0
     began_within: bool = False
+    is_compacted: bool = False
 
     @property
     def sent(self) -> int:
@@ -145,6 +146,11 @@ def _rest(facts: Facts, applied: int) -> Verdict:
         return Verdict(State.APPLIED)
     if applied >= facts.sent:
         return Verdict(State.BLOCKED if facts.is_blocked else State.IN_OUTBOX)
+    if facts.is_compacted:
+        if facts.given_after.seq > facts.sent:
+            # What was sent meanwhile may have taken the place of all that it follows: it will do for them.
+            return Verdict(State.ON_TOPIC if facts.first_unsent is None else State.IN_OUTBOX)
+        applied = max(applied, facts.parked.highest(facts.sent), facts.waiting.highest(facts.sent))
     lost = [
         hole
         for low, high in facts.parked.missing(applied + 1, facts.sent)

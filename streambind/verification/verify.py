@@ -123,12 +123,13 @@ def _look_again(doubtful: list[bytes], source: SourceKeys, group: GroupKeys, log
         facts[key].parked = every
         if now:
             facts[key].waiting_now.join(now)
-    began_within = group.began_within()
+    began_within, is_compacted = group.began_within(), group.is_compacted()
     guarded = group.guarded(doubtful)
     after, epoch_after = source.given(doubtful), source.identity().epoch
     for key, found in facts.items():
         found.guarded, found.given_after = guarded.get(key), after.get(key, NOTHING)
         found.epoch_after, found.began_within = epoch_after, began_within
+        found.is_compacted = is_compacted
         report.note(key, judge(found), found)
 
 

@@ -9,7 +9,9 @@ from streambind.testing.binder_suite import BinderHarness
 
 class MemoryHarness(BinderHarness):
     binder_type = MEMORY
-    abilities = frozenset({"outages", "retention", "holes", "java-partitions", "shut-out", "replacement", "times"})
+    abilities = frozenset(
+        {"outages", "retention", "holes", "java-partitions", "shut-out", "replacement", "times", "compaction"}
+    )
     within_s = 5.0
     send_timeout_ms = 300
     max_batch = 500
@@ -35,6 +37,9 @@ class MemoryHarness(BinderHarness):
 
     def make_anew(self, destination: str) -> None:
         self.broker.make_anew(destination)
+
+    def make_compacted(self, destination: str) -> None:
+        self.broker.compact(destination)
 
     def leave_hole(self, destination: str, partition: int) -> None:
         self.broker.leave_hole(destination, partition)

@@ -13,13 +13,16 @@ from streambind.configuration.properties import Properties
 from streambind.testing.binder_suite import *  # noqa: F403
 from streambind.testing.binder_suite import BinderHarness
 from streambind.testing.eventually import eventually
+from tests.integration.kafka.bench import set_topic
 
 WITHIN_S = 10.0
 
 
 class KafkaHarness(BinderHarness):
     binder_type = KAFKA
-    abilities = frozenset({"retention", "holes", "java-partitions", "shut-out", "replacement", "times"})
+    abilities = frozenset(
+        {"retention", "holes", "java-partitions", "shut-out", "replacement", "times", "compaction"}
+    )
     within_s = 20.0
 
     def __init__(self, brokers: str) -> None:
@@ -46,6 +49,9 @@ class KafkaHarness(BinderHarness):
             lambda: destination not in self._admin.list_topics(timeout=5).topics, WITHIN_S, "it does not go away"
         )
         self.create(destination, 1)
+
+    def make_compacted(self, destination: str) -> None:
+        set_topic(self._brokers, destination, "cleanup.policy", "compact")
 
     def leave_hole(self, destination: str, partition: int) -> None:
         producer = Producer({"bootstrap.servers": self._brokers, "transactional.id": self.fresh_name("hole")})

@@ -22,7 +22,7 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 from streambind.binders.kafka.error_mapping import broker_error, is_passing, kafka_error, unsupported
 from streambind.binders.kafka.reachability import require_listener
 from streambind.binding.binder import Lane
-from streambind.errors import BrokerError, LifecycleError
+from streambind.errors import BrokerError, BrokerUnavailableError, LifecycleError
 
 T = TypeVar("T")
 
@@ -147,16 +147,31 @@ class KafkaAdmin:
 
     def max_message_bytes(self, name: str, timeout_s: float) -> int | None:
         """The largest batch that the topic accepts; None if the broker does not tell."""
+        value = self._setting(name, "max.message.bytes", timeout_s)
+        return None if value is None else int(value)
+
+    def is_compacted(self, name: str, timeout_s: float) -> bool | None:
+        """Whether the broker may drop a record once a later one of its key is there; None if it does not tell."""
+        try:
+            value = self._setting(name, "cleanup.policy", timeout_s)
+        except BrokerUnavailableError:
+            raise
+        except BrokerError:
+            return None  # Messages can be handled without this answer.
+        return None if value is None else "compact" in value.split(",")
+
+    def _setting(self, name: str, setting: str, timeout_s: float) -> str | None:
+        """One of the topic's settings; None if the broker does not tell them, or not us."""
         resource = ConfigResource(ResourceType.TOPIC, name)
         try:
             answer = self._connected().describe_configs([resource], request_timeout=timeout_s)
-            entry = _result(answer[resource], timeout_s).get("max.message.bytes")
+            entry = _result(answer[resource], timeout_s).get(setting)
         except Exception as exc:
             error = kafka_error(exc)
             if unsupported(exc) or (error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED):
                 return None
             raise broker_error(exc, f"describing the settings of topic {name}") from exc
-        return None if entry is None or entry.value is None else int(entry.value)
+        return None if entry is None or entry.value is None else str(entry.value)
 
     def starts(self, lanes: Collection[Lane], timeout_s: float) -> dict[Lane, int]:
         """The first offsets that the broker still holds."""

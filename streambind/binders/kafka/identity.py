@@ -33,10 +33,13 @@ class TopicIdentities:
                 changed.add(name)
         return changed
 
-    def identity(self, name: str) -> Identity:
-        """What the topic was when `remade` last looked."""
+    def identity(self, name: str, timeout_s: float) -> Identity:
+        """What the topic was when `remade` last looked, and whether it is compacted now. May raise what
+        `KafkaAdmin` raises."""
         topic = self._topics.get(name)
-        return Identity(self._cluster, None if topic is None else topic.id)
+        if topic is None:
+            return Identity(self._cluster)
+        return Identity(self._cluster, topic.id, self._admin.is_compacted(name, timeout_s))
 
     def begins_anew(self, lane: Lane) -> bool:
         """Whether the partition has not begun yet since its topic was made anew: what the group committed is of

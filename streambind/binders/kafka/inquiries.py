@@ -168,12 +168,14 @@ class Inquiries:
         return self._compare_positions()
 
     def _compare_positions(self) -> bool:
-        """Notice stored positions that were moved by hand. Where messages come, the next delivery does."""
+        """Notice stored positions that were moved by hand (where messages come, the next delivery does), and tell
+        whether the topics are compacted by now."""
         resting = self._resting() if self._positions is not None else {}
         if self._positions is None or not resting:
             return True
         try:
             stored = self._positions.read([*resting])
+            self._positions.identify([*resting], self._told(resting))
         except Exception as exc:  # noqa: BLE001 - the database's trouble: whoever delivers says it
             LOG.debug("binding %s: positions cannot be compared: %s", self._binding, describe_failure(exc))
             return False
@@ -226,7 +228,8 @@ class Inquiries:
 
     def _told(self, lanes: Iterable[Lane]) -> dict[str, Identity]:
         """The identities of their topics; says once of each if the broker has none to tell."""
-        identities = {lane.destination: self._identities.identity(lane.destination) for lane in lanes}
+        names = {lane.destination for lane in lanes}
+        identities = {name: self._identities.identity(name, REQUEST_TIMEOUT_S) for name in sorted(names)}
         for name in sorted(name for name, it in identities.items() if not it.is_known):
             if name not in self._untold:
                 self._untold.add(name)

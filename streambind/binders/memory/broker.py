@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -57,6 +57,7 @@ class MemoryBroker:
         self._cluster = uuid4().hex
         self._topics: dict[str, list[PartitionLog]] = {}
         self._identities: dict[str, Identity] = {}
+        self._compacted: set[str] = set()
         self._watchers: dict[int, tuple[frozenset[str], Callable[[], None]]] = {}
         self._numbers = itertools.count()
         self._faults: list[_SendFault] = []
@@ -115,7 +116,8 @@ class MemoryBroker:
     def identity(self, destination: str) -> Identity:
         """Which destination has the name now. Answers while the broker is down too."""
         with self._changed:
-            return self._identities.get(destination, Identity(self._cluster))
+            identity = self._identities.get(destination, Identity(self._cluster))
+            return replace(identity, is_compacted=destination in self._compacted)
 
     def describe(self, destination: str) -> DestinationInfo | None:
         """None if the destination does not exist."""
@@ -182,6 +184,13 @@ class MemoryBroker:
         with self._changed:
             self._topics[destination][partition].delete_before(before)
         self._wake(destination)
+
+    def compact(self, destination: str) -> None:
+        """From now on the destination counts as compacted: forget what a later message of its key follows."""
+        with self._changed:
+            self._compacted.add(destination)
+            for log in self._topics[destination]:
+                log.compact()
 
     def leave_hole(self, destination: str, partition: int, offsets: int = 1) -> None:
         """Use up offsets of the partition without messages, as transaction markers do."""

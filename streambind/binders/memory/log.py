@@ -66,6 +66,12 @@ class PartitionLog:
         del self._offsets[:kept], self._records[:kept]
         self.start = max(self.start, min(offset, self.end))
 
+    def compact(self) -> None:
+        """Forget what a later record of its key follows."""
+        last = {record.key: record.offset for record in self._records}
+        self._records = [r for r in self._records if r.key is None or last[r.key] == r.offset]
+        self._offsets = [record.offset for record in self._records]
+
     def leave_hole(self, offsets: int) -> None:
         """Use up offsets without records, as transaction markers and compaction do."""
         self.end += offsets

@@ -18,6 +18,7 @@ class BinderHarness:
     - `retention`: `delete_records`;
     - `holes`: `leave_hole`;
     - `replacement`: `make_anew`;
+    - `compaction`: `make_compacted`;
     - `times`: nothing to implement: the broker finds messages by their time;
     - `shut-out`: nothing to implement: the broker itself shuts a fenced output out, not only its client;
     - `java-partitions`: nothing to implement: a key's partition is the one that a Java Kafka producer picks.
@@ -64,6 +65,10 @@ class BinderHarness:
 
     def make_anew(self, destination: str) -> None:
         """Delete the destination and make it again with one partition; return when it can be used."""
+        raise NotImplementedError
+
+    def make_compacted(self, destination: str) -> None:
+        """From now on the broker may drop a message of the destination that a later one of its key follows."""
         raise NotImplementedError
 
     def leave_hole(self, destination: str, partition: int) -> None:

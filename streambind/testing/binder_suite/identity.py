@@ -55,6 +55,18 @@ class TestIdentity:
         again = bench.input(lane.destination, positions=positions)
         assert_lost(bench, again, "DestinationReplacedError", "was made anew")
 
+    def test_whether_the_destination_is_compacted_is_told(self, bench: Bench) -> None:
+        lane = lane_of_five(bench, "compaction")
+        first, later = StoredPositions(), StoredPositions({lane: 3})
+        bench.handled(bench.input(lane.destination, positions=first), [b"0", b"1", b"2", b"3", b"4"])
+        assert not first.told[lane.destination].is_compacted
+        bench.harness.make_compacted(lane.destination)
+        bench.handled(bench.input(lane.destination, positions=later), [b"3", b"4"])
+        assert later.told[lane.destination].is_compacted
+        first = StoredPositions()
+        bench.handled(bench.input(lane.destination, positions=first), [b"0", b"1", b"2", b"3", b"4"])
+        assert first.told[lane.destination].is_compacted
+
 
 def _identity(bench: Bench, lane: Lane) -> Identity:
     info = bench.main.describe(lane.destination, TIMEOUT_MS)

@@ -24,6 +24,8 @@ class StoredPositions:
         self._failures = failures
         self.stored = dict(stored or {})
         self.identities = dict(identities or {})
+        self.told: dict[str, Identity] = {}
+        """What was said of each destination last."""
         self.faster: dict[Lane, int] = {}
         self.offered: dict[Lane, tuple[int, str]] = {}
         self.failed = 0
@@ -39,6 +41,7 @@ class StoredPositions:
         with self._lock:
             self._maybe_fail()
             self.offered.update(starts)
+            self.told.update(identities)
             for lane, (offset, _) in starts.items():
                 if lane not in self.stored:
                     self.identities[lane] = identities[lane.destination]
@@ -48,6 +51,7 @@ class StoredPositions:
     def identify(self, lanes: Sequence[Lane], identities: Mapping[str, Identity]) -> Mapping[Lane, Identity]:
         with self._lock:
             self._maybe_fail()
+            self.told.update(identities)
             stored = [lane for lane in lanes if lane in self.stored]
             for lane in stored:
                 if not self.identities.get(lane, Identity()).is_known:

@@ -244,6 +244,16 @@ def takes_another_broker_for_the_old_one(patch: pytest.MonkeyPatch) -> None:
     around(patch, Identity, "may_be", may_be)
 
 
+@mutant("TestIdentity.test_whether_the_destination_is_compacted_is_told")
+def keeps_compaction_for_itself(patch: pytest.MonkeyPatch) -> None:
+    around(
+        patch,
+        MemoryBroker,
+        "identity",
+        lambda original, broker, name: replace(original(broker, name), is_compacted=None),
+    )
+
+
 @mutant("TestRetention.test_a_lost_position_stops_the_partition_visibly")
 def jumps_over_what_retention_took(patch: pytest.MonkeyPatch) -> None:
     def fetch(original: Any, broker: MemoryBroker, lane: Lane, position: int, limit: int) -> list[Record]:

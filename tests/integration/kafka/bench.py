@@ -33,17 +33,22 @@ def create_topic(brokers: str, name: str, partitions: int = 1, **settings: str) 
 
 
 def lower_limit(brokers: str, topic: str, limit: int) -> None:
+    set_topic(brokers, topic, "max.message.bytes", str(limit))
+
+
+def set_topic(brokers: str, topic: str, setting: str, value: str) -> None:
+    """Change a setting of a topic, and wait until the broker says so."""
     admin = AdminClient({"bootstrap.servers": brokers})
-    entry = ConfigEntry("max.message.bytes", str(limit), incremental_operation=AlterConfigOpType.SET)
+    entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
     for altered in admin.incremental_alter_configs([resource]).values():
         altered.result(WITHIN_S)
 
-    def is_lower() -> bool:
+    def is_set() -> bool:
         (described,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
-        return bool(described.result(WITHIN_S)["max.message.bytes"].value == str(limit))
+        return bool(described.result(WITHIN_S)[setting].value == value)
 
-    eventually(is_lower, WITHIN_S, "the limit is not lowered")
+    eventually(is_set, WITHIN_S, f"{setting} is not {value}")
 
 
 def without_gapless(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,13 @@ def verdict(seq: int, guarded: Guarded | None, *, epoch: int = 1, **facts: Any) 
         (verdict(3, Guarded(1, 1, B), waiting=numbers(3)), State.MISSING),
         (verdict(3, Guarded(1, 1, B), parked=numbers(2), waiting=numbers(3)), State.PARKED),
         (verdict(3, Guarded(1, 1, B), parked=numbers(3)), State.MISSING),
+        # A compacted log has the last one.
+        (verdict(3, None, waiting=numbers(3), is_compacted=True), State.ON_TOPIC),
+        (verdict(3, Guarded(1, 1, B), parked=numbers(3), is_compacted=True), State.PARKED),
+        (verdict(3, Guarded(1, 1, B), waiting=numbers(2), is_compacted=True), State.MISSING),
+        (verdict(3, Guarded(1, 1, B), waiting=numbers(2, 9), is_compacted=True), State.MISSING),
+        (verdict(3, Guarded(1, 1, B), is_compacted=True), State.MISSING),
+        (verdict(3, Guarded(1, 1, B), is_compacted=True, given_after=Given(4, B)), State.ON_TOPIC),
         # The epoch was raised since the key's last event.
         (verdict(3, Guarded(1, 3, A), epoch=2), State.APPLIED),
         (verdict(3, Guarded(1, 3, None), epoch=2), State.APPLIED),
@@ -77,6 +84,7 @@ def test_numbers_are_a_set(values: list[int], low: int, high: int) -> None:
     assert [n for n in range(45) if n in kept] == sorted(set(values))
     missing = [n for start, end in kept.missing(low, high) for n in range(start, end + 1)]
     assert missing == [n for n in range(low, high + 1) if n not in values]
+    assert kept.highest(high) == max((n for n in values if n <= high), default=0)
     joined = numbers(low)
     joined.join(kept)
     assert [n for n in range(45) if n in joined] == sorted({*values, low})

@@ -26,10 +26,11 @@ def wrong(report: Report) -> dict[State, int]:
     return {state: report.counts[state] for state in WRONG if report.counts[state]}
 
 
+@pytest.mark.parametrize("is_compacted", [False, True])
 @settings(max_examples=300)
 @given(st.data())
-def test_an_honest_history_fits_whoever_moves_meanwhile(data: st.DataObject) -> None:
-    world = World(lambda n: data.draw(st.integers(0, n - 1)))
+def test_an_honest_history_fits_whoever_moves_meanwhile(is_compacted: bool, data: st.DataObject) -> None:
+    world = World(lambda n: data.draw(st.integers(0, n - 1)), is_compacted=is_compacted)
     for _ in range(data.draw(st.integers(0, 40))):
         world.step()
     report = look(world, lambda: data.draw(st.integers(0, 4)))
@@ -63,6 +64,19 @@ def test_a_lost_event_is_found_by_its_key_and_number(data: st.DataObject) -> Non
     assert wrong(report) == {State.MISSING: 1}
     (example,) = report.examples[State.MISSING]
     assert (example.key, example.verdict.missing[0][0]) == (key, seq)
+
+
+def test_the_last_event_of_a_key_is_missed_on_a_compacted_log_too() -> None:
+    world = World(is_compacted=True)
+    for _ in range(3):
+        world.commit()
+        world.send()
+    world.log[:2] = [None, None]
+    assert look(world).counts == {State.ON_TOPIC: 1}
+    world.log[2] = None
+    report = look(world)
+    assert report.counts == {State.MISSING: 1}
+    assert report.examples[State.MISSING][0].verdict.missing == ((1, 3),)
 
 
 def _moves_in_the_middle(monkeypatch: pytest.MonkeyPatch, when: str) -> Report:

@@ -32,9 +32,11 @@ class World:
     position: int = 0
     guard: dict[bytes, int] = field(default_factory=dict)
     set_aside: list[tuple[bytes, int]] = field(default_factory=list)
+    is_compacted: bool = False
 
     def step(self) -> None:
         moves = [self.commit, self.send, self.send_again, self.handle, self.park, self.retry]
+        moves += [self.compact] * self.is_compacted
         moves[self.choose(len(moves))]()
 
     def commit(self) -> None:
@@ -72,9 +74,17 @@ class World:
         if self.set_aside:
             self._apply(self.set_aside.pop(0))
 
+    def compact(self) -> None:
+        """Forget one event that a later one of its key follows."""
+        at = self.choose(len(self.log) + 1)
+        later = {event[0] for event in self.log[at + 1 :] if event is not None}
+        if at < len(self.log) and (event := self.log[at]) is not None and event[0] in later:
+            self.log[at] = None
+
     def _apply(self, event: tuple[bytes, int]) -> None:
         key, seq = event
-        if seq == self.guard.get(key, 0) + 1:
+        last = self.guard.get(key, 0)
+        if seq == last + 1 or (self.is_compacted and seq > last):
             self.guard[key] = seq
 
     def settle(self) -> None:
@@ -144,6 +154,9 @@ class RestlessGroup(Restless):
 
     def began_within(self) -> bool:
         return False
+
+    def is_compacted(self) -> bool:
+        return self._world.is_compacted
 
 
 def log_of(world: World, steps: Callable[[], int] = lambda: 0) -> Log:

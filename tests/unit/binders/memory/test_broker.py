@@ -26,6 +26,17 @@ def payloads(broker: MemoryBroker) -> list[bytes | None]:
     return [record.payload for record in broker.fetch(Lane("d", 0), 0, 100)]
 
 
+def test_compaction_leaves_the_last_message_of_each_key() -> None:
+    with MemoryBroker.fresh("compacted") as broker:
+        keys = [b"a", b"b", None, b"a", None, b"a"]
+        output(binder_of("compacted")).send([Message(b"%d" % n, key) for n, key in enumerate(keys)])
+        assert broker.identity("d").is_compacted is False
+        broker.compact("d")
+        assert broker.identity("d").is_compacted is True
+        assert sorted(payloads(broker), key=str) == [b"1", b"2", b"4", b"5"]
+        assert broker.lag(Lane("d", 0), 0) == 6
+
+
 def test_binders_of_one_name_share_a_broker_and_others_do_not() -> None:
     with MemoryBroker.fresh("one") as one, MemoryBroker.fresh("other") as other:
         output(binder_of("one")).send([Message(b"1")])
