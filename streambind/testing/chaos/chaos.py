@@ -97,8 +97,7 @@ class Chaos:
                 if parsed.host not in _LOOPBACK:
                     raise ValueError(f"chaos breaks connections on this machine only, not to {observed.name}")
                 proxy = self.proxy(name, parsed.port)
-                if parsed.get_backend_name() == "postgresql":
-                    self._faults.append(BreakAtCommit(name, proxy))
+                self._faults.append(BreakAtCommit(name, proxy))
                 url_for_services = parsed.set(host="127.0.0.1", port=proxy.port)
             else:
                 url_for_services = parsed

@@ -13,6 +13,12 @@ from streambind.inbound.parked_keys import ParkedState
 from streambind.persistence.tables import Tables
 
 _CONNECT_S = 5
+_SYNCHRONOUS = {
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mysql+pymysql",
+    "sqlite": "sqlite",
+}
 
 
 class Position(NamedTuple):
@@ -30,7 +36,7 @@ class ObservedDatabase:
 
     def __init__(self, url: str, *, schema: str | None = None) -> None:
         parsed = make_url(url).set(drivername=_synchronous(url))
-        waits = {"connect_timeout": _CONNECT_S} if parsed.get_backend_name() == "postgresql" else {}
+        waits = {} if parsed.get_backend_name() == "sqlite" else {"connect_timeout": _CONNECT_S}
         self.name = shown_url(parsed)
         self.tables = Tables(schema)
         self.engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True, connect_args=waits)
@@ -69,4 +75,4 @@ class ObservedDatabase:
 def _synchronous(url: str) -> str:
     """The driver of the same database that needs no event loop."""
     name = make_url(url).get_backend_name()
-    return {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}.get(name, make_url(url).drivername)
+    return _SYNCHRONOUS.get(name, make_url(url).drivername)

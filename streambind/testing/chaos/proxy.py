@@ -11,7 +11,8 @@ from collections.abc import Callable
 _HOST = "127.0.0.1"
 _BUFFER = 64 * 1024
 _CONNECT_S = 5.0
-_COMMIT = re.compile(rb"COMMIT;?\x00", re.IGNORECASE)
+_COMMIT = re.compile(rb"COMMIT;?\x00|\x07\x00\x00\x00\x03COMMIT", re.IGNORECASE)
+"""As it stands in PostgreSQL's and in MySQL's messages."""
 """PostgreSQL's protocol carries the statement as text, closed by a zero byte."""
 
 
@@ -63,7 +64,7 @@ class Proxy:
 
     def break_at_commit(self, *, passed_on: bool) -> None:
         """Break the connection of the next COMMIT: either it is passed on, and its answer is not, or it is not
-        passed on. The client cannot know which. PostgreSQL's protocol, without TLS."""
+        passed on. The client cannot know which. PostgreSQL's or MySQL's protocol, without TLS."""
         self._at_commit = passed_on
 
     def spare_commits(self) -> None:
