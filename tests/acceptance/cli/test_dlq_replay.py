@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from streambind import Message, PermanentError, StreamApplication, stream_listener
+from streambind.binding.factory import BinderFactory
+from streambind.configuration.properties import DeadLetterFormat
 from streambind.inbound.replay import MAX_REPLAYS
 from streambind.testing.eventually import eventually
 from tests.acceptance.cli.conftest import Inside
@@ -126,6 +128,19 @@ def test_a_letter_comes_back_to_the_group_that_failed_once_and_to_no_other(servi
         assert message.destination == service.topic
         assert message.headers["why"] == "seen"
         assert not any(name.startswith("sb-dlq-") for name in message.headers)
+
+
+def test_the_way_back_has_a_destination_and_no_dead_letters_of_its_own(service: Service) -> None:
+    with service.running() as application:
+        names = BinderFactory(application.configuration)
+        binder = names.binder(application.configuration.binder_name("in-a"))
+        back = f"retry.{service.topic}.g"
+        eventually(lambda: binder.describe(back, 5000) is not None, 30, "nobody listens to replays")
+        [letters] = {*application.blueprint.letter_routes["in-a"].destinations.values()}
+        assert binder.describe(letters, 5000) is not None
+        for form in DeadLetterFormat:
+            assert binder.describe(form.destination(back, "g"), 5000) is None
+        names.close(5000)
 
 
 def test_letters_wait_for_a_service_that_does_not_run(service: Service) -> None:
