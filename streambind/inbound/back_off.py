@@ -15,16 +15,19 @@ class BackOff:
     def __init__(self, properties: ParkingProperties) -> None:
         self._properties = properties
 
-    def retry_ms(self, failures: int, *, counts: bool = True) -> int | None:
-        """The pause after so many failures in the worker's hands; None: that was the last one, if it `counts`."""
+    def retry_ms(self, failures: int) -> int | None:
+        """The pause after so many failures in the worker's hands; None: that was the last one."""
+        return None if failures >= self._properties.max_attempts else self.pause_ms(failures)
+
+    def pause_ms(self, failures: int, *, excused_ms: int = 0) -> int:
+        """The pause after so many failures, however many are allowed: at least as long as what failed was excused
+        for, so that pauses grow while failures do not count."""
         settings = self._properties
-        if counts and failures >= settings.max_attempts:
-            return None
         try:
             delay = settings.back_off_initial_interval_ms * math.pow(settings.back_off_multiplier, failures)
         except OverflowError:
             return settings.back_off_max_interval_ms
-        return round(min(delay, settings.back_off_max_interval_ms))
+        return round(min(max(delay, excused_ms), settings.back_off_max_interval_ms))
 
     def gap_ms(self, waited_ms: int) -> int | None:
         """The pause after having waited so long for a predecessor; None: long enough. An arrival wakes a key

@@ -198,7 +198,7 @@ class Delivery:
         if self._budget.allows_another(failing.tries, error):
             return delay, f"try {failing.tries + 1} of {self._budget.max_attempts}"
         parking = self._parking if failing.fate is OnError.PARK else None
-        if parking is not None and parking.refuses(batch, index):
+        if parking is not None and parking.count_failure(batch, index, error):
             return delay, _HELD
         return None
 

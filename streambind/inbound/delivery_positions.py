@@ -100,8 +100,8 @@ class DatabaseEffects:
         failpoint("parking.after_commit")
         self._on_parked()
 
-    def refuses(self, batch: Batch, index: int) -> bool:
-        return self._mass_failure.refuses(queue_of(batch, index))
+    def count_failure(self, batch: Batch, index: int, error: Exception) -> bool:
+        return self._mass_failure.count_failure(queue_of(batch, index), error)
 
     def stored(self, lane: Lane) -> int | None:
         return self._transaction(lambda connection: self._positions.stored(connection, lane))

@@ -56,7 +56,7 @@ class Parking(Protocol):
         """
         ...
 
-    def refuses(self, batch: Batch, index: int) -> bool:
-        """Whether the message must be held where it is, for so many keys have failed lately that what fails is
-        hardly these messages. Asking counts its key among them."""
+    def count_failure(self, batch: Batch, index: int, error: Exception) -> bool:
+        """Count the message's key among those that fail. True if it must be held where it is, for so many have
+        lately that what fails is hardly these messages."""
         ...

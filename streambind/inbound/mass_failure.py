@@ -9,9 +9,14 @@ from collections import deque
 from collections.abc import Callable
 
 from streambind.configuration.properties import ParkingProperties
+from streambind.errors import ConversionError, PermanentError
 
 _BUCKETS = 20
 _KEYS_OF_A_PROBE = 2
+_EXCUSED_FOR_S = 24 * 3600.0
+
+_OF_THE_MESSAGE = (ConversionError, PermanentError)
+"""However many fail so, it is no outage: what they need is there, and they do not fit it."""
 
 
 class MassFailure:
@@ -21,7 +26,10 @@ class MassFailure:
     message may be parked as a probe: if the next key fails too, it opens again at once.
 
     Parked keys are tried again too seldom for a window. Of them it is an outage when enough have failed one after
-    the other, and no message was handled between.
+    the other, and no message was handled between; but not for longer than a day, for on a quiet destination
+    nothing else might ever be handled.
+
+    What cannot be decoded, and what is refused for good, says nothing of an outage, and none holds it up.
     """
 
     def __init__(self, properties: ParkingProperties, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -35,6 +43,7 @@ class MassFailure:
         self._opened_at: float | None = None
         self._probing_since: float | None = None
         self._in_vain: set[bytes] = set()
+        self._in_vain_since: float | None = None
 
     @property
     def is_open(self) -> bool:
@@ -47,7 +56,7 @@ class MassFailure:
         if count <= 0:
             return
         with self._lock:
-            self._in_vain.clear()
+            self._succeeded()
             now = self._clock()
             if self._handled and now - self._handled[-1][0] < self._window_s / _BUCKETS:
                 at, before = self._handled[-1]
@@ -56,8 +65,10 @@ class MassFailure:
                 self._handled.append((now, count))
             self._forget(now)
 
-    def refuses(self, key: bytes) -> bool:
+    def count_failure(self, key: bytes, error: Exception) -> bool:
         """A key is about to be parked: whether it must not be, for too many are."""
+        if isinstance(error, _OF_THE_MESSAGE):
+            return False
         with self._lock:
             now = self._clock()
             if self._opened_at is not None:
@@ -76,14 +87,27 @@ class MassFailure:
     def drained(self) -> None:
         """A parked message has been handled."""
         with self._lock:
-            self._in_vain.clear()
+            self._succeeded()
 
-    def excuses(self, key: bytes) -> bool:
-        """A parked key has failed again: whether that must not count, for so many have lately."""
+    def excused_ms(self, key: bytes, error: Exception) -> int | None:
+        """A parked key has failed again. For how long so many have been failing that it must not count; None: it
+        counts."""
+        if isinstance(error, _OF_THE_MESSAGE):
+            return None
         with self._lock:
             if len(self._in_vain) < self._keys:
                 self._in_vain.add(key)
-            return len(self._in_vain) >= self._keys
+            if len(self._in_vain) < self._keys:
+                return None
+            now = self._clock()
+            if self._in_vain_since is None:
+                self._in_vain_since = now
+            lasts_s = now - self._in_vain_since
+            return round(lasts_s * 1000) if lasts_s < _EXCUSED_FOR_S else None
+
+    def _succeeded(self) -> None:
+        self._in_vain.clear()
+        self._in_vain_since = None
 
     def _is_reached(self, now: float) -> bool:
         if self._probing_since is not None and now - self._probing_since >= self._window_s:

@@ -90,9 +90,7 @@ class ParkedQueues:
     def begin(self, connection: Connection, parked: ParkedKey, *, delay_ms: int) -> None:
         """A try begins. Should nothing be heard of it again, because the process ends in it, then it has failed,
         and the key is looked at again after this time."""
-        self._update(
-            connection, parked, attempts=parked.attempts + 1, next_ms=self._dialect.now_ms + max(delay_ms, 0)
-        )
+        self._update(connection, parked, attempts=parked.attempts + 1, next_ms=self._dialect.now_ms + delay_ms)
 
     def mark(self, connection: Connection, parked: ParkedKey) -> None:
         """Let the key be dead unless this transaction says otherwise: a handler that ends it by itself leaves that

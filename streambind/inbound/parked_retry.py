@@ -130,8 +130,7 @@ class ParkedRetry:
         if parked is None:
             return None, self._queues.due_in_ms(connection)
         failpoint("parking.after_claim")
-        delay_ms = self._back_off.retry_ms(parked.attempts + 1, counts=False)
-        self._queues.begin(connection, parked, delay_ms=delay_ms or 0)
+        self._queues.begin(connection, parked, delay_ms=self._back_off.pause_ms(parked.attempts + 1))
         return parked, None
 
     def _ended(self, attempt: _Attempt, error: Exception) -> None:
@@ -234,9 +233,12 @@ class ParkedRetry:
             delay_ms = None  # A fork is not mended by waiting.
             self._queues.failed(connection, parked, error, delay_ms=None, counts=True)
         else:
-            counts = not self._mass_failure.excuses(parked.key)
-            delay_ms = self._back_off.retry_ms(parked.attempts, counts=counts)
-            self._queues.failed(connection, parked, error, delay_ms=delay_ms, counts=counts)
+            excused_ms = self._mass_failure.excused_ms(parked.key, error)
+            if excused_ms is None:
+                delay_ms = self._back_off.retry_ms(parked.attempts)
+            else:
+                delay_ms = self._back_off.pause_ms(parked.attempts, excused_ms=excused_ms)
+            self._queues.failed(connection, parked, error, delay_ms=delay_ms, counts=excused_ms is None)
         attempt.counts["dead" if delay_ms is None else "retried"] += 1
         self._tell(parked, message, error, delay_ms)
 

@@ -86,7 +86,7 @@ def _read(text: str) -> LetterPlace | None:
     if not destination or len(numbers) != 3 or not all(map(_is_number, numbers)):
         return None
     partition, offset, timestamp_ms = map(int, numbers)
-    return destination, partition, offset, timestamp_ms
+    return (destination, partition, offset, timestamp_ms) if partition < 2**31 else None
 
 
 def _is_number(text: str) -> bool:

@@ -62,7 +62,7 @@ class ScriptedEffects:
             raise self.raising.pop(0)
         self.parked.append((batch.payload(index), error))
 
-    def refuses(self, batch: Batch, index: int) -> bool:
+    def count_failure(self, batch: Batch, index: int, error: Exception) -> bool:
         return self.holding
 
     def stored(self, lane: Lane) -> int | None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
+
 from streambind.configuration.properties import ParkingProperties
+from streambind.errors import DecodeError, PermanentError
 from streambind.inbound.mass_failure import MassFailure
 
 
@@ -22,7 +25,7 @@ def of(clock: Clock, *, keys: int = 3, share: float = 0.5) -> MassFailure:
 
 
 def fail(mass_failure: MassFailure, *keys: str) -> list[bool]:
-    return [mass_failure.refuses(key.encode()) for key in keys]
+    return [mass_failure.count_failure(key.encode(), OSError("away")) for key in keys]
 
 
 def test_it_opens_with_enough_keys_and_a_large_enough_share() -> None:
@@ -79,13 +82,40 @@ def test_it_stays_closed_after_a_probe_when_messages_are_handled_again() -> None
     assert fail(mass_failure, "g", "h") == [False, False]
 
 
+@pytest.mark.parametrize("error", [DecodeError("no JSON"), PermanentError("no such item")])
+def test_what_does_not_fit_is_no_outage_and_waits_for_none(error: Exception) -> None:
+    mass_failure = of(Clock())
+    garbage = [f"g{n}".encode() for n in range(30)]
+    assert not any(mass_failure.count_failure(key, error) for key in garbage)
+    assert all(mass_failure.excused_ms(key, error) is None for key in garbage)
+    assert not mass_failure.is_open
+    assert fail(mass_failure, "a", "b", "c") == [False, False, True]
+    assert not mass_failure.count_failure(b"g", error)
+
+
+def test_an_excuse_lasts_for_a_day() -> None:
+    clock = Clock()
+    mass_failure = of(clock, keys=2)
+
+    def excused(key: bytes) -> int | None:
+        return mass_failure.excused_ms(key, OSError("away"))
+
+    assert [excused(b"a"), excused(b"b")] == [None, 0]
+    clock.now += 3600
+    assert excused(b"a") == 3_600_000
+    clock.now += 23 * 3600
+    assert [excused(b"a"), excused(b"b")] == [None, None]
+    mass_failure.drained()
+    assert [excused(b"a"), excused(b"b")] == [None, 0]
+
+
 def test_parked_keys_that_fail_one_after_the_other_are_excused_until_something_is_handled() -> None:
     clock = Clock()
     mass_failure = of(clock)
 
     def excuses(*keys: str) -> list[bool]:
         clock.now += 300
-        return [mass_failure.excuses(key.encode()) for key in keys]
+        return [mass_failure.excused_ms(key.encode(), OSError("away")) is not None for key in keys]
 
     assert excuses("a", "b", "a", "b") == [False] * 4
     assert excuses("c", "a", "d") == [True] * 3

@@ -20,7 +20,18 @@ def test_pauses_grow_to_the_longest_and_the_last_failure_is_the_end() -> None:
 
 def test_no_number_of_tries_is_too_large_to_compute() -> None:
     back_off = BackOff(ParkingProperties(max_attempts=10**9))
+    assert back_off.pause_ms(10**8) == 300_000
     assert back_off.retry_ms(10**8) == 300_000
+
+
+def test_pauses_grow_while_failures_are_excused() -> None:
+    back_off = BackOff(SETTINGS)
+    assert [back_off.pause_ms(1, excused_ms=lasts) for lasts in (0, 5_000, 60_000, 10**9)] == [
+        10_000,
+        10_000,
+        60_000,
+        300_000,
+    ]
 
 
 @given(st.integers(min_value=-1_000, max_value=SETTINGS.gap_timeout_ms - 1))
