@@ -20,7 +20,7 @@ class Fencing(StrEnum):
 class OutboxProperties(Properties):
     """`streambind.outbox.*`"""
 
-    batch_size: int = Field(500, ge=1, description="rows that the relay reads at once")
+    batch_size: int = Field(1000, ge=1, description="rows that the relay reads at once")
     poll_interval_ms: Milliseconds = Field(
         1000, alias="pollInterval", description="how often the relay looks without being woken"
     )

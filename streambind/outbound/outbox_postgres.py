@@ -1,14 +1,13 @@
 """The outbox's rows and their numbers in one PostgreSQL statement: one round trip, and one text for any number of
 messages, which driver and server prepare once.
 
-Parameters are bytes, numbers and text, and arrays are the text of PostgreSQL's array literals: drivers take
-Python's lists apart value by value, which costs more than all the rest.
+Parameters are bytes, numbers and text; arrays are the text of array literals, whatever the driver.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, TextClause, text
 
@@ -16,6 +15,7 @@ from streambind.outbound.keys import shard_of
 from streambind.outbound.outbox_row import header_text, is_numbered
 from streambind.outbound.outgoing import Headers, Outgoing
 from streambind.persistence.database import Database
+from streambind.persistence.postgres_arrays import byte_strings, numbers, texts
 
 # With synchronous_commit=off a commit is visible before it is durable: the relay would send an event that a crash
 # undoes. Reading the time switches it on for this transaction, whoever switched it off and when, at no round trip
@@ -136,17 +136,17 @@ def _arrays(messages: Sequence[Outgoing]) -> dict[str, str]:
         kind.append(found)
     later, count = _places(messages)
     return {
-        "binding": _texts(message.binding for message in of_kind),
-        "destination": _texts(message.destination for message in of_kind),
-        "headers": _texts(header_text(message) for message in of_kind),
-        "kind": _numbers(kind),
-        "shard": _numbers([shard_of(message.key) for message in messages]),
-        "key": _bytes([message.key for message in messages]),
-        "event_id": _array("NULL" if m.event_id is None else m.event_id.hex for m in messages),
-        "payload": _bytes([message.payload for message in messages]),
-        "partition": _numbers([message.partition for message in messages]),
-        "later": _numbers(later),
-        "count": _numbers(count),
+        "binding": texts([message.binding for message in of_kind]),
+        "destination": texts([message.destination for message in of_kind]),
+        "headers": texts([header_text(message) for message in of_kind]),
+        "kind": numbers(kind),
+        "shard": numbers([shard_of(message.key) for message in messages]),
+        "key": byte_strings([message.key for message in messages]),
+        "event_id": texts([None if m.event_id is None else m.event_id.hex for m in messages]),
+        "payload": byte_strings([message.payload for message in messages]),
+        "partition": numbers([message.partition for message in messages]),
+        "later": numbers(later),
+        "count": numbers(count),
     }
 
 
@@ -163,19 +163,3 @@ def _places(messages: Sequence[Outgoing]) -> tuple[list[int | None], list[int | 
         later.append(rest)
         count.append(counts[key] if key is not None and rest == 0 else None)
     return later, count
-
-
-def _array(elements: Iterable[str]) -> str:
-    return f"{{{','.join(elements)}}}"
-
-
-def _numbers(values: Iterable[int | None]) -> str:
-    return _array("NULL" if value is None else str(value) for value in values)
-
-
-def _bytes(values: Iterable[bytes | None]) -> str:
-    return _array("NULL" if value is None else rf'"\\x{value.hex()}"' for value in values)
-
-
-def _texts(values: Iterable[str]) -> str:
-    return _array('"' + value.replace("\\", r"\\").replace('"', r"\"") + '"' for value in values)

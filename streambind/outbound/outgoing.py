@@ -98,8 +98,13 @@ def led_to(plan: OutputPlan, message: Outgoing, route: Route) -> Outgoing:
 
 def with_headers(headers: Headers, more: Sequence[tuple[str, bytes | None]]) -> Headers:
     """Headers and more of them; Spring's type map stays last."""
-    end = len(headers) - 1 if headers and headers[-1][0] == TYPES else len(headers)
+    end = before_types(headers)
     return (*headers[:end], *more, *headers[end:])
+
+
+def before_types(headers: Headers) -> int:
+    """Where more headers belong: Spring's type map stays last."""
+    return len(headers) - 1 if headers and headers[-1][0] == TYPES else len(headers)
 
 
 def encode_payload(plan: OutputPlan, payload: object) -> bytes | None:

@@ -6,12 +6,14 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from streambind.back_off import BackOff
 from streambind.binding.key_order import HELD_BACK, KeyOrder
-from streambind.binding.outcome import Failed
+from streambind.binding.outcome import Failed, Sent
 from streambind.errors import SendError
 from streambind.failpoints import failpoint
 from streambind.message import Message
@@ -24,8 +26,8 @@ log = logging.getLogger("streambind.relay")
 @dataclass(frozen=True, slots=True)
 class Report:
     """How a job ended: with results, with an error, or without having been tried, because the lease or the relay
-    ended before the send (`late`), or producers have only now been bound (`fresh`). `lost` are shards that
-    somebody else may have by now."""
+    ended before the send or the job before it did not get through (`late`), or producers have only now been bound
+    (`fresh`). `lost` are shards that somebody else may have by now."""
 
     destination: str
     job: Job
@@ -35,21 +37,29 @@ class Report:
     fresh: bool = False
     lost: frozenset[int] = frozenset()
 
+    @property
+    def got_through(self) -> bool:
+        """Whether the broker has all of it."""
+        return len(self.results) > 0 and all(isinstance(result, Sent) for result in self.results)
+
 
 @dataclass(slots=True)
 class LaneState:
-    """What the relay knows of a destination; only its own thread writes here. Times are monotonic seconds:
-    `since` of the job in flight, `not_before` of the next try. `trouble` is the reason for the last failure."""
+    """What the relay knows of a destination; only its own thread writes here. `jobs` are those that it has not
+    been told the end of: the one in flight, and behind it perhaps the next. Times are monotonic seconds: `since`
+    when the first of them is under way, `not_before` of the next try. `trouble` is the reason for the last
+    failure."""
 
     back_off: BackOff = field(default_factory=BackOff)
-    in_flight: Job | None = None
+    jobs: deque[Job] = field(default_factory=deque)
     since: float = 0.0
     not_before: float = 0.0
     trouble: str | None = None
 
 
 class Lane:
-    """Sends one job at a time on a thread of its own and hands in a report for each."""
+    """Sends one job at a time on a thread of its own and hands in a report for each, in order. The next one is
+    made ready meanwhile, and is sent without waiting for anybody if all of the one before got through."""
 
     def __init__(
         self,
@@ -64,15 +74,17 @@ class Lane:
         self._way = way
         self._report = report
         self._clock = clock
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Ready | None] = queue.SimpleQueue()
         self._purged = False
         self._thread = threading.Thread(target=self._run, name=f"streambind-relay {destination}", daemon=True)
         self._thread.start()
 
     def dispatch(self, job: Job) -> None:
-        """Send the job's rows; at most one at a time."""
-        self.state.in_flight, self.state.since = job, self._clock()
-        self._jobs.put(job)
+        """Send the job's rows, behind what is under way."""
+        if not self.state.jobs:
+            self.state.since = self._clock()
+        self.state.jobs.append(job)
+        self._jobs.put(_Ready(job, *_messages(job)))
 
     def purge(self) -> None:
         """Make a send that waits return, and send nothing any more; the producer is of no use afterwards."""
@@ -91,16 +103,22 @@ class Lane:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            self._report(self._send(job))
+        got_through = True
+        while (ready := self._jobs.get()) is not None:
+            if got_through or not ready.job.behind:
+                report = self._send(ready)
+            else:
+                report = Report(self.destination, ready.job, late=True)
+            got_through = report.got_through
+            self._report(report)
         self._way.end()
 
-    def _send(self, job: Job) -> Report:
+    def _send(self, ready: _Ready) -> Report:
+        job, results, messages = ready
         try:
             readiness = self._way.prepare(job)
             if readiness is Readiness.FRESH:
                 return Report(self.destination, job, fresh=True)
-            results, messages = _messages(job)
             # This process may have been stopped since the rows were read, and another relay be at work by now.
             if self._purged or self._clock() >= job.hold.valid_until:
                 return Report(self.destination, job, late=True)
@@ -110,6 +128,14 @@ class Lane:
             return Report(self.destination, job, [results[i] for i in range(len(job.rows))], lost=lost)
         except Exception as error:  # noqa: BLE001 - whatever happens here is the relay's to report
             return Report(self.destination, job, error=error)
+
+
+class _Ready(NamedTuple):
+    """A job, and of its rows the results of those that cannot be sent, and the messages of the others."""
+
+    job: Job
+    results: dict[int, Result]
+    messages: dict[int, Message]
 
 
 def _messages(job: Job) -> tuple[dict[int, Result], dict[int, Message]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from streambind.errors import StreambindError
@@ -19,6 +19,8 @@ from streambind.persistence.failures import describe
 log = logging.getLogger("streambind.relay")
 
 _SILENT_AFTER_S = 5.0
+_MOST_JOBS = 2
+"""Of a destination: one in flight, and one that is read meanwhile."""
 
 
 class Collected(NamedTuple):
@@ -47,14 +49,14 @@ class Lanes:
         self._reports: deque[Report] = deque()
 
     def dispatch(self, rows: Sequence[OutboxRow], source: Source, hold: Hold) -> None:
-        """Send the rows, each destination's on its own lane; none of the destinations may be busy."""
+        """Send the rows, each destination's on its own lane; all of the destinations must be open."""
         by_destination: dict[str, list[OutboxRow]] = {}
         for row in rows:
             by_destination.setdefault(row.destination, []).append(row)
         for destination, chosen in by_destination.items():
             lane = self._lanes.get(destination) or self._new_lane(destination, chosen[0].binding)
             if lane is not None:
-                lane.dispatch(Job(tuple(chosen), source, hold))
+                lane.dispatch(Job(tuple(chosen), source, hold, behind=len(lane.state.jobs) > 0))
 
     def collect(self) -> Collected:
         """What the lanes have reported since the last call."""
@@ -64,7 +66,8 @@ class Lanes:
             lost |= report.lost
             fresh |= report.fresh
             lane = self._lanes[report.destination]
-            lane.state.in_flight = None
+            lane.state.jobs.popleft()
+            lane.state.since = self._clock()
             if report.error is not None:
                 self._hold_back(lane, describe(report.error), report.error)
             elif not report.late and not report.fresh:
@@ -86,37 +89,62 @@ class Lanes:
     def forget_trouble(self, seen: frozenset[str]) -> None:
         """A read that left nothing out found no rows of these held-back destinations: nothing to try again."""
         for name in seen:
-            if self._lanes[name].state.in_flight is None:
+            if not self._lanes[name].state.jobs:
                 self._lanes[name].state.trouble = None
 
     def is_busy(self) -> bool:
         """Whether anything is in flight."""
-        return any(lane.state.in_flight is not None for lane in self._lanes.values())
+        return any(lane.state.jobs for lane in self._lanes.values())
+
+    def is_full(self) -> bool:
+        """Whether a destination has as much under way as it may."""
+        return any(len(lane.state.jobs) >= _MOST_JOBS for lane in self._lanes.values())
 
     def busy_shards(self) -> set[int]:
-        """The shards that rows in flight belong to."""
-        jobs = [lane.state.in_flight for lane in self._lanes.values()]
-        return {row.shard for job in jobs if job is not None for row in job.rows}
+        """The shards that rows under way belong to."""
+        return {row.shard for lane in self._lanes.values() for job in lane.state.jobs for row in job.rows}
 
     def idle(self) -> frozenset[str]:
-        """Known destinations whose rows may be read now."""
+        """Known destinations that have nothing under way and are not held back."""
+        return frozenset(name for name in self.open() if not self._lanes[name].state.jobs)
+
+    def open(self) -> frozenset[str]:
+        """Known destinations whose rows may be read now, but for those that are under way."""
         now = self._clock()
         return frozenset(
             name
             for name, lane in self._lanes.items()
-            if lane.state.in_flight is None and now >= lane.state.not_before
+            if now >= lane.state.not_before
+            and (not lane.state.jobs or (lane.state.trouble is None and len(lane.state.jobs) < _MOST_JOBS))
         )
 
-    def excluded(self) -> frozenset[str]:
-        """Destinations whose rows may not be read now: busy, held back, or not ours."""
-        return (frozenset(self._lanes) - self.idle()) | self._foreign.names()
+    def excluded(self, tenures: Mapping[int, int]) -> frozenset[str]:
+        """Destinations whose rows may not be read now, while shards are held in these tenures: full, held back or
+        not ours, or what is under way was read in another tenure. That will be sent once more, and nothing may
+        be between it and what follows it then."""
+        readable = {
+            name
+            for name in self.open()
+            if all(job.hold.tenures == tenures for job in self._lanes[name].state.jobs)
+        }
+        return (frozenset(self._lanes) - readable) | self._foreign.names()
+
+    def under_way(self, excluded: Collection[str]) -> list[int]:
+        """The ids of rows under way to other destinations than these."""
+        return [
+            row.id
+            for name, lane in self._lanes.items()
+            if name not in excluded
+            for job in lane.state.jobs
+            for row in job.rows
+        ]
 
     def held_back(self) -> dict[str, float]:
         """Destinations that wait after a failure, and until when."""
         return {
             name: lane.state.not_before
             for name, lane in self._lanes.items()
-            if lane.state.trouble is not None and lane.state.in_flight is None
+            if lane.state.trouble is not None and not lane.state.jobs
         }
 
     def troubles(self) -> dict[str, str]:
@@ -126,14 +154,14 @@ class Lanes:
             state, waited_s = lane.state, self._clock() - lane.state.since
             if state.trouble is not None:
                 troubles[name] = state.trouble
-            elif state.in_flight is not None and waited_s > _SILENT_AFTER_S:
+            elif state.jobs and waited_s > _SILENT_AFTER_S:
                 troubles[name] = f"the broker has not confirmed anything for {waited_s:.0f} s"
         return troubles
 
     def purge(self) -> None:
         """Make the sends in flight return; their producers are of no use afterwards."""
         for lane in list(self._lanes.values()):
-            if lane.state.in_flight is not None:
+            if lane.state.jobs:
                 lane.purge()
 
     def end(self) -> None:

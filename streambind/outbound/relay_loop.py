@@ -31,8 +31,8 @@ log = logging.getLogger("streambind.relay")
 class RelayLoop:
     """Renews leases, reads rows, hands them to lanes and deletes what the broker has.
 
-    A destination has at most one job in flight, and its rows are not read again until the outcome is in the
-    database. All database work happens here, in one thread, one short transaction at a time.
+    A destination has at most one job in flight and one behind it, and their rows are not read again until the
+    outcome is in the database. All database work happens here, in one thread, one short transaction at a time.
     """
 
     def __init__(
@@ -114,9 +114,10 @@ class RelayLoop:
         freed = self._collect()
         if self._clock() >= self.leases.due_at or self._source is None:
             self._renew()
-        read = self._pace.should_read(self._clock(), self.lanes, freed=freed) or (finishing and not self._drained)
+        last_read = finishing and not self._drained and not self.lanes.is_busy()
+        read = self._pace.should_read(self._clock(), self.lanes, freed=freed) or last_read
         rows = self._exchange(read=read)
-        if finishing and read:
+        if last_read:
             self._drained = not rows
         if rows and self._source is not None:
             failpoint("relay.after_select")
@@ -169,7 +170,8 @@ class RelayLoop:
         delivered = [row for outcome in outcomes for row in outcome.delivered]
         blocked = [entry for outcome in outcomes for entry in outcome.blocked]
         shards = self.leases.held if read else frozenset[int]()
-        excluded, idle, limit = self.lanes.excluded(), self.lanes.idle(), self._rows.limit
+        excluded, idle, limit = self.lanes.excluded(self.leases.tenures), self.lanes.idle(), self._rows.limit
+        under_way = self.lanes.under_way(excluded)
         if read:
             self._pace.woken = False  # before the read: who wakes from now on wants another one
 
@@ -180,7 +182,7 @@ class RelayLoop:
                 deleted, newly_blocked = self._rows.settle(connection, delivered, blocked)
                 if deleted < len(delivered):
                     return True, newly_blocked, []
-            rows = self._rows.read(connection, shards, excluded, above)
+            rows = self._rows.read(connection, shards, excluded, under_way=under_way, above=above)
             if rows:
                 # After them: a row that was written under a new epoch is never sent under the old one.
                 self._source = self._rows.source(connection)

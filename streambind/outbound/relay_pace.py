@@ -10,11 +10,10 @@ _SIDE_READ_COST = 4
 
 
 class Pace:
-    """Read when woken, when a lane is free again, and else at intervals that grow while there is nothing to do.
+    """Read when woken, when a lane has reported, and else at intervals that grow while there is nothing to do.
 
-    While something is in flight, a read for other destinations (a *side read*) walks over all rows of the busy
-    ones: it happens only if a known destination is idle, or at the longest interval, and the longer the last
-    one took the later.
+    While a destination is full, a read for others (a *side read*) walks over all of its rows: it happens only if
+    a known destination is open, or at the longest interval, and the longer the last one took the later.
     """
 
     def __init__(self, *, longest_poll_s: float) -> None:
@@ -32,9 +31,9 @@ class Pace:
         if any(now >= at for at in lanes.held_back().values()):
             self.woken = True
         polling = now >= self._poll_at
-        if not lanes.is_busy():
+        if not lanes.is_full():
             return self.woken or polling
-        return (polling or (self.woken and bool(lanes.idle()))) and now >= self._side_read_at
+        return (polling or (self.woken and bool(lanes.open()))) and now >= self._side_read_at
 
     def has_read(self, now: float, lanes: Lanes, *, rows: int, full: bool, took_s: float) -> None:
         """Take note of a read; before its rows are dispatched."""
@@ -47,9 +46,9 @@ class Pace:
     def next_at(self, now: float, lanes: Lanes) -> float:
         """When to look again if nothing is reported before."""
         times = [at for at in lanes.held_back().values() if at > now]
-        if not lanes.is_busy():
+        if not lanes.is_full():
             times.append(now if self.woken else self._poll_at)
         else:
-            wanted = now if self.woken and lanes.idle() else self._poll_at
+            wanted = now if self.woken and lanes.open() else self._poll_at
             times.append(max(wanted, self._side_read_at))
         return min(times)

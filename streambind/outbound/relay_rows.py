@@ -13,6 +13,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     case,
+    cast,
     delete,
     func,
     literal,
@@ -50,12 +51,13 @@ class OutboxRows:
         self._outbox = database.tables.outbox
         self._blocked = database.tables.blocked
         self._lease = database.tables.lease
-        self._source = database.tables.source
         self._owner = owner
         self._batch_size = batch_size
         self._idle_limit_ms = idle_limit_ms
         self.limit = min(batch_size, _FIRST_READ)
-        self._statements: dict[tuple[frozenset[int], bool], Select[Any]] = {}
+        self._statements: dict[tuple[frozenset[int], bool, bool], Select[Any]] = {}
+        source = database.tables.source.c
+        self._identity = select(source.source_id, source.epoch)
         # Whether or not it has expired: nobody else has taken it since.
         self._owned = select(self._lease.c.shard).where(self._lease.c.owner == owner)
         self._delete_ids = delete(self._outbox).where(self._dialect.one_of(self._outbox.c.id, "ids"))
@@ -65,18 +67,26 @@ class OutboxRows:
         self._dialect.begin_relay(connection, self._idle_limit_ms)
 
     def read(
-        self, connection: Connection, shards: Collection[int], excluded: Collection[str], above: int = 0
+        self,
+        connection: Connection,
+        shards: Collection[int],
+        excluded: Collection[str],
+        *,
+        under_way: Collection[int] = (),
+        above: int = 0,
     ) -> list[OutboxRow]:
         """The oldest rows of `shards` in the order of their ids, at most `limit`, with ids above `above`, without
-        blocked keys and the destinations of `excluded`. `limit` follows the size of what was read, so that rows
-        of a megabyte do not fill the memory."""
+        blocked keys, the destinations of `excluded` and the ids that are `under_way`. `limit` follows the size of
+        what was read, so that rows of a megabyte do not fill the memory."""
         if not shards:
             return []
-        statement = self._statement(frozenset(shards), bool(excluded))
+        statement = self._statement(frozenset(shards), bool(excluded), bool(under_way))
         parameters: dict[str, object] = {"at_most": self.limit, "above": above}
         if excluded:
             parameters["excluded"] = sorted(excluded)
-        rows = [OutboxRow(*row) for row in connection.execute(statement, parameters).all()]
+        if under_way:
+            parameters["under_way"] = list(under_way)
+        rows = list(map(OutboxRow._make, connection.execute(statement, parameters).all()))
         if rows:
             size = 1 + sum(len(row.payload or b"") for row in rows)
             self.limit = min(self._batch_size, max(1, _BYTES_PER_READ * len(rows) // size))
@@ -97,8 +107,7 @@ class OutboxRows:
 
     def source(self, connection: Connection) -> Source:
         """Where the events come from."""
-        row = connection.execute(select(self._source.c.source_id, self._source.c.epoch)).one()
-        return Source(*row)
+        return Source(*connection.execute(self._identity).one())
 
     def backlog(self, connection: Connection, above: int = 0) -> Backlog:
         """What waits in the outbox above an id."""
@@ -106,19 +115,23 @@ class OutboxRows:
         rows = count_rows(connection, self._database, above)
         return Backlog(rows, age_of_oldest(connection, self._database, above), int(blocked or 0))
 
-    def _statement(self, shards: frozenset[int], excluding: bool) -> Select[Any]:
+    def _statement(self, shards: frozenset[int], excluding: bool, behind: bool) -> Select[Any]:
         """Building one takes longer than running it: they are kept for the shard sets that come up."""
-        statement = self._statements.get((shards, excluding))
+        which = (shards, excluding, behind)
+        statement = self._statements.get(which)
         if statement is None:
             if len(self._statements) >= _KEPT:
                 self._statements.clear()
-            statement = self._statements[shards, excluding] = self._selection(shards, excluding)
+            statement = self._statements[which] = self._selection(shards, excluding, behind)
         return statement
 
-    def _selection(self, shards: frozenset[int], excluding: bool) -> Select[Any]:
+    def _selection(self, shards: frozenset[int], excluding: bool, behind: bool) -> Select[Any]:
         o, b = self._outbox.c, self._blocked.c
         # A mistyped id in one row must not make the whole read fail: `row_message` reads it, row by row.
-        columns = [type_coerce(o[name], Text) if name == "event_id" else o[name] for name in OutboxRow._fields]
+        # A column of type UUID has none, and the database makes text of it quicker than a driver.
+        is_typed = self._database.engine.dialect.supports_native_uuid
+        event_id = cast(o.event_id, Text) if is_typed else type_coerce(o.event_id, Text)
+        columns = [event_id if name == "event_id" else o[name] for name in OutboxRow._fields]
         at_most = bindparam("at_most", type_=Integer)
         # A scalar subquery, because PostgreSQL makes a join of NOT EXISTS, over the whole backlog at worst. And
         # not IS NULL: it takes that for rare, and the limit for out of reach.
@@ -131,6 +144,8 @@ class OutboxRows:
         every = select(*columns).where(above, func.coalesce(blocked.scalar_subquery(), 0) != 1)
         if excluding:
             every = every.where(self._dialect.none_of(o.destination, "excluded"))
+        if behind:
+            every = every.where(self._dialect.none_of(o.id, "under_way"))
         if len(shards) == SHARDS:
             # What belongs to no shard could be sent, but not deleted.
             return every.where(o.shard.between(0, SHARDS - 1)).order_by(o.id).limit(at_most)

@@ -32,11 +32,13 @@ BrokerError."""
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Rows to send now, of one destination, while the shards are held."""
+    """Rows to send, of one destination, while the shards are held. `behind`: another job was under way when they
+    were read, and they may only follow it if all of it got through."""
 
     rows: tuple[OutboxRow, ...]
     source: Source
     hold: Hold
+    behind: bool = False
 
 
 class Readiness(Enum):

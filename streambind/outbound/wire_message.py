@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from functools import lru_cache
 from typing import NamedTuple
@@ -9,8 +10,10 @@ from uuid import UUID
 
 from streambind.message import COMMITTED, EVENT_ID, ORIGIN, Message, RawHeaders
 from streambind.origin import Origin
-from streambind.outbound.outgoing import Headers, Outgoing, with_headers
+from streambind.outbound.outgoing import Headers, Outgoing, before_types, with_headers
 from streambind.persistence.stored_headers import load_headers
+
+_WRITTEN_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 
 
 class OutboxRow(NamedTuple):
@@ -46,12 +49,14 @@ def row_message(row: OutboxRow, source: Source) -> Message:
     """
     if row.event_id is None:
         return _message(row, load_headers(row.headers))
-    ours: list[tuple[str, bytes | None]] = [(EVENT_ID, str(UUID(str(row.event_id))).encode())]
+    first, last = _loaded(row.headers)
+    headers = [*first, (EVENT_ID, _id_text(row.event_id).encode())]
     if row.created_ms is not None:
-        ours.append((COMMITTED, b"%d" % row.created_ms))
+        headers.append((COMMITTED, b"%d" % row.created_ms))
     if row.key is not None and row.seq is not None:
-        ours.append((ORIGIN, b"%s%d" % (_origin_stem(source, row.destination), row.seq)))
-    return _message(row, with_headers(_loaded(row.headers), ours))
+        headers.append((ORIGIN, b"%s%d" % (_origin_stem(source, row.destination), row.seq)))
+    headers += last
+    return _message(row, headers)
 
 
 def direct_message(outgoing: Outgoing) -> Message:
@@ -60,6 +65,11 @@ def direct_message(outgoing: Outgoing) -> Message:
     ours = [(EVENT_ID, str(outgoing.event_id).encode()), (COMMITTED, b"%d" % (time.time_ns() // 1_000_000))]
     headers = with_headers(outgoing.headers, ours)
     return Message(outgoing.payload, outgoing.key, raw_headers=headers, destination=outgoing.destination)
+
+
+def _id_text(event_id: UUID | str) -> str:
+    text = str(event_id)
+    return text if _WRITTEN_ID(text) else str(UUID(text))
 
 
 def _message(row: OutboxRow, headers: RawHeaders) -> Message:
@@ -74,6 +84,8 @@ def _origin_stem(source: Source, destination: str) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _loaded(text: str) -> Headers:
-    """Rows of one event class mostly have the same headers."""
-    return tuple(load_headers(text))
+def _loaded(text: str) -> tuple[Headers, Headers]:
+    """Those that come before ours, and those behind; rows of one event class mostly have the same headers."""
+    headers = tuple(load_headers(text))
+    end = before_types(headers)
+    return headers[:end], headers[end:]

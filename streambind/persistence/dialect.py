@@ -96,8 +96,8 @@ class Dialect(ABC):
         """Whether `column` is one of the values in the parameter `name`."""
         return column.in_(bindparam(name, expanding=True))
 
-    def none_of(self, column: ColumnElement[str], name: str) -> ColumnElement[bool]:
-        """Whether `column` is none of the texts in the parameter `name`, at least one."""
+    def none_of(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """Whether `column` is none of the values in the parameter `name`, at least one."""
         return column.not_in(bindparam(name, expanding=True))
 
     @abstractmethod

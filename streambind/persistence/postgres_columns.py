@@ -76,6 +76,11 @@ class _Literal(UserDefinedType[Any]):
             return literal
         return lambda values: literal([process(value) for value in values])
 
+    def literal_processor(self, dialect: Any) -> Callable[[Any], str]:
+        text: Any = Text()
+        bound, quoted = self.bind_processor(dialect), text.literal_processor(dialect)
+        return lambda values: quoted(bound(values))
+
     def bind_expression(self, bindvalue: Any) -> Any:
         return cast(cast(bindvalue, Text), self)
 

@@ -7,12 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     Connection,
     Select,
     Table,
-    Text,
     any_,
     bindparam,
     func,
@@ -76,9 +74,9 @@ class PostgreSQL(OnConflictDialect):
         # One parameter instead of hundreds: parsed and planned in a quarter of the time.
         return column == any_(bindparam(name, type_=array_of(column.type)))
 
-    def none_of(self, column: ColumnElement[str], name: str) -> ColumnElement[bool]:
-        # Of a subquery it makes a hash table; with <> ALL each row would be compared with each text.
-        return column.not_in(select(func.unnest(bindparam(name, type_=ARRAY(Text)))))
+    def none_of(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        # Of a subquery it makes a hash table; with <> ALL each row would be compared with each value.
+        return column.not_in(select(func.unnest(bindparam(name, type_=array_of(column.type)))))
 
     def insert(self, table: Table) -> Any:
         return postgresql.insert(table)

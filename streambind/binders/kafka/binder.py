@@ -104,7 +104,7 @@ class KafkaBinder:
             return None if topic_limit is None else max(1000, topic_limit - SIZE_MARGIN_BYTES)
 
         if target.fence is None:
-            output = KafkaProducerBinding(target, settings.client, limit=limit)
+            output = KafkaProducerBinding(target, settings.client, lingers=settings.lingers, limit=limit)
             self._keep(output)
             output.start()
             return output

@@ -36,6 +36,10 @@ SIZE_MARGIN_BYTES = 512
 WARM_UP_MS = 2000
 """A new producer first asks for its id, which takes half a second and more; its first messages have longer."""
 
+LINGER_MS = 5
+"""How long the client may collect messages while it is given more of them; where nobody asks for a wait, the end
+of each call of `send` ends it. Without it the client sends the first messages of a call one by one."""
+
 # Without a bound the client waits up to ten seconds before it tries a broker again that was away.
 _COMMON_DEFAULTS = {"reconnect.backoff.max.ms": "1000"}
 # After a re-bootstrap, requests to a group's coordinator hang for ever (seen with librdkafka 2.16).
@@ -87,9 +91,11 @@ class ConsumerSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProducerSettings:
-    """What a producer needs. `max_message_bytes`: as configured, None if nobody said anything."""
+    """What a producer needs. `lingers`: whether batches are to wait for more messages, `max_message_bytes`: as
+    configured, None if nobody said anything."""
 
     client: dict[str, str] = field(repr=False)
+    lingers: bool
     max_message_bytes: int | None
     notices: tuple[str, ...]
 
@@ -172,7 +178,7 @@ def producer_settings(
         "client.id": f"streambind-{binding}",
         **_PRODUCER_DEFAULTS,
         "acks": binder.required_acks,
-        "linger.ms": str(properties.batch_timeout_ms),
+        "linger.ms": str(properties.batch_timeout_ms or LINGER_MS),
         "compression.type": properties.compression_type,
         **({} if properties.buffer_size is None else {"batch.size": str(properties.buffer_size)}),
         **settings,
@@ -185,6 +191,7 @@ def producer_settings(
         notices.append(f"binding {binding}: requiredAcks={client['acks']} can lose and repeat what was sent")
     return ProducerSettings(
         client=client,
+        lingers=properties.batch_timeout_ms > 0 or "linger.ms" in settings,
         max_message_bytes=None if limit is None else _positive(limit, "max.request.size", own),
         notices=tuple(notices),
     )

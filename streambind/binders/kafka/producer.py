@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ LOG = logging.getLogger("streambind.binders.kafka")
 _POLL_S = 0.25
 _BROKEN_POLL_S = 0.05
 _FULL_WAIT_S = 0.02
+_FIRST_TURN_S = 0.005
 _GRACE_S = 0.5
 _PURGE_WAIT_S = 1.0
 _LAST_REPORTS_S = 5.0
@@ -36,8 +38,9 @@ _BROKEN = "the Kafka client broke before the broker had answered"
 class KafkaProducerBinding:
     """A `ProducerBinding`: idempotent, every message accounted for.
 
-    Any number of threads may send at once: each waits for the reports of its own messages, one thread polls for
-    all. A client that breaks is replaced at the next send.
+    Any number of threads may send at once: each waits for the reports of its own messages, and one of them takes
+    them in for all. It flushes: the last message of a call waits for no others, unless `lingers`; then one thread
+    polls for all. A client that breaks is replaced at the next send.
 
     The broker refuses batches as a whole: what it has refused is sent again, one by one, and only what it refuses
     alone is at fault. An output without a time limit keeps the order of its keys through that: its client lets
@@ -51,9 +54,16 @@ class KafkaProducerBinding:
     """
 
     def __init__(
-        self, target: ProducerTarget, settings: Mapping[str, str], *, limit: Callable[[], int | None]
+        self,
+        target: ProducerTarget,
+        settings: Mapping[str, str],
+        *,
+        lingers: bool = False,
+        limit: Callable[[], int | None],
     ) -> None:
         self._target = target
+        self._lingers = lingers
+        self._serving = threading.Lock()
         self._settings = dict(settings)
         self._limit = limit
         self._max_payload_bytes: int | None = None
@@ -84,7 +94,7 @@ class KafkaProducerBinding:
         client = self._enter(sending)
         try:
             self._produce(client, sending, enumerate(messages))
-            self._await(sending)
+            self._await(client, sending)
             if sending.refused_in_batches:
                 self._one_by_one(sending, messages)
             return sending.finished(self._why())
@@ -139,7 +149,7 @@ class KafkaProducerBinding:
         def wait_for_room() -> bool:
             if self._purged or self._broken is not None:
                 return False
-            sending.done.wait(_FULL_WAIT_S)  # the polling thread makes room
+            self._turn(client.flush, sending.done, _FULL_WAIT_S)  # makes room
             return True
 
         try:
@@ -150,15 +160,39 @@ class KafkaProducerBinding:
             self._break(describe(exc.args[0]))
             return False
 
-    def _await(self, sending: Sending) -> None:
+    def _await(self, client: Producer, sending: Sending) -> None:
         timeout_ms = self._target.timeout_ms
         if timeout_ms is None:
-            sending.done.wait()
+            self._wait_for(sending.done, client, None)
             if self._broken is not None and not self._purged:
-                sending.reported.wait(_LAST_REPORTS_S)
+                self._wait_for(sending.reported, client, _LAST_REPORTS_S)
         else:
             warm_up_s = max(0.0, self._made_at + WARM_UP_MS / 1000 - time.monotonic())
-            sending.done.wait(timeout_ms / 1000 + warm_up_s + _GRACE_S)
+            self._wait_for(sending.done, client, timeout_ms / 1000 + warm_up_s + _GRACE_S)
+
+    def _wait_for(self, event: threading.Event, client: Producer, timeout_s: float | None) -> None:
+        """Until the event, which reports bring about, at most that long."""
+        until = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        turn_s, take_turn = _FIRST_TURN_S, client.flush  # from here on the client waits for no more messages
+        while not event.is_set() and (left_s := until - time.monotonic()) > 0:
+            self._turn(take_turn, event, min(turn_s, left_s))
+            turn_s, take_turn = min(2 * turn_s, _POLL_S), client.poll
+
+    def _turn(self, take_turn: Callable[[float], int], event: threading.Event, timeout_s: float) -> None:
+        """Take in reports for all who send, or let another thread do it. Turns are short at first, for those whose
+        own messages are through, and for those who are to take over."""
+        if self._lingers or not self._serving.acquire(blocking=False):
+            event.wait(timeout_s)
+            return
+        try:
+            take_turn(timeout_s)
+        except (KafkaException, SystemError) as exc:
+            # When the client breaks in a flush, confluent-kafka goes on with its exception pending.
+            broken = exc if isinstance(exc, KafkaException) else exc.__cause__
+            self._break(describe(broken.args[0]) if isinstance(broken, KafkaException) else str(exc))
+            event.wait(_BROKEN_POLL_S)
+        finally:
+            self._serving.release()
 
     def _one_by_one(self, sending: Sending, messages: Sequence[Message]) -> None:
         order = KeyOrder()
@@ -185,7 +219,7 @@ class KafkaProducerBinding:
             self._sending.add(alone)
         try:
             self._produce(client, alone, [(0, message)])
-            self._await(alone)
+            self._await(client, alone)
             return alone.finished(self._why())[0]
         finally:
             with self._lock:
@@ -214,7 +248,13 @@ class KafkaProducerBinding:
     def _poll(self) -> None:
         while not self._closing.is_set():
             try:
-                self._client.poll(_POLL_S)
+                if self._lingers:
+                    self._client.poll(_POLL_S)
+                elif not self._closing.wait(_POLL_S) and self._serving.acquire(blocking=False):
+                    try:
+                        self._client.poll(0)
+                    finally:
+                        self._serving.release()
             except KafkaException as exc:
                 self._break(describe(exc.args[0]))
                 self._closing.wait(_BROKEN_POLL_S)  # reports still come; the next send brings a new client

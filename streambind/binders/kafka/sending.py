@@ -32,6 +32,7 @@ class Sending:
         self.done = threading.Event()
         self.reported = threading.Event()
         self._order = KeyOrder()
+        self._sound_names: set[str] = set()
         self._reports = 0
         self._accepted: int | None = None
 
@@ -71,9 +72,12 @@ class Sending:
         wait_for_room: Callable[[], bool],
     ) -> bool:
         for name, _ in message.raw_headers:
+            if type(name) is str and name in self._sound_names:
+                continue
             if (fault := name_fault(name)) is not None:  # The client would crash the process.
                 self.unfit(index, f"{name!r} cannot be a header's name: {fault}")
                 return False
+            self._sound_names.add(name)
         if max_payload_bytes is not None and len(message.payload or b"") > max_payload_bytes:
             self.refused(index, KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
             return False

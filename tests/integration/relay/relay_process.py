@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -68,13 +69,13 @@ def _delete_when_read() -> None:
     """The mutant: what is read is deleted in the same transaction, before it is sent."""
     read = OutboxRows.read
 
-    def read_and_delete(self: OutboxRows, connection: Connection, *arguments: object) -> list[OutboxRow]:
-        rows = read(self, connection, *arguments)  # type: ignore[arg-type]
+    def read_and_delete(self: OutboxRows, connection: Connection, *given: Any, **options: Any) -> list[OutboxRow]:
+        rows = read(self, connection, *given, **options)
         if rows:
             connection.execute(self._delete_ids, {"ids": [row.id for row in rows]})
         return rows
 
-    OutboxRows.read = read_and_delete  # type: ignore[method-assign, assignment]
+    OutboxRows.read = read_and_delete  # type: ignore[method-assign]
 
 
 def main() -> None:

@@ -89,8 +89,9 @@ class Host:
         return None if self.relay is None else self.relay._thread
 
     def lose_its_leases(self) -> None:
-        """As a process does that stands still for too long; it still believes to have them."""
+        """As a process does that stands still for too long, and reads nothing; it still believes to have them."""
         self._loop.leases.due_at = float("inf")
+        self._loop.leases.held = frozenset()
         lease = self._database.tables.lease
 
         def work(connection: Connection) -> None:

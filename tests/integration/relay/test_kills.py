@@ -83,8 +83,10 @@ def test_killed_at_a_failpoint_nothing_is_lost_and_order_is_kept(
     travelled = _travelled(log)
     assert missing(travelled, committed(database)) == []
     assert gaps(travelled) == overtaken(travelled) == []
-    assert deleted == {"relay.after_delete": nth}.get(point, nth - 1) * 20
-    assert repeats == {"relay.after_ack": 20}.get(point, 0)
+    # Two batches may be under way: when the first one is deleted, another may have been sent.
+    fewest = {"relay.after_select": nth - 2, "relay.after_ack": nth - 1, "relay.after_delete": nth}[point]
+    assert max(0, fewest) * 20 <= deleted <= (nth + 1) * 20
+    assert (20 if point == "relay.after_ack" else 0) <= repeats <= 40
     assert _count(log) == KEYS * (ROUNDS + 1) + repeats
 
 

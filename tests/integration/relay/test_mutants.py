@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, select
@@ -86,8 +87,8 @@ def test_a_cursor_over_ids_loses_what_commits_late(
 ) -> None:
     read, cursor = OutboxRows.read, [0]
 
-    def after_the_cursor(self: OutboxRows, *arguments: object) -> list[OutboxRow]:
-        rows = [row for row in read(self, *arguments) if row.id > cursor[0]]  # type: ignore[arg-type]
+    def after_the_cursor(self: OutboxRows, *given: Any, **options: Any) -> list[OutboxRow]:
+        rows = [row for row in read(self, *given, **options) if row.id > cursor[0]]
         cursor[0] = max([cursor[0], *(row.id for row in rows)])
         return rows
 
@@ -109,7 +110,7 @@ def test_sending_without_the_order_of_the_ids_leaves_gaps(
     sqlite: Database, start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = OutboxRows.read
-    monkeypatch.setattr(OutboxRows, "read", lambda self, *arguments: read(self, *arguments)[::-1])
+    monkeypatch.setattr(OutboxRows, "read", lambda self, *given, **options: read(self, *given, **options)[::-1])
     wire = Wire()
     commit_keys(sqlite, range(5), rounds=3)
     start_relay(sqlite, wire.producer)

@@ -114,11 +114,12 @@ def still_postgres(postgres_url: str) -> Iterator[Database]:
     database.dispose()
 
 
+@pytest.mark.parametrize("behind", [False, True], ids=["nothing under way", "behind what is under way"])
 @pytest.mark.parametrize("excluded", [False, True], ids=["all destinations", "without one"])
 @pytest.mark.parametrize("shards", [ALL, frozenset(range(8))], ids=["all shards", "half of them"])
 @pytest.mark.parametrize("before", ["never filled", "filled and emptied"])
 def test_postgresql_walks_along_an_index_though_it_last_saw_the_outbox_empty(
-    still_postgres: Database, before: str, shards: frozenset[int], excluded: bool
+    still_postgres: Database, before: str, shards: frozenset[int], excluded: bool, behind: bool
 ) -> None:
     """A backlog comes suddenly; a plan that sorts it for every read would make the relay ever slower."""
     if before == "filled and emptied":
@@ -126,7 +127,8 @@ def test_postgresql_walks_along_an_index_though_it_last_saw_the_outbox_empty(
         _alone(still_postgres, "DELETE FROM sb_outbox")
     _alone(still_postgres, "VACUUM ANALYZE sb_outbox")
     _fill(still_postgres, 20_000)
-    statement = _rows(still_postgres)._statement(shards, excluded).params(at_most=500, above=0, excluded=["x"])
+    statement = _rows(still_postgres)._statement(shards, excluded, behind)
+    statement = statement.params(at_most=500, above=0, excluded=["x"], under_way=[1, 2, 3])
     compiled = statement.compile(
         still_postgres.engine, compile_kwargs={"literal_binds": True, "render_postcompile": True}
     )
@@ -142,6 +144,7 @@ def test_postgresql_walks_along_an_index_though_it_last_saw_the_outbox_empty(
     assert "Index Scan using sb_outbox_" in plan
     read = [float(count) for count in re.findall(r"Index Scan using sb_outbox_.*actual.*rows=([\d.]+)", plan)]
     assert max(read) <= 500, plan
+    assert ("hashed SubPlan" in plan) is (behind or excluded)
 
 
 def test_postgresql_does_not_keep_the_plan_of_an_empty_outbox(

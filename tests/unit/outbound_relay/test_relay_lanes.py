@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from streambind.binding.binder import ProducerBinding
-from streambind.binding.outcome import Failed, Sent
+from streambind.binding.outcome import Failed, Sent, Unknown
 from streambind.errors import BrokerUnavailableError, SendError
 from streambind.message import Message
 from streambind.outbound.lease import Hold
@@ -93,19 +93,80 @@ def test_a_binder_that_gives_too_few_or_too_many_results_delivers_what_it_answer
     assert "long" not in bench.lanes.troubles()
 
 
-def test_what_is_in_flight_is_excluded_and_its_shards_are_busy(bench: Bench) -> None:
+def test_a_destination_takes_a_second_job_and_no_third_and_the_shards_of_both_are_busy(bench: Bench) -> None:
     held = ScriptedProducer()
     held.hold()
     bench.producers = {"a": held}
-    bench.lanes.dispatch(
-        [row(destination="a", shard=5), row(destination="a", shard=9)], SOURCE, Hold(bench.now + 10, {})
-    )
+    rows = [row(destination="a", shard=5), row(destination="a", shard=9)]
+    bench.lanes.dispatch(rows[:1], SOURCE, Hold(bench.now + 10, {}))
 
-    assert bench.lanes.excluded() == {"a"}
+    assert bench.lanes.excluded({}) == frozenset()
+    assert bench.lanes.under_way(()) == [rows[0].id]
+    assert bench.lanes.under_way({"a"}) == []
+    assert not bench.lanes.is_full()
+    bench.lanes.dispatch(rows[1:], SOURCE, Hold(bench.now + 10, {}))
+    assert bench.lanes.is_full()
+    assert bench.lanes.excluded({}) == {"a"}
     assert bench.lanes.busy_shards() == {5, 9}
     assert bench.lanes.troubles() == {}
     bench.now += 6
     assert bench.lanes.troubles() == {"a": "the broker has not confirmed anything for 6 s"}
+
+
+def test_what_is_behind_a_job_that_got_through_is_sent_without_being_asked_for_again(bench: Bench) -> None:
+    held = ScriptedProducer()
+    held.hold()
+    bench.producers = {"a": held}
+    rows = [row(b"1", 1, destination="a"), row(b"1", 2, destination="a")]
+    for each in rows:
+        bench.lanes.dispatch([each], SOURCE, Hold(bench.now + 10, {}))
+    held.release()
+
+    for _ in rows:
+        assert bench.reported.acquire(timeout=10)
+    assert [outcome.delivered for outcome in bench.lanes.collect().outcomes] == [(rows[0],), (rows[1],)]
+    assert len(held.sent) == 2
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        Failed(SendError("not now"), permanent=False),
+        Failed(SendError("never", permanent=True), permanent=True),
+        Unknown("nobody knows"),
+    ],
+    ids=["failed", "refused for good", "unknown"],
+)
+def test_what_is_behind_a_job_that_did_not_get_through_is_not_sent(bench: Bench, result: Result) -> None:
+    answers: list[Result] = [result, Sent(0, 0)]
+    held = ScriptedProducer(lambda _: answers.pop(0))
+    held.hold()
+    bench.producers = {"a": held}
+    bench.lanes.dispatch([row(b"1", 1, destination="a")], SOURCE, Hold(bench.now + 10, {}))
+    bench.lanes.dispatch([row(b"1", 2, destination="a")], SOURCE, Hold(bench.now + 10, {}))
+    held.release()
+
+    for _ in range(2):
+        assert bench.reported.acquire(timeout=10)
+    collected = bench.lanes.collect()
+    assert collected.reports == 2
+    assert [outcome.delivered for outcome in collected.outcomes] == [()]
+    assert held.batches == [1]
+    assert not bench.lanes.is_busy()
+
+    bench.now += 60
+    assert [len(outcome.delivered) for outcome in bench.send("a")] == [1]
+
+
+def test_nothing_is_read_behind_what_was_read_in_another_tenure(bench: Bench) -> None:
+    """Its outcome will not count, so that it is sent once more: what follows it has to come after that."""
+    held = ScriptedProducer()
+    held.hold()
+    bench.producers = {"a": held}
+    bench.lanes.dispatch([row(destination="a")], SOURCE, Hold(bench.now + 10, {0: 1}))
+
+    assert bench.lanes.excluded({0: 1}) == frozenset()
+    assert bench.lanes.excluded({0: 2}) == {"a"}
 
 
 def test_after_a_failure_it_waits_longer_each_time_and_forgets_that_with_success(
@@ -135,15 +196,15 @@ def test_a_destination_that_is_not_ours_is_asked_for_again_after_half_a_minute(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.lanes.dispatch([row(destination="a")], SOURCE, Hold(bench.now + 10, {}))
-    assert bench.lanes.excluded() == {"a"}
+    assert bench.lanes.excluded({}) == {"a"}
     assert bench.lanes.held_back() == {}
     assert not bench.lanes.is_busy()
 
     bench.producers = {"a": ScriptedProducer()}
     bench.now += 29
-    assert bench.lanes.excluded() == {"a"}
+    assert bench.lanes.excluded({}) == {"a"}
     bench.now += 1
-    assert bench.lanes.excluded() == frozenset()
+    assert bench.lanes.excluded({}) == frozenset()
     assert bench.lanes.troubles() == {}
     assert len(bench.send("a")) == 1
     assert len(caplog.records) == 1
@@ -157,14 +218,14 @@ def test_however_many_destinations_are_not_ours_there_is_no_thread_and_one_line_
     for n in range(0, 3000, 30):
         rows = [row(destination=f"d{n + i}") for i in range(30)]
         bench.lanes.dispatch(rows, SOURCE, Hold(bench.now + 10, {}))
-        assert len(bench.lanes.excluded()) == n + 30
+        assert len(bench.lanes.excluded({})) == n + 30
 
     assert threading.active_count() == before
     assert len(bench.lanes.troubles()) == 10
     assert "2990 more" in bench.lanes.troubles()["d0"]
     assert "and 20 more destinations" in caplog.text
     bench.now += 30
-    bench.lanes.excluded()
+    bench.lanes.excluded({})
     assert [len(record.getMessage()) < 1000 for record in caplog.records] == [True, True]
     assert "and 2960 more destinations" in caplog.text
 

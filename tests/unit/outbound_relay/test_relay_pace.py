@@ -39,27 +39,44 @@ def test_waking_and_free_lanes_read_at_once(bench: Bench) -> None:
     assert pace.next_at(bench.now, bench.lanes) == bench.now
 
 
-def test_a_busy_destination_alone_is_not_read_past_again_and_again(bench: Bench) -> None:
+def test_what_comes_while_a_destination_is_busy_is_read_at_once(bench: Bench) -> None:
+    held = ScriptedProducer()
+    held.hold()
+    bench.producers = {"a": held}
+    pace = Pace(longest_poll_s=1.0)
+    pace.woken = False
+    pace.has_read(bench.now, bench.lanes, rows=1, full=False, took_s=0.2)
+    bench.lanes.dispatch([row(destination="a")], SOURCE, Hold(bench.now + 10, {}))
+
+    assert not pace.should_read(bench.now, bench.lanes, freed=False)
+    pace.woken = True
+    assert pace.should_read(bench.now, bench.lanes, freed=False)
+    assert pace.next_at(bench.now, bench.lanes) == bench.now
+
+
+def test_a_full_destination_alone_is_not_read_past_again_and_again(bench: Bench) -> None:
     held = ScriptedProducer()
     held.hold()
     bench.producers = {"a": held, "b": ScriptedProducer()}
     pace = Pace(longest_poll_s=1.0)
     pace.has_read(bench.now, bench.lanes, rows=1, full=False, took_s=0.2)
-    bench.lanes.dispatch([row(destination="a")], SOURCE, Hold(bench.now + 10, {}))
+    for _ in range(2):
+        bench.lanes.dispatch([row(destination="a")], SOURCE, Hold(bench.now + 10, {}))
     pace.woken = True
 
     assert not pace.should_read(bench.now + 0.9, bench.lanes, freed=False)
     assert pace.should_read(bench.now + 1.0, bench.lanes, freed=False)
 
 
-def test_a_side_read_for_an_idle_destination_waits_four_times_as_long_as_the_last_one_took(bench: Bench) -> None:
+def test_a_side_read_for_an_open_destination_waits_four_times_as_long_as_the_last_one_took(bench: Bench) -> None:
     held = ScriptedProducer()
     held.hold()
     bench.producers = {"a": held, "b": ScriptedProducer()}
     bench.send("b")
     pace = Pace(longest_poll_s=1.0)
     pace.has_read(bench.now, bench.lanes, rows=1, full=False, took_s=0.1)
-    bench.lanes.dispatch([row(destination="a")], SOURCE, Hold(bench.now + 10, {}))
+    for _ in range(2):
+        bench.lanes.dispatch([row(destination="a")], SOURCE, Hold(bench.now + 10, {}))
     pace.woken = True
 
     assert not pace.should_read(bench.now + 0.39, bench.lanes, freed=False)

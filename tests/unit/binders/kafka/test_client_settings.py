@@ -248,6 +248,20 @@ class TestProducer:
             >= {"batch.size": "32768", "linger.ms": "20", "compression.type": "lz4"}.items()
         )
 
+    @pytest.mark.parametrize(
+        ("own", "linger_ms", "lingers"),
+        [
+            ({}, "5", False),  # the end of each send ends it
+            ({"batchTimeout": 20}, "20", True),
+            ({"configuration": {"linger.ms": "0"}}, "0", True),
+        ],
+    )
+    def test_batches_wait_only_where_somebody_asks_for_it(
+        self, own: dict[str, Any], linger_ms: str, lingers: bool
+    ) -> None:
+        settings = producer(own=own)
+        assert (settings.client["linger.ms"], settings.lingers) == (linger_ms, lingers)
+
     def test_transactions_are_told_to_have_no_effect(self) -> None:
         settings = producer({"configuration": {"transactional.id": "x"}})
         assert "transactional.id" not in settings.client
