@@ -59,8 +59,8 @@ def snapshot(
 
     \b
     Examples:
-      streambind snapshot sample_app.category.app:stream out-categoryChanged --dry-run
-      streambind snapshot sample_app.category.app:stream out-categoryChanged --rate 500
+      streambind snapshot shop.app:stream out-categoryChanged --dry-run
+      streambind snapshot shop.app:stream out-categoryChanged --rate 500
     """
     resolved = resolve(target)
     name = _output(resolved, publisher)

@@ -160,6 +160,7 @@ def _kept(
         poll_interval_ms=parking.poll_interval_ms,
         mass_failure=mass_failure,
         upkeep=None if inbox is None else inbox.purge,
+        others_busy=lambda: statistics.is_delivering,
     )
     effects = DatabaseEffects(
         handling,
