@@ -17,6 +17,7 @@ from streambind.cli.failures import told
 from streambind.cli.outbox import outbox
 from streambind.cli.positions import positions
 from streambind.cli.relay import relay
+from streambind.cli.replica import replica
 from streambind.cli.run import run
 from streambind.cli.snapshot import snapshot
 from streambind.cli.status import status
@@ -68,6 +69,7 @@ for command in (
     positions,
     verify,
     snapshot,
+    replica,
     broker,
 ):
     main.add_command(command)

@@ -1,0 +1,1 @@
+"""Read models held against what they should be, and made anew."""

@@ -1,0 +1,127 @@
+"""Two tables held against each other by their keys, in the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    Text,
+    and_,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+)
+
+from streambind.replicas.replica import Replica
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How many rows differ, and some of their keys. `missing`: expected, and not there; `extra`: there, and not
+    expected; `wrong`: with other values."""
+
+    expected: int
+    found: int
+    missing: int
+    extra: int
+    wrong: int
+    examples: dict[str, list[Key]]
+
+    @property
+    def is_none(self) -> bool:
+        return not (self.missing or self.extra or self.wrong)
+
+
+class Comparison:
+    """The rows of a replica's table against expected ones in another table that has its columns."""
+
+    def __init__(self, replica: Replica, expected: Table) -> None:
+        self._plan = plan = replica.plan
+        self._owns_all = replica.owns_all
+        self._expected = expected
+        self._found = plan.table
+
+    def difference(self, connection: Connection, *, limit: int) -> Difference:
+        kinds = {"missing": self.missing(), "extra": self.extra(), "wrong": self.wrong()}
+        counts: dict[str, int] = {}
+        examples: dict[str, list[Key]] = {}
+        for kind, query in kinds.items():
+            counts[kind] = int(connection.scalar(select(func.count()).select_from(query.subquery())) or 0)
+            if counts[kind]:
+                examples[kind] = [tuple(row) for row in connection.execute(query.limit(limit))]
+        return Difference(
+            _count(connection, self._expected), _count(connection, self._found), **counts, examples=examples
+        )
+
+    def missing(self) -> Select[Any]:
+        """The keys of expected rows that are not there."""
+        return self._absent(self._expected, self._found)
+
+    def extra(self) -> Select[Any]:
+        """The keys of rows that nobody expects, nor keeps as deleted ones, or for others' sake."""
+        query = self._absent(self._found, self._expected)
+        held = self._held()
+        return query if held is None else query.where(held)
+
+    def wrong(self) -> Select[Any]:
+        """The keys of rows whose values are not the expected ones."""
+        return select(*self._keys(self._expected)).where(self._same(), self._differs())
+
+    def _absent(self, here: Table, there: Table) -> Select[Any]:
+        is_there = select(literal(1)).select_from(there).where(self._same()).correlate(here)
+        return select(*self._keys(here)).where(~is_there.exists())
+
+    def _keys(self, table: Table) -> list[Column[Any]]:
+        return [table.c[column.name] for column in self._plan.key]
+
+    def _same(self) -> ColumnElement[bool]:
+        pairs = zip(self._keys(self._expected), self._keys(self._found), strict=True)
+        return and_(*(one == other for one, other in pairs))
+
+    def _differs(self) -> ColumnElement[bool]:
+        keys = {column.name for column in self._plan.key}
+        rest = [column.name for column in self._plan.columns if column.name not in keys]
+        pairs = ((_comparable(self._expected.c[name]), _comparable(self._found.c[name])) for name in rest)
+        return or_(literal(value=False), *(one.is_distinct_from(other) for one, other in pairs))
+
+    def _held(self) -> ColumnElement[bool] | None:
+        """That a row holds anything of the replica's; None: every row does."""
+        plan = self._plan
+        if plan.mark.soft_delete is not None:
+            (mark,) = (self._found.c[column.name] for column in plan.cleared)
+            return mark.is_not_distinct_from(_undeleted(mark))
+        keys = {column.name for column in plan.key}
+        if self._owns_all:
+            return None
+        owned = [self._found.c[column.name] for column in plan.columns if column.name not in keys]
+        return or_(literal(value=False), *(column.is_distinct_from(_default(column)) for column in owned))
+
+
+def _comparable(column: Column[Any]) -> ColumnElement[Any]:
+    # PostgreSQL does not compare JSON, but its text.
+    return cast(column, Text) if isinstance(column.type, JSON) else column
+
+
+def _count(connection: Connection, table: Table) -> int:
+    return int(connection.scalar(select(func.count()).select_from(table)) or 0)
+
+
+def _undeleted(column: Column[Any]) -> Any:
+    return False if isinstance(column.type, Boolean) else None
+
+
+def _default(column: Column[Any]) -> Any:
+    default: Any = column.default
+    return default.arg if default is not None and default.is_scalar else None

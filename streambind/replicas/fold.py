@@ -1,0 +1,232 @@
+"""The events of a destination folded into a table: the replica as it should be where its group stands.
+
+The fold is a group of its own, with its own positions and its own guard, in the transactions of what it writes: it
+survives its process, and several may work on it. It goes exactly as far as the replica's group has gone, and no
+further. Where the group's positions are locked meanwhile, both tables are of one and the same moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy.orm import Session
+
+from streambind.binding.binder import Identity, Lane
+from streambind.errors import LifecycleError, SequenceGapError
+from streambind.failpoints import failpoint
+from streambind.inbound.arrival import Arrival
+from streambind.inbound.failure import Fenced, MessageFailed
+from streambind.inbound.guard import SequenceGuard
+from streambind.inbound.positions import DatabasePositions
+from streambind.inbound.reasons import told
+from streambind.message import Message
+from streambind.persistence.database import Database
+from streambind.replicas.messages import MessageBatch
+from streambind.replicas.replica import Replica, onto
+
+Read = Callable[[Lane, int], Sequence[Message]]
+"""The next messages of a partition from an offset on; none at the end."""
+
+_FEW = 500
+"""How many messages may be left to be folded while the group waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The replica's destinations at their broker: where partitions begin, what they are, and their messages."""
+
+    starts: Mapping[Lane, int]
+    identities: Mapping[str, Identity]
+    read: Read
+
+
+@dataclass(slots=True)
+class Folded:
+    """`messages`: how many were read; `unreadable`: how many were left out, as they cannot be read."""
+
+    messages: int = 0
+    unreadable: int = 0
+    blocked: str | None = None
+
+
+class Fold:
+    """One fold of a replica's destinations into `table`. `skip_unreadable`: leave out what the replica cannot
+    read; else that is an error."""
+
+    def __init__(
+        self, database: Database, replica: Replica, table: Table, log: Log, *, skip_unreadable: bool
+    ) -> None:
+        self._database = database
+        self._replica = replica
+        self._log = log
+        self._skip_unreadable = skip_unreadable
+        self.group = f"{replica.group} -> {table.name}"[:255]
+        self._positions = DatabasePositions(database, self.group)
+        self._guard = SequenceGuard(database, self.group) if replica.trusts else None
+        self._reader = replica.reader()
+        self._writer = self._reader.writer(onto(replica.plan, table), database)
+        self.folded = Folded()
+
+    def forget(self, connection: Connection) -> None:
+        """What is left of a fold of this name."""
+        for table in (self._database.tables.position, self._database.tables.guard):
+            connection.execute(delete(table).where(table.c.group_name == self.group))
+
+    def catch_up(self, progress: Callable[[int, int], None]) -> None:
+        """Fold in transactions of their own, until few messages are left to where the group is. `progress` gets
+        how many are folded, and how many there are.
+
+        Raises:
+            LifecycleError: the group has no position yet.
+            StreambindError: a message cannot be folded.
+        """
+        while True:
+            goals = self._database.run(lambda connection: self._goals(connection, lock=False))
+            self._begin(goals)
+            left = sum(goals[lane] - at for lane, at in self._positions.read([*goals]).items())
+            progress(self.folded.messages, self.folded.messages + max(0, left))
+            if left <= _FEW:
+                return
+            self._round(goals, progress)
+
+    @contextmanager
+    def meeting(self, connection: Connection) -> Iterator[None]:
+        """Inside of the block, in the connection's transaction, the group stands still, the fold at its side."""
+        goals = self._goals(connection, lock=True)
+        at = self._own(connection)
+        if missing := goals.keys() - at.keys():
+            raise LifecycleError(f"{len(missing)} partitions are new: try again")
+        waiting = {lane for lane, goal in goals.items() if at[lane] < goal}
+        while waiting:
+            before = dict(at)
+            for lane in sorted(waiting, key=lambda x: (x.destination, x.partition)):
+                while at[lane] < goals[lane]:
+                    moved = self._advance(connection, lane, at[lane], goals[lane])
+                    if moved is None:
+                        break
+                    at[lane] = moved
+            waiting = {lane for lane in waiting if at[lane] < goals[lane]}
+            if waiting and at == before:
+                raise LifecycleError(self.folded.blocked or "the fold cannot go on")
+        yield
+
+    def _own(self, connection: Connection) -> dict[Lane, int]:
+        columns = self._database.tables.position.c
+        query = select(columns.destination, columns.partition, columns.next_offset)
+        rows = connection.execute(query.where(columns.group_name == self.group))
+        return {Lane(row.destination, row.partition): row.next_offset for row in rows}
+
+    def _round(self, goals: Mapping[Lane, int], progress: Callable[[int, int], None]) -> None:
+        moved_any = False
+        for lane, goal in goals.items():
+            while (at := self._positions.read([lane])[lane]) < goal:
+                moved = self._step(lane, at, goal)
+                if moved is None:
+                    break
+                moved_any = True
+                progress(self.folded.messages, self.folded.messages)
+        if not moved_any:
+            raise LifecycleError(self.folded.blocked or "the fold cannot go on: somebody else folds too")
+
+    def _step(self, lane: Lane, at: int, goal: int) -> int | None:
+        try:
+            moved = self._database.run(lambda connection: self._advance(connection, lane, at, goal))
+        except Fenced:
+            return at  # Another process was faster: look where it is.
+        failpoint("rebuild.after_batch")
+        return moved
+
+    def _advance(self, connection: Connection, lane: Lane, at: int, goal: int) -> int | None:
+        """Fold the next messages; returns where the lane is then, None if it must wait for another one."""
+        messages = [message for message in self._log.read(lane, at) if (message.offset or 0) < goal]
+        if not messages:
+            return self._moved(connection, lane, at, goal)
+        while True:
+            last = (messages[-1].offset or 0) + 1
+            batch = MessageBatch(messages, position=at, next_offset=last)
+            try:
+                self._apply(connection, batch)
+            except MessageFailed as failed:
+                if failed.index > 0:
+                    messages = messages[: failed.index]
+                    continue
+                if isinstance(failed.error, SequenceGapError):
+                    self.folded.blocked = f"{_place(batch)}: {told(failed.error)}"
+                    return None
+                self._leave_out(connection, batch, failed.error)
+                last = batch.offset(0) + 1
+                messages = messages[:1]
+            self.folded.messages += len(messages)
+            return self._moved(connection, lane, at, last)
+
+    def _moved(self, connection: Connection, lane: Lane, at: int, to: int) -> int:
+        claimed = self._positions.claim(connection, lane, at, to)
+        if not claimed or not self._positions.move(connection, lane, at, to):
+            raise Fenced(lane)
+        return to
+
+    def _apply(self, connection: Connection, batch: MessageBatch) -> None:
+        indexes: Sequence[int] = range(len(batch))
+        found = None
+        if self._guard is not None:
+            lane = Lane(batch.destination, batch.partition)
+            found = self._guard.examine(
+                connection, batch, indexes, past=lambda: self._positions.past(connection, lane)
+            )
+            indexes = [index for index in indexes if index not in found.duplicates]
+        session = Session(bind=connection)
+        arrivals = [Arrival(batch, index, session, limits=self._replica.limits) for index in indexes]
+        try:
+            if concerned := [arrival for arrival in arrivals if self._reader.concerns(arrival)]:
+                self._writer.apply(concerned)
+        finally:
+            session.close()
+        if found is not None and self._guard is not None:
+            self._guard.record(connection, batch.destination, found)
+
+    def _leave_out(self, connection: Connection, batch: MessageBatch, error: Exception) -> None:
+        if not self._skip_unreadable:
+            raise LifecycleError(
+                f"{_place(batch)} cannot be applied: {told(error)}; to leave such messages out: --skip-unreadable"
+            ) from error
+        self.folded.unreadable += 1
+        if self._guard is not None:
+            lane = Lane(batch.destination, batch.partition)
+            found = self._guard.examine(
+                connection, batch, [0], past=lambda: self._positions.past(connection, lane), passing_over=True
+            )
+            self._guard.record(connection, batch.destination, found, passed_over=True)
+
+    def _goals(self, connection: Connection, *, lock: bool) -> dict[Lane, int]:
+        """Where the replica's group is."""
+        columns = self._database.tables.position.c
+        query = (
+            select(columns.destination, columns.partition, columns.next_offset)
+            .where(columns.group_name == self._replica.group, columns.destination.in_(self._replica.destinations))
+            .order_by(columns.destination, columns.partition)
+        )
+        rows = connection.execute(self._database.dialect.locked(query) if lock else query)
+        goals = {Lane(row.destination, row.partition): row.next_offset for row in rows}
+        if not goals:
+            raise LifecycleError(
+                f"group {self._replica.group} has no position in the database: nothing of the replica is there yet"
+            )
+        return goals
+
+    def _begin(self, goals: Mapping[Lane, int]) -> None:
+        known = self._positions.read([*goals])
+        new = {lane: (self._log.starts.get(lane, 0), "earliest") for lane in goals if lane not in known}
+        for lane, (start, _) in new.items():
+            if start > goals[lane]:
+                raise LifecycleError(
+                    f"{lane.destination}[{lane.partition}] begins at {start}, group {self._replica.group} is at "
+                    f"{goals[lane]}: messages were lost to retention"
+                )
+        self._positions.adopt(new, self._log.identities)
+
+
+def _place(batch: MessageBatch) -> str:
+    return f"{batch.destination}[{batch.partition}]@{batch.offset(0)}"

@@ -1,0 +1,168 @@
+"""A replica's table made anew from the log, beside the old one, which it replaces in one transaction.
+
+What is there says how far it is, so that any step can be the last one: the new table exists while it is filled,
+the kept one from the swap until somebody confirms it. While the swap's transaction runs, the group's positions and
+the table are locked: no delivery is in the middle of anything, all that the group has done is in both tables, and
+whoever waits finds the new one under the name. Nothing else changes for the group, nor for other listeners of its
+binding: positions and guard stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, MetaData
+from sqlalchemy.exc import DBAPIError
+
+from streambind.errors import ConfigurationError, LifecycleError
+from streambind.failpoints import failpoint
+from streambind.persistence import shadow_tables
+from streambind.persistence.database import Database
+from streambind.persistence.failures import state_of
+from streambind.replicas.comparison import Comparison, Difference
+from streambind.replicas.fold import Fold, Folded, Log
+from streambind.replicas.replica import Replica
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """`difference`: of the old table from the new one. `swapped`: whether the new one has taken its place."""
+
+    difference: Difference
+    folded: Folded
+    swapped: bool
+
+
+_TRIES = 10
+_NO_LOG = Log({}, {}, lambda *_: ())
+
+
+class _Kept(Exception):
+    """The transaction of a swap that shall not be."""
+
+
+class Rebuild:
+    """The rebuild of one replica. `published`: whether changes of its class are published.
+
+    Raises:
+        ConfigurationError: the table cannot be made from the log alone.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        replica: Replica,
+        *,
+        published: bool,
+    ) -> None:
+        self._database = database
+        self._replica = replica
+        self._table = replica.plan.table
+        for text in _reasons(replica, published=published):
+            raise ConfigurationError(f"replica {replica.name} cannot be rebuilt: {text}")
+        self._shadow = self._table.to_metadata(MetaData(), name=shadow_tables.shadow_name(self._table))
+
+    def run(
+        self,
+        log: Log,
+        *,
+        restart: bool,
+        force: bool,
+        dry_run: bool,
+        skip_unreadable: bool,
+        limit: int,
+        progress: Callable[[int, int], None],
+    ) -> Rebuilt:
+        """Make the new table, or go on with it; fill it; compare; swap. Not swapped, and left for the next try:
+        with `dry_run`, and without `force` where the old table has rows that the new one has not.
+
+        Raises:
+            LifecycleError: a table is still kept; or the log cannot be folded.
+        """
+        fold = self._fold(log, skip_unreadable=skip_unreadable)
+        self._database.run(lambda connection: self._prepare(connection, fold, restart=restart))
+        failpoint("rebuild.after_create")
+        fold.catch_up(progress)
+        rebuilt: list[Rebuilt] = []
+
+        def work(connection: Connection) -> None:
+            with fold.meeting(connection):
+                shadow_tables.lock(connection, self._table)
+                difference = Comparison(self._replica, self._shadow).difference(connection, limit=limit)
+                swaps = not dry_run and (force or not difference.extra)
+                rebuilt.append(Rebuilt(difference, fold.folded, swaps))
+                if not swaps:
+                    raise _Kept
+                shadow_tables.swap(connection, self._table)
+                failpoint("rebuild.before_swap")
+
+        self._meet(work, lambda: fold.catch_up(progress))
+        if rebuilt[-1].swapped:
+            failpoint("rebuild.after_swap")
+            self._database.run(fold.forget)
+        return rebuilt[-1]
+
+    def _meet(self, work: Callable[[Connection], None], catch_up: Callable[[], None]) -> None:
+        """Do the work of the swap; again, while somebody who reads the table stays longer than it waits."""
+        for left in reversed(range(_TRIES)):
+            try:
+                return self._database.run(work)
+            except _Kept:
+                return None
+            except DBAPIError as error:
+                if state_of(error) != "55P03" or not left:
+                    raise
+            catch_up()
+        return None
+
+    def confirm(self) -> bool:
+        """Drop the table that was replaced; False if there is none."""
+
+        def work(connection: Connection) -> bool:
+            self._fold(_NO_LOG).forget(connection)
+            name = shadow_tables.kept_name(self._table)
+            if not shadow_tables.exists(connection, self._table, name):
+                return False
+            shadow_tables.drop(connection, self._table, name)
+            return True
+
+        return self._database.run(work)
+
+    def abandon(self) -> bool:
+        """Drop the new table, which has not replaced anything; False if there is none."""
+        return self._database.run(lambda connection: self._drop_shadow(connection, self._fold(_NO_LOG)))
+
+    def _fold(self, log: Log, *, skip_unreadable: bool = False) -> Fold:
+        return Fold(self._database, self._replica, self._shadow, log, skip_unreadable=skip_unreadable)
+
+    def _prepare(self, connection: Connection, fold: Fold, *, restart: bool) -> None:
+        kept = shadow_tables.kept_name(self._table)
+        if shadow_tables.exists(connection, self._table, kept):
+            raise LifecycleError(
+                f"replica {self._replica.name} was rebuilt before, and {kept} holds its old rows: confirm first "
+                "(streambind replica confirm)"
+            )
+        for text in shadow_tables.obstacles(connection, self._table):
+            raise ConfigurationError(f"replica {self._replica.name}: its table cannot be swapped: {text}")
+        if restart:
+            self._drop_shadow(connection, fold)
+        if not shadow_tables.exists(connection, self._table, self._shadow.name):
+            fold.forget(connection)
+            shadow_tables.make_shadow(connection, self._table)
+
+    def _drop_shadow(self, connection: Connection, fold: Fold) -> bool:
+        fold.forget(connection)
+        if not shadow_tables.exists(connection, self._table, self._shadow.name):
+            return False
+        shadow_tables.drop(connection, self._table, self._shadow.name)
+        return True
+
+
+def _reasons(replica: Replica, *, published: bool) -> list[str]:
+    found = []
+    if published:
+        found.append("it is published in turn, and nobody would be told of the new rows; use replica repair")
+    if not replica.owns_all:
+        found.append("its events do not fill all columns, and the others would be lost; use replica repair")
+    return found

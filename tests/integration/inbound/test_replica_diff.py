@@ -1,0 +1,183 @@
+"""A replica against its topic: what differs is found, all of it and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, insert, select, update
+
+from streambind.errors import LifecycleError
+from tests.integration.inbound.replicas import Article, Colour, Item, Kept, Offer, changed, rows, tombstone
+from tests.integration.inbound.service import Service
+from tests.integration.inbound.topic import Topic
+from tests.unit.inbound.batches import numbered, record
+
+NOTHING = (0, 0, 0)
+
+
+def counts(topic: Topic, **how: Any) -> tuple[int, int, int]:
+    found = topic.difference(**how)
+    return found.missing, found.extra, found.wrong
+
+
+def write(service: Service, statement: Any) -> None:
+    service.database.run(lambda connection: connection.execute(statement))
+
+
+@pytest.fixture
+def topic(service: Service) -> Topic:
+    return Topic(service, service.plan(Item))
+
+
+def test_a_replica_that_follows_is_equal(topic: Topic) -> None:
+    topic.deliver(
+        changed("INSERT", 1, "a", seq=1), changed("INSERT", 2, "b", seq=1), changed("UPDATE", 1, "c", seq=2)
+    )
+    topic.deliver(changed("INSERT", 3, "d", seq=1), tombstone("3", seq=2), partition=1)
+    assert counts(topic) == NOTHING
+    assert topic.tables() == set()
+    topic.deliver(changed("DELETE", 1, seq=3))
+    assert counts(topic) == NOTHING
+
+
+def test_what_was_changed_by_hand_is_found(topic: Topic) -> None:
+    topic.deliver(*(changed("INSERT", each, f"n{each}", seq=1) for each in range(1, 6)))
+    write(topic.service, update(Item).where(Item.id == 1).values(name="x"))
+    write(topic.service, delete(Item).where(Item.id.in_([2, 3])))
+    write(topic.service, insert(Item).values(id=9, name="n9", price=0))
+    found = topic.difference()
+    assert found.examples == {"wrong": [(1,)], "missing": [(2,), (3,)], "extra": [(9,)]}
+    assert (found.expected, found.found) == (5, 4)
+
+
+def test_the_log_counts_only_as_far_as_the_group_is(topic: Topic) -> None:
+    topic.deliver(changed("INSERT", 1, "a", seq=1))
+    topic.partitions[0].append(changed("UPDATE", 1, "not yet", seq=2))
+    assert counts(topic) == NOTHING
+
+
+def test_events_that_the_log_repeats_do_not_count(topic: Topic) -> None:
+    first, second = changed("INSERT", 1, "a", seq=1), changed("UPDATE", 1, "b", seq=2)
+    topic.deliver(first, second, first, second, first)
+    assert counts(topic) == NOTHING
+
+
+def test_a_key_that_moved_to_another_partition_is_folded_in_its_order(topic: Topic) -> None:
+    topic.deliver(changed("INSERT", 1, "a", seq=1), partition=1)
+    topic.deliver(changed("UPDATE", 1, "b", seq=2), partition=0)
+    assert counts(topic) == NOTHING
+
+
+def test_a_message_that_cannot_be_read_is_named_or_left_out(service: Service) -> None:
+    topic = Topic(service, service.plan(Item, on_error="skip"))
+    topic.deliver(changed("INSERT", 1, "a", seq=1), record(b"nonsense", "2"), changed("UPDATE", 1, "b", seq=2))
+    with pytest.raises(LifecycleError, match=r"things\[0\]@1 cannot be applied.*--skip-unreadable"):
+        topic.difference()
+    assert topic.tables() == set()
+    assert counts(topic, skip_unreadable=True) == NOTHING
+
+
+def test_values_of_every_type_are_compared_as_the_table_holds_them(service: Service) -> None:
+    """Text that its type writes in capitals, amounts with a scale, times with a zone, JSON."""
+    topic = Topic(service, service.plan(Article))
+    payload = {
+        "jobType": "INSERT",
+        "tenant": "t",
+        "number": 1,
+        "title": "abc",
+        "colour": "red",
+        "token": "6a1f0c1e-0000-4000-8000-000000000001",
+        "made": "2026-01-31T12:00:00+09:00",
+        "amount": "1.5",
+        "attributes": {"b": 1, "a": [None, "x"]},
+        "remark": None,
+    }
+    topic.deliver(numbered(payload, '["t",1]', 1))
+    assert counts(topic) == NOTHING
+    write(service, update(Article).values(colour=Colour.BLUE))
+    assert counts(topic) == (0, 0, 1)
+    write(service, update(Article).values(colour=Colour.RED, attributes={"b": 2}))
+    assert counts(topic) == (0, 0, 1)
+
+
+def test_rows_that_are_kept_as_deleted_are_expected(service: Service) -> None:
+    topic = Topic(service, service.plan(Kept))
+    topic.deliver(changed("INSERT", 1, "a", seq=1), changed("INSERT", 2, "b", seq=1), changed("DELETE", 1, seq=2))
+    assert counts(topic) == NOTHING
+    write(service, update(Kept).values(deleted_at=None))
+    assert counts(topic) == (0, 0, 1)
+
+
+def test_columns_of_others_and_rows_for_their_sake_are_let_alone(service: Service) -> None:
+    topic = Topic(service, service.plan(Offer))
+    topic.deliver(changed("INSERT", 1, "a", seq=1))
+    write(service, update(Offer).values(stock=7, note="x"))
+    write(service, insert(Offer).values(id=5, stock=3))
+    assert counts(topic) == NOTHING
+    write(service, insert(Offer).values(id=6, name="nobody's"))
+    assert topic.difference().examples == {"extra": [(6,)]}
+
+
+def test_a_group_without_a_position_has_nothing_to_compare(service: Service) -> None:
+    topic = Topic(service, service.plan(Item, adopt=None))
+    with pytest.raises(LifecycleError, match="has no position in the database"):
+        topic.difference()
+
+
+jobs = st.lists(
+    st.tuples(st.integers(1, 6), st.sampled_from(["UPDATE", "UPDATE", "DELETE"]), st.sampled_from("abc"))
+)
+plants = st.lists(
+    st.tuples(st.sampled_from(["change", "remove", "add"]), st.integers(1, 9)),
+    max_size=4,
+    unique_by=lambda p: p[1],
+)
+
+
+@pytest.mark.parametrize("service", ["sqlite"], indirect=True)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+@given(events=jobs, planted=plants)
+def test_planted_differences_are_found_all_and_only_those(
+    service: Service, events: list[tuple[int, str, str]], planted: list[tuple[str, int]]
+) -> None:
+    _plant(service, events, planted)
+
+
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+@given(events=jobs, planted=plants)
+def test_planted_differences_are_found_on_every_database(
+    service: Service, events: list[tuple[int, str, str]], planted: list[tuple[str, int]]
+) -> None:
+    _plant(service, events, planted)
+
+
+def _plant(service: Service, events: list[tuple[int, str, str]], planted: list[tuple[str, int]]) -> None:
+    for table in (Item, service.database.tables.position, service.database.tables.guard):
+        write(service, delete(table))
+    topic = Topic(service, service.plan(Item))
+    numbers: dict[int, int] = {}
+    model: dict[int, str] = {}
+    for key, job, name in events:
+        numbers[key] = numbers.get(key, 0) + 1
+        topic.deliver(changed(job, key, name, seq=numbers[key]), partition=key % 2)
+        if job == "DELETE":
+            model.pop(key, None)
+        else:
+            model[key] = name
+    expected: dict[str, list[tuple[int]]] = {}
+    for what, key in sorted(planted, key=lambda each: each[1]):
+        if what == "change" and key in model:
+            write(service, update(Item).where(Item.id == key).values(price=Item.price + 1))
+            expected.setdefault("wrong", []).append((key,))
+        elif what == "remove" and key in model:
+            write(service, delete(Item).where(Item.id == key))
+            expected.setdefault("missing", []).append((key,))
+        elif what == "add" and key not in model:
+            write(service, insert(Item).values(id=key, name="x", price=0))
+            expected.setdefault("extra", []).append((key,))
+    found = topic.difference()
+    assert {kind: sorted(keys) for kind, keys in found.examples.items()} == expected
+    assert len(rows(service, select(Item.id))) == found.found

@@ -1,0 +1,299 @@
+"""A replica's table made anew while its group goes on; whatever ends it, it can be called again."""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, delete, insert, inspect, select, text, update
+
+from streambind.errors import ConfigurationError, LifecycleError
+from streambind.failpoints import FailpointError
+from streambind.replicas import fold as fold_module
+from streambind.replicas import rebuild as rebuild_module
+from streambind.replicas.rebuild import Rebuild
+from tests.integration.inbound.conftest import MakeDatabase
+from tests.integration.inbound.replicas import Item, Kept, Offer, changed, items, rows
+from tests.integration.inbound.service import Service
+from tests.integration.inbound.topic import Topic
+from tests.integration.urls import drivers
+
+SWAPPING = drivers(
+    "sqlite", "postgresql+psycopg", "sqlite+aiosqlite", "postgresql+psycopg_async", "postgresql+asyncpg"
+)
+
+
+@pytest.fixture(params=SWAPPING)
+def service(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Any:
+    """On the databases that change tables within a transaction."""
+    service = Service(make_database(request.param))
+    _drop(service)
+    yield service
+    _drop(service)
+    service.database.run(lambda connection: Item.metadata.drop_all(connection))
+
+
+def _drop(service: Service) -> None:
+    """What a test has left."""
+
+    def work(connection: Connection) -> None:
+        for name in inspect(connection).get_table_names():
+            if name.startswith(("sb_new_", "sb_old_", "sb_diff_")):
+                connection.exec_driver_sql(f"DROP TABLE {name}")
+
+    service.database.run(work)
+
+
+@pytest.fixture
+def topic(service: Service) -> Topic:
+    """A replica of five rows, of which three are not as they should be, and one too many."""
+    topic = Topic(service, service.plan(Item))
+    topic.deliver(*(changed("INSERT", each, f"n{each}", seq=1) for each in range(1, 6)))
+    topic.deliver(changed("INSERT", 8, "gone", seq=1), changed("DELETE", 8, seq=2), partition=1)
+    write(service, update(Item).where(Item.id == 1).values(name="x"))
+    write(service, delete(Item).where(Item.id.in_([2, 3])))
+    return topic
+
+
+RIGHT = {each: f"n{each}" for each in range(1, 6)}
+
+
+def write(service: Service, statement: Any) -> None:
+    service.database.run(lambda connection: connection.execute(statement))
+
+
+def kept(service: Service) -> dict[int, str]:
+    return dict(rows(service, text("SELECT id, name FROM sb_old_item")))
+
+
+def test_the_table_is_what_the_log_says_and_the_old_one_is_kept_until_it_is_confirmed(topic: Topic) -> None:
+    service = topic.service
+    done = topic.rebuild()
+    assert done.swapped
+    assert (done.difference.missing, done.difference.extra, done.difference.wrong) == (2, 0, 1)
+    assert items(service) == RIGHT
+    assert kept(service) == {1: "x", 4: "n4", 5: "n5"}
+    assert service.position(0) == 5
+    assert service.count(service.database.tables.position) == 2
+    with pytest.raises(LifecycleError, match="sb_old_item holds its old rows: confirm first"):
+        topic.rebuild()
+    assert topic.rebuilding().confirm()
+    assert not topic.rebuilding().confirm()
+    assert topic.tables() == set()
+    assert topic.difference().is_none
+
+
+def test_the_group_goes_on_in_the_new_table(topic: Topic) -> None:
+    """With the statements that it has prepared for the old one."""
+    topic.rebuild()
+    topic.deliver(
+        changed("UPDATE", 1, "later", seq=2), changed("INSERT", 7, "n7", seq=1), changed("DELETE", 5, seq=2)
+    )
+    assert items(topic.service) == {1: "later", 2: "n2", 3: "n3", 4: "n4", 7: "n7"}
+    assert kept(topic.service) == {1: "x", 4: "n4", 5: "n5"}
+    assert topic.rebuilding().confirm()
+    topic.deliver(changed("UPDATE", 2, "last", seq=2))
+    assert topic.rebuild().swapped
+    assert items(topic.service)[2] == "last"
+
+
+def test_rows_that_would_be_gone_keep_it_from_swapping(topic: Topic) -> None:
+    write(topic.service, insert(Item).values(id=9, name="whose?", price=0))
+    before = items(topic.service)
+    done = topic.rebuild()
+    assert not done.swapped
+    assert done.difference.examples["extra"] == [(9,)]
+    assert items(topic.service) == before
+    assert topic.rebuild(force=True).swapped
+    assert items(topic.service) == RIGHT
+    assert kept(topic.service) == before
+
+
+def test_a_dry_run_changes_nothing_and_is_gone_on_from(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold_module, "_FEW", 0)
+    before = items(topic.service)
+    assert not topic.rebuild(dry_run=True).swapped
+    assert items(topic.service) == before
+    assert topic.tables() == {"sb_new_item"}
+    reads = topic.reads
+    assert topic.rebuild().swapped
+    assert topic.reads == reads
+    assert items(topic.service) == RIGHT
+
+
+def test_an_unfinished_one_can_be_given_up(topic: Topic) -> None:
+    topic.rebuild(dry_run=True)
+    assert topic.rebuilding().abandon()
+    assert not topic.rebuilding().abandon()
+    assert topic.tables() == set()
+    assert topic.service.count(topic.service.database.tables.position) == 2
+
+
+@pytest.mark.parametrize(
+    "point", ["rebuild.after_create", "rebuild.after_batch", "rebuild.before_swap", "rebuild.after_swap"]
+)
+def test_interrupted_anywhere_it_can_be_called_again(
+    topic: Topic, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    monkeypatch.setattr(fold_module, "_FEW", 0)
+    before = items(topic.service)
+
+    def die(name: str) -> None:
+        if name == point:
+            raise FailpointError(name)
+
+    for module in (rebuild_module, fold_module):
+        monkeypatch.setattr(module, "failpoint", die)
+    with pytest.raises(FailpointError):
+        topic.rebuild()
+    for module in (rebuild_module, fold_module):
+        monkeypatch.setattr(module, "failpoint", lambda _: None)
+    if point == "rebuild.after_swap":
+        assert items(topic.service) == RIGHT
+    else:
+        assert items(topic.service) == before
+        assert topic.rebuild().swapped
+    assert items(topic.service) == RIGHT
+    assert kept(topic.service) == before
+    assert topic.rebuilding().confirm()
+    assert topic.service.count(topic.service.database.tables.position) == 2
+    assert topic.service.count(topic.service.database.tables.guard) == 6
+
+
+def test_begun_anew_nothing_of_before_counts(topic: Topic) -> None:
+    topic.rebuild(dry_run=True)
+    write(topic.service, text("UPDATE sb_new_item SET name = 'spoilt'"))
+    assert topic.rebuild(restart=True).swapped
+    assert items(topic.service) == RIGHT
+
+
+def test_deliveries_that_go_on_meanwhile_are_all_in_the_new_table(service: Service) -> None:
+    """Many batches, several rebuilds: nothing is written to a table that is not the replica's any more."""
+    topic = Topic(service, service.plan(Item))
+    dice, numbers, model = random.Random(7), dict[int, int](), dict[int, str]()
+    over, errors = threading.Event(), list[BaseException]()
+
+    def events() -> list[Any]:
+        made = []
+        for _ in range(dice.randint(1, 5)):
+            key, name = dice.randint(1, 20), dice.choice("abcdef")
+            numbers[key] = numbers.get(key, 0) + 1
+            is_delete = dice.random() < 0.2
+            made.append(changed("DELETE" if is_delete else "UPDATE", key, name, seq=numbers[key]))
+            if is_delete:
+                model.pop(key, None)
+            else:
+                model[key] = name
+        return made
+
+    def deliver() -> None:
+        try:
+            while not over.is_set():
+                topic.deliver(*events())
+        except BaseException as error:  # noqa: BLE001 - asserted below
+            errors.append(error)
+
+    topic.deliver(*events())
+    writer = threading.Thread(target=deliver)
+    writer.start()
+    try:
+        for _ in range(4):
+            assert topic.rebuild().swapped
+            assert topic.rebuilding().confirm()
+    finally:
+        over.set()
+        writer.join(60)
+    assert errors == []
+    assert items(service) == model
+    assert topic.difference().is_none
+
+
+def test_whoever_reads_the_table_is_waited_for(
+    make_database: MakeDatabase, request: pytest.FixtureRequest
+) -> None:
+    service = Service(make_database("postgresql+psycopg"))
+    _drop(service)
+    topic = Topic(service, service.plan(Item))
+    topic.deliver(changed("INSERT", 1, "a", seq=1))
+    with service.database.engine.connect() as reader:
+        reader.execute(select(Item)).all()
+        rebuilding = threading.Thread(target=topic.rebuild)
+        rebuilding.start()
+        rebuilding.join(1)
+        assert rebuilding.is_alive()
+        assert reader.execute(select(Item.name)).scalar_one() == "a"
+        reader.commit()
+    rebuilding.join(60)
+    assert not rebuilding.is_alive()
+    assert kept(service) == {1: "a"}
+    _drop(service)
+
+
+@pytest.mark.parametrize(("cls", "text_"), [(Offer, "do not fill all columns")], ids=["of several sources"])
+def test_what_the_log_alone_does_not_make_is_refused(service: Service, cls: type, text_: str) -> None:
+    topic = Topic(service, service.plan(cls))
+    with pytest.raises(ConfigurationError, match=text_):
+        topic.rebuild()
+
+
+def test_a_published_replica_is_refused(topic: Topic) -> None:
+    with pytest.raises(ConfigurationError, match="published in turn"):
+        Rebuild(topic.service.database, topic.replica(), published=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "drop", "why"),
+    [
+        ("CREATE VIEW seen AS SELECT id FROM item", "DROP VIEW seen", "views read it"),
+        ("CREATE TABLE child (id INT REFERENCES item (id))", "DROP TABLE child", "refer"),
+    ],
+)
+def test_a_table_that_others_depend_on_is_refused(topic: Topic, make: str, drop: str, why: str) -> None:
+    write(topic.service, text(make))
+    try:
+        with pytest.raises(ConfigurationError, match=why):
+            topic.rebuild()
+    finally:
+        write(topic.service, text(drop))
+    assert topic.tables() == set()
+
+
+def test_rows_kept_as_deleted_are_made_too(service: Service) -> None:
+    topic = Topic(service, service.plan(Kept))
+    topic.deliver(changed("INSERT", 1, "a", seq=1), changed("INSERT", 2, "b", seq=1), changed("DELETE", 1, seq=2))
+    before = rows(service, select(Kept.id, Kept.name, Kept.deleted_at).order_by(Kept.id))
+    write(service, update(Kept).values(name="x", deleted_at=None))
+    assert topic.rebuild().swapped
+    assert rows(service, select(Kept.id, Kept.name, Kept.deleted_at).order_by(Kept.id)) == before
+
+
+def test_indexes_defaults_grants_and_owner_go_along(make_database: MakeDatabase) -> None:
+    service = Service(make_database("postgresql+psycopg"))
+    _drop(service)
+    topic = Topic(service, service.plan(Item))
+    topic.deliver(changed("INSERT", 1, "a", seq=1))
+
+    def run(*statements: str) -> None:
+        for statement in statements:
+            write(service, text(statement))
+
+    run(
+        "DO $$ BEGIN CREATE ROLE rebuild_reader; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
+        "GRANT SELECT ON item TO rebuild_reader",
+        "CREATE INDEX item_names ON item (name)",
+        "ALTER TABLE item ALTER price SET DEFAULT 3",
+    )
+    assert topic.rebuild().swapped
+    assert topic.rebuilding().confirm()
+    write(
+        service,
+        text("INSERT INTO item (id, name) VALUES (nextval(pg_get_serial_sequence('item', 'id')) + 6, 'd')"),
+    )
+    assert rows(service, text("SELECT id, name, price FROM item ORDER BY id")) == [(1, "a", 0), (7, "d", 3)]
+    privilege = "SELECT has_table_privilege('rebuild_reader', 'item', 'SELECT')"
+    assert rows(service, text(privilege)) == [(True,)]
+    indexed = "SELECT indexdef FROM pg_indexes WHERE tablename = 'item'"
+    assert any("(name)" in definition for (definition,) in rows(service, text(indexed)))
+    run("DROP OWNED BY rebuild_reader")

@@ -1,0 +1,76 @@
+"""A topic in memory, and a group whose replica follows it: for tests that hold both against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC
+from typing import Any
+
+from sqlalchemy import inspect
+
+from streambind.binding.binder import Lane
+from streambind.configuration.properties import ConsumerProperties
+from streambind.inbound.input import InputPlan
+from streambind.inbound.limits import Limits
+from streambind.message import Message
+from streambind.replicas.comparison import Difference
+from streambind.replicas.diff import topic_difference
+from streambind.replicas.fold import Log
+from streambind.replicas.rebuild import Rebuild, Rebuilt
+from streambind.replicas.replica import Replica
+from tests.integration.inbound.service import DESTINATION, GROUP, Service, drain
+from tests.unit.inbound.batches import ListBatch, Record
+
+
+class Topic:
+    """Two partitions of records; `deliver` gives them to the service's replica."""
+
+    def __init__(self, service: Service, plan: InputPlan) -> None:
+        self.service = service
+        self.plan = plan
+        self.partitions: tuple[list[Record], list[Record]] = ([], [])
+        self.starts = [0, 0]
+        self.reads = 0
+
+    def deliver(self, *records: Record, partition: int = 0) -> None:
+        start = len(self.partitions[partition])
+        self.partitions[partition].extend(records)
+        outcomes = drain(self.plan, ListBatch(records, start, DESTINATION, partition))
+        assert sum(outcome.done for outcome in outcomes) == len(records), outcomes
+
+    def log(self) -> Log:
+        starts = {Lane(DESTINATION, number): start for number, start in enumerate(self.starts)}
+        return Log(starts, {}, self._read)
+
+    def _read(self, lane: Lane, at: int) -> Sequence[Message]:
+        self.reads += 1
+        records = self.partitions[lane.partition]
+        batch = ListBatch(records, 0, DESTINATION, lane.partition)
+        return [batch.message(i) for i in range(at, min(at + 100, len(records)))]
+
+    def replica(self) -> Replica:
+        (plan,) = self.plan.replicas
+        return Replica(
+            plan, "in-things", GROUP, (DESTINATION,), "application/json", UTC, Limits.of(ConsumerProperties())
+        )
+
+    def difference(self, **how: Any) -> Difference:
+        settings: dict[str, Any] = {"skip_unreadable": False, "limit": 1000, "progress": _quiet, **how}
+        return topic_difference(self.service.database, self.replica(), self.log(), **settings)[0]
+
+    def rebuild(self, **how: Any) -> Rebuilt:
+        settings: dict[str, Any] = dict.fromkeys(("restart", "force", "dry_run", "skip_unreadable"), False)
+        settings |= {"limit": 1000, "progress": _quiet, **how}
+        return self.rebuilding().run(self.log(), **settings)
+
+    def rebuilding(self) -> Rebuild:
+        return Rebuild(self.service.database, self.replica(), published=False)
+
+    def tables(self) -> set[str]:
+        """The tables that commands have left behind."""
+        names = self.service.database.run(lambda connection: inspect(connection).get_table_names())
+        return {name for name in names if name.startswith(("sb_new_", "sb_old_", "sb_diff_"))}
+
+
+def _quiet(_: int, __: int) -> None:
+    """Nobody watches."""
