@@ -28,7 +28,7 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.dialects import mysql
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from streambind.errors import SchemaError
 from streambind.persistence.dialect import MAX_LOCK_WAIT_MS, Dialect, Row, chunks, primary_key_of, touched
@@ -62,9 +62,7 @@ class MySQL(Dialect):
                 connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
                 yield
         finally:
-            if not connection.invalidated and (names := connection.info.pop(_LIMITED, None)):
-                settings = ", ".join(f"SESSION {name} = @streambind_{name}" for name in names)
-                connection.exec_driver_sql(f"SET {settings}")
+            _put_back(connection)
 
     def first_free(self, connection: Connection, query: Select[Any], table: Table) -> Any:
         # InnoDB locks whatever it sorts, and LIMIT takes no lock back: so it sorts without, and tries one by one.
@@ -89,10 +87,10 @@ class MySQL(Dialect):
         lock_s = str(_seconds(min(timeout_ms, MAX_LOCK_WAIT_MS)))
         if _is_mariadb(connection):
             lock_s = _MARIADB_LOCK_WAIT.format(lock_s)
-        self._limit(connection, dict.fromkeys(_LOCK_WAITS, lock_s) | _idle_limit(connection, timeout_ms))
+        _limit(connection, dict.fromkeys(_LOCK_WAITS, lock_s) | _idle_limit(connection, timeout_ms))
 
     def begin_relay(self, connection: Connection, idle_limit_ms: int) -> None:
-        self._limit(connection, _idle_limit(connection, idle_limit_ms))
+        _limit(connection, _idle_limit(connection, idle_limit_ms))
 
     @contextmanager
     def creating(self, connection: Connection) -> Iterator[None]:
@@ -141,15 +139,28 @@ class MySQL(Dialect):
             statement = statement.values({key[0].key: func.coalesce(bindparam(key[0].key), bindparam(key[0].key))})
         return statement.on_duplicate_key_update(changed | replaced)
 
-    def _limit(self, connection: Connection, settings: dict[str, str]) -> None:
-        if not settings:
-            return
-        made = [f"SESSION {name} = {value}" for name, value in settings.items()]
-        if _LIMITED not in connection.info:
-            kept = [f"@streambind_{name} = @@SESSION.{name}" for name in settings]
-            connection.info[_LIMITED] = tuple(settings)
-            made = [*kept, *made]
-        connection.exec_driver_sql(f"SET {', '.join(made)}")
+
+def _limit(connection: Connection, settings: dict[str, str]) -> None:
+    """Change settings of the session until `_put_back`."""
+    if not settings:
+        return
+    kept = connection.info.get(_LIMITED, ())
+    new = [name for name in settings if name not in kept]
+    changes = [f"@streambind_{name} = @@SESSION.{name}" for name in new]
+    changes += [f"SESSION {name} = {value}" for name, value in settings.items()]
+    connection.exec_driver_sql(f"SET {', '.join(changes)}")
+    connection.info[_LIMITED] = (*kept, *new)
+
+
+def _put_back(connection: Connection) -> None:
+    """Never raises: what the transaction was about is decided, and who cannot be put back is given up."""
+    if connection.invalidated or not (names := connection.info.pop(_LIMITED, ())):
+        return
+    try:
+        connection.exec_driver_sql(f"SET {', '.join(f'SESSION {n} = @streambind_{n}' for n in names)}")
+    except DBAPIError as error:
+        if not connection.invalidated:
+            connection.invalidate(error)
 
 
 def _insert_missing(connection: Connection, table: Table, rows: Sequence[Row]) -> list[Row]:

@@ -85,11 +85,11 @@ def test_limits_of_a_transaction_are_gone_after_it(database: Database, fails: bo
     before = _in_a_session(database, LIMITS)
 
     def work(connection: Connection) -> None:
+        database.dialect.begin_relay(connection, 5_000)
         database.dialect.limit_waits(connection, 12_345)
         assert tuple(connection.exec_driver_sql(LIMITS).one()) == (13, 13, 13)
         database.dialect.limit_waits(connection, 300_000)
         assert tuple(connection.exec_driver_sql(LIMITS).one()) == (300, 30, 30)
-        database.dialect.begin_relay(connection, 5_000)
         if fails:
             raise ValueError("no")
 
@@ -101,6 +101,18 @@ def test_limits_of_a_transaction_are_gone_after_it(database: Database, fails: bo
 
     assert before[1] == 7
     assert _in_a_session(database, LIMITS) == before
+
+
+def test_a_connection_that_keeps_its_limits_is_given_up(database: Database) -> None:
+    def work(connection: Connection) -> int:
+        database.dialect.limit_waits(connection, 12_000)
+        connection.exec_driver_sql("SET @streambind_lock_wait_timeout = 'nonsense'")
+        return int(connection.exec_driver_sql("SELECT connection_id()").scalar() or 0)
+
+    before = database.run(work)
+
+    assert _in_a_session(database, "SELECT connection_id(), @@idle_transaction_timeout") != (before, 12)
+    assert _in_a_session(database, "SELECT @@idle_transaction_timeout") == (0,)
 
 
 def test_a_lock_is_waited_for_shorter_than_a_statement_may_take(database: Database) -> None:
