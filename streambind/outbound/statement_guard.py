@@ -59,7 +59,8 @@ class StatementGuard:
         meant = [(part, self._table(part, connection, options)) for part in written]
         changed = [table for _, table in meant if table is not None and self._tables.mappers(table)]
         if changed and not self._is_seen(changed, connection, options):
-            raise self._refusal(changed[0])
+            captured = options.get(CAPTURED)
+            raise self._refusal(next((table for table in changed if table is not captured), changed[0]))
         for part, table in meant:
             along = None if table is None or not part.removes else self._tables.goes_with(table)
             if table is not None and along is not None and not self._is_of_flush(connection, options):

@@ -16,6 +16,8 @@ from tests.integration.capture.conftest import Service
 from tests.integration.capture.models import (
     Bystander,
     Car,
+    Lecture,
+    LectureCategory,
     Point,
     Seat,
     Task,
@@ -190,3 +192,27 @@ def test_statements_on_other_tables_are_left_alone(service: Service) -> None:
     service.commit(work)
 
     assert service.events == []
+
+
+def test_columns_of_another_published_table_are_refused(service: Service) -> None:
+    """MySQL alone has UPDATE of several tables, and tells of none of their rows."""
+    if service.dialect != "mysql":
+        pytest.skip("no UPDATE of several tables")
+
+    def work(session: Session) -> None:
+        both = {Lecture.title: "t", LectureCategory.category_name: "c"}
+        same = Lecture.category_id == LectureCategory.category_id
+        with pytest.raises(UncapturedChangeError, match="lecture_category"):
+            session.execute(
+                update(Lecture).where(same).values(both), execution_options={"synchronize_session": False}
+            )
+        session.rollback()
+
+    service.commit(
+        lambda s: s.add(
+            Lecture(lecture_id=1, category=LectureCategory(category_id=1, category_name="a"), title="a")
+        )
+    )
+    service.do(work)
+
+    assert service.do(lambda s: s.get_one(LectureCategory, 1).category_name) == "a"
