@@ -82,9 +82,10 @@ def header_text(raw: Sequence[tuple[str, bytes | None]], name: str) -> str | Non
     for candidate, value in reversed(raw):
         if candidate == name and value is not None:
             try:
-                return _plain(name, value.decode())
+                text = value.decode()
             except UnicodeDecodeError:
                 return None
+            return _plain(name, text) if text.startswith(('"', "{")) else text
     return None
 
 

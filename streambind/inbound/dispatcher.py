@@ -95,6 +95,18 @@ class Dispatcher:
         return replies
 
     def _handle_many(self, arrivals: Sequence[Arrival]) -> list[Reply]:
+        replies: list[Reply] = []
+        for listener, part in zip(self._listeners, self._parts(arrivals), strict=True):
+            if part and listener.call_many is not None:
+                result = listener.call_many(part)
+                if listener.reply is not None and result is not None:
+                    replies += _replies(listener, result, part)
+        return replies
+
+    def _parts(self, arrivals: Sequence[Arrival]) -> Sequence[Sequence[Arrival]]:
+        """What of them goes to each listener."""
+        if self._is_unconditional and len(self._listeners) == 1:
+            return (arrivals,)
         parts: list[list[Arrival]] = [[] for _ in self._listeners]
         for arrival in arrivals:
             try:
@@ -104,13 +116,7 @@ class Dispatcher:
             for listener, part in zip(self._listeners, parts, strict=True):
                 if listener in concerned:
                     part.append(arrival)
-        replies: list[Reply] = []
-        for listener, part in zip(self._listeners, parts, strict=True):
-            if part and listener.call_many is not None:
-                result = listener.call_many(part)
-                if listener.reply is not None and result is not None:
-                    replies += _replies(listener, result, part)
-        return replies
+        return parts
 
     def _concerned(self, arrival: Arrival) -> Sequence[ListenerPlan]:
         """The listeners to call, in order."""

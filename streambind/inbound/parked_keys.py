@@ -80,13 +80,11 @@ class ParkedKeys:
             next_ms=now_ms,
             updated_ms=now_ms,
         )
+        here = (columns.group_name == group, columns.destination == bindparam("of_destination"))
+        self._any = select(columns.messages).where(*here).limit(1)
         self._waiting = self._dialect.locked(
             select(columns.key, columns.messages, columns.gap_ms)
-            .where(
-                columns.group_name == group,
-                columns.destination == bindparam("of_destination"),
-                self._dialect.one_of(columns.key, "keys"),
-            )
+            .where(*here, self._dialect.one_of(columns.key, "keys"))
             .order_by(columns.key)
         )
         self._insert = insert(tables.parked).values(group_name=group, parked_ms=now_ms)
@@ -94,6 +92,8 @@ class ParkedKeys:
     def waiting(self, connection: Connection, batch: Batch, indexes: Iterable[int]) -> list[Waiting]:
         """The messages whose keys are parked. The rows of these keys are locked, in their order, until the
         transaction ends: a worker that empties one of them meanwhile is waited for, and then it is not parked."""
+        if connection.execute(self._any, {"of_destination": batch.destination}).first() is None:
+            return []
         by_key: dict[bytes, list[int]] = {}
         for index in indexes:
             key = batch.key(index)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy import BindParameter, Connection, and_, bindparam, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from streambind.binding.binder import Identity, Lane
@@ -43,6 +43,18 @@ class DatabasePositions:
         self._database = database
         self._table = database.tables.position
         self._group = group
+        columns = self._table.c
+        target: BindParameter[int] = bindparam("to_offset")
+        here = update(self._table).where(
+            columns.group_name == group,
+            columns.destination == bindparam("of_destination"),
+            columns.partition == bindparam("of_partition"),
+            columns.next_offset == bindparam("from_offset"),
+        )
+        self._claim = here.where(columns.claimed_to.is_(None)).values(claimed_to=target)
+        self._move = here.where(columns.claimed_to == target).values(
+            next_offset=target, claimed_to=None, updated_ms=database.dialect.now_ms
+        )
 
     def read(self, lanes: Sequence[Lane]) -> Mapping[Lane, int]:
         return self._database.run(lambda connection: self._read(connection, lanes))
@@ -105,9 +117,7 @@ class DatabasePositions:
         Raises:
             UnfinishedBatchError: a handler has ended a transaction that had taken it, and kept its claim.
         """
-        columns = self._table.c
-        free = (self._is(lane), columns.next_offset == expected, columns.claimed_to.is_(None))
-        if connection.execute(update(self._table).where(*free).values(claimed_to=target)).rowcount == 1:
+        if connection.execute(self._claim, _way(lane, expected, target)).rowcount == 1:
             return True
         claimed = self.claimed_to(connection, lane)
         if claimed is not None and self.stored(connection, lane) == expected:
@@ -120,10 +130,7 @@ class DatabasePositions:
     def move(self, connection: Connection, lane: Lane, expected: int, target: int) -> bool:
         """Move what this transaction has claimed; False, with nothing changed, if the claim is gone: this is not
         the transaction any more that made it."""
-        columns = self._table.c
-        claimed = (self._is(lane), columns.next_offset == expected, columns.claimed_to == target)
-        values = {"next_offset": target, "claimed_to": None, "updated_ms": self._database.dialect.now_ms}
-        return connection.execute(update(self._table).where(*claimed).values(values)).rowcount == 1
+        return connection.execute(self._move, _way(lane, expected, target)).rowcount == 1
 
     def claimed_to(self, connection: Connection, lane: Lane) -> int | None:
         """How far a transaction goes that has claimed the position; None if it is free."""
@@ -196,6 +203,15 @@ class DatabasePositions:
             columns.destination == lane.destination,
             columns.partition == lane.partition,
         )
+
+
+def _way(lane: Lane, expected: int, target: int) -> dict[str, object]:
+    return {
+        "of_destination": lane.destination,
+        "of_partition": lane.partition,
+        "from_offset": expected,
+        "to_offset": target,
+    }
 
 
 def _lane_order(lane: Lane) -> tuple[str, int]:
