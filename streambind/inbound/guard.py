@@ -6,6 +6,7 @@ an event that the producing side sent twice, or one whose predecessor never came
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -28,9 +29,13 @@ from streambind.persistence.row_statements import row_statements
 from streambind.persistence.tables import MAX_KEY_BYTES
 
 Row = tuple[Any, ...]
+Numbered = tuple[int, Chain, Applied]
+"""An event: the index of its message, whose it is, and its number."""
 
 _SOURCES_REMEMBERED = 1_000
 _KEYS_PER_STATEMENT = 5_000
+_is_event_id = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+"""Most are written like this; making a UUID of each would cost more than all else that is done with it."""
 
 
 @dataclass(slots=True)
@@ -98,16 +103,16 @@ class SequenceGuard:
         # Rows that are there, and locked: but this way they are found by the index, however the planner sees it.
         self._change = rows.upsert(self._table, key, [*named, columns.applied_seq], also)
         self._pass = rows.update(self._table, key, [columns.epoch, columns.seq, columns.event_id], also)
-        self._stored = database.dialect.locked(
-            select(columns.key, columns.epoch, columns.seq, columns.event_id, columns.updated_ms)
-            .where(
-                columns.group_name == group,
-                columns.destination == bindparam("of_destination"),
-                columns.source_id == bindparam("of_source"),
-                database.dialect.one_of(columns.key, "keys"),
-            )
-            .order_by(columns.key)
+        mine = (
+            columns.group_name == group,
+            columns.destination == bindparam("of_destination"),
+            columns.source_id == bindparam("of_source"),
+            database.dialect.one_of(columns.key, "keys"),
         )
+        self._stored = database.dialect.locked(
+            select(columns.key, columns.epoch, columns.seq, columns.updated_ms).where(*mine).order_by(columns.key)
+        )
+        self._ids = select(columns.key, columns.event_id).where(*mine)
 
     def examine(
         self,
@@ -132,6 +137,7 @@ class SequenceGuard:
             return found
         rows = self._locked(connection, batch.destination, sorted({chain for _, chain, _ in events}))
         found.stored = {chain: last for chain, (last, _) in rows.items()}
+        self._identify(connection, batch.destination, found.stored, events)
         before = _Before(
             past, lambda source_id, enough: self._epoch(connection, batch.destination, source_id, enough), found
         )
@@ -207,13 +213,24 @@ class SequenceGuard:
         known: dict[Chain, tuple[Applied, int]] = {}
         for source_id, keys in _by_source(chains):
             given = {"of_destination": destination, "of_source": source_id, "keys": keys}
-            for key, epoch, seq, event_id, updated_ms in connection.execute(self._stored, given):
-                known[Chain(source_id, key)] = Applied(epoch, seq, event_id), updated_ms
+            for key, epoch, seq, updated_ms in connection.execute(self._stored, given).all():
+                known[Chain(source_id, key)] = Applied(epoch, seq, None), updated_ms
         return known
 
+    def _identify(
+        self, connection: Connection, destination: str, stored: dict[Chain, Applied], events: Sequence[Numbered]
+    ) -> None:
+        """Add the ids of the last events whose numbers come again: only then they count."""
+        again = {chain for _, chain, event in events if chain in stored and stored[chain].seq == event.seq}
+        for source_id, keys in _by_source(sorted(again)):
+            given = {"of_destination": destination, "of_source": source_id, "keys": keys}
+            for key, event_id in connection.execute(self._ids, given):
+                chain = Chain(source_id, key)
+                stored[chain] = stored[chain]._replace(event_id=event_id)
 
-def _events(batch: Batch, indexes: Iterable[int], *, passing_over: bool) -> list[tuple[int, Chain, Applied]]:
-    events: list[tuple[int, Chain, Applied]] = []
+
+def _events(batch: Batch, indexes: Iterable[int], *, passing_over: bool) -> list[Numbered]:
+    events: list[Numbered] = []
     for index in indexes:
         try:
             numbered = event_of(batch, index)
@@ -246,10 +263,12 @@ def event_of(batch: Batch, index: int) -> tuple[Chain, Applied] | None:
     return Chain(origin.source_id, key), Applied(origin.epoch, origin.seq, _event_id(headers))
 
 
-def _event_id(headers: RawHeaders) -> UUID | None:
+def _event_id(headers: RawHeaders) -> str | None:
     text = header_text(headers, EVENT_ID)
+    if text is None or _is_event_id(text):
+        return text
     try:
-        return UUID(text) if text is not None else None
+        return str(UUID(text))
     except ValueError:
         return None
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from typing import NamedTuple, Protocol
-from uuid import UUID
 
 from streambind.errors import SequenceForkError, SequenceGapError
 
 
 class Applied(NamedTuple):
-    """The last event of a key that was applied."""
+    """The last event of a key that was applied. `event_id` is a UUID's text: of most events nobody asks for it."""
 
     epoch: int
     seq: int
-    event_id: UUID | None
+    event_id: str | None
 
 
 class Chain(NamedTuple):

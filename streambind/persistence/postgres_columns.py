@@ -32,9 +32,9 @@ from streambind.persistence.postgres_arrays import byte_strings, elements, numbe
 _POSTGRESQL: Any = PGDialect()  # type: ignore[no-untyped-call]
 _LITERALS: tuple[tuple[tuple[type[TypeEngine[Any]], ...], Callable[[Sequence[Any]], str]], ...] = (
     ((Integer,), numbers),
-    ((String,), texts),
+    ((String, Uuid), texts),
     ((LargeBinary, BYTEA), byte_strings),
-    ((Boolean, Date, DateTime, Numeric, Time, Uuid), elements),
+    ((Boolean, Date, DateTime, Numeric, Time), elements),
 )
 _TEXTS = ("VARCHAR", "CHAR", "TEXT")
 _LENGTH = re.compile(r"\(.*?\)")

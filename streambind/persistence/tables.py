@@ -52,7 +52,8 @@ _MessageId = LargeBinary(MAX_MESSAGE_ID_BYTES).with_variant(mysql.VARBINARY(MAX_
 _Bytes = LargeBinary().with_variant(mysql.LONGBLOB(), *_MYSQL)
 _Text = Text().with_variant(mysql.LONGTEXT(), *_MYSQL)
 _EventId = Uuid().with_variant(Uuid(native_uuid=False), *_MYSQL)
-"""The same, by whichever of its names MariaDB is called."""
+_EventText = Uuid(as_uuid=False).with_variant(Uuid(as_uuid=False, native_uuid=False), *_MYSQL)
+"""The same, by whichever of its names MariaDB is called; `_EventText` is given and gives its text."""
 
 _OFFSET = quoted_name("offset", quote=True)
 """A reserved word of MariaDB, but not of MySQL: statements that are printed do not know for whom."""
@@ -159,7 +160,7 @@ class Tables:
             Column("epoch", Integer, nullable=False),
             Column("seq", BigInteger, nullable=False),
             Column("applied_seq", BigInteger, nullable=False, default=0),
-            Column("event_id", _EventId),
+            Column("event_id", _EventText),
             Column("updated_ms", BigInteger, nullable=False),
         )
         """`seq` is the last number that was applied or passed over, `applied_seq` the last that was applied: those
@@ -198,7 +199,7 @@ class Tables:
             Column("source_id", String(MAX_SOURCE_LENGTH)),
             Column("epoch", Integer),
             Column("seq", BigInteger),
-            Column("event_id", _EventId),
+            Column("event_id", _EventText),
             Column("timestamp_ms", BigInteger),
             Column("record_key", _Bytes),
             Column("headers", _Text),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, or_, select
+from sqlalchemy import Connection, Select, or_, select, type_coerce
 
 from streambind.persistence.database import Database
 from streambind.verification.numbers import Numbers
@@ -106,7 +106,8 @@ class GroupKeys:
 
     def _guards(self) -> Select[tuple[bytes, int, int, UUID | None]]:
         columns = self._tables.guard.c
-        return select(columns.key, columns.epoch, columns.seq, columns.event_id).where(
+        event_id = type_coerce(columns.event_id, self._tables.key.c.event_id.type)
+        return select(columns.key, columns.epoch, columns.seq, event_id.label("event_id")).where(
             columns.group_name == self._group,
             columns.destination == self._destination,
             columns.source_id == self._source_id,

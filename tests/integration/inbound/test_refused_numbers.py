@@ -58,7 +58,7 @@ def test_what_the_database_refuses_of_a_number_stops_the_partition_with_a_name(
     def refuses(self: SequenceGuard, *arguments: Any, **named: Any) -> Any:
         found = original(self, *arguments, **named)
         applied = arguments[-1].applied if step == "record" else found.applied
-        if any(last.event_id == poison for last in applied.values()):
+        if any(last.event_id == str(poison) for last in applied.values()):
             raise OperationalError("INSERT", {}, _TooLarge("index row size 4056 exceeds 2704"))
         return found
 

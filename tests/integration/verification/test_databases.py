@@ -64,7 +64,7 @@ def apply_all(database: Database) -> None:
     """What an honest group would have in its tables."""
     source = SourceKeys(database, DESTINATION)
     rows = [
-        {"source_id": source.identity().source_id, "key": key, "seq": given.seq, "event_id": given.event_id}
+        {"source_id": source.identity().source_id, "key": key, "seq": given.seq, "event_id": str(given.event_id)}
         for key, given in source.walk()
     ]
     rows += [{**rows[0], "source_id": "another", "seq": 99}]
@@ -137,7 +137,7 @@ def _forget(database: Database) -> None:
 MUTANTS: dict[str, tuple[Callable[[Database], None], State]] = {
     "a lost row": (_lose, State.MISSING),
     "a lost event": (lambda database: _guard_of(database, b"07", seq=1), State.MISSING),
-    "a forked key": (lambda database: _guard_of(database, b"07", event_id=uuid.uuid4()), State.FORKED),
+    "a forked key": (lambda database: _guard_of(database, b"07", event_id=str(uuid.uuid4())), State.FORKED),
     "a guard ahead": (lambda database: _guard_of(database, b"07", seq=3), State.AHEAD),
     "a guard of a later epoch": (lambda database: _guard_of(database, b"07", epoch=2), State.AHEAD),
     "a key that the source does not know": (_forget, State.AHEAD),

@@ -42,10 +42,10 @@ class Silent(Before):
     may_leave_out = may_begin_within
 
 
-A, B = uuid.UUID(int=1), uuid.UUID(int=2)
+A, B = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
 
 
-def verdict(last: tuple[int, int, uuid.UUID | None] | None, event: tuple[int, int, uuid.UUID | None]) -> str:
+def verdict(last: tuple[int, int, str | None] | None, event: tuple[int, int, str | None]) -> str:
     known = None if last is None else Applied(*last)
     try:
         return "apply" if follows(known, Applied(*event), Before()) else "duplicate"
@@ -86,7 +86,7 @@ def verdict(last: tuple[int, int, uuid.UUID | None] | None, event: tuple[int, in
     ],
 )
 def test_the_verdict(
-    last: tuple[int, int, uuid.UUID | None] | None, event: tuple[int, int, uuid.UUID | None], expected: str
+    last: tuple[int, int, str | None] | None, event: tuple[int, int, str | None], expected: str
 ) -> None:
     assert verdict(last, event) == expected
 
@@ -156,7 +156,7 @@ def test_what_two_senders_of_one_history_write_is_applied_once_and_in_order(rewi
     for rewind in rewinds:
         start = max(1, sent + 1 - rewind)
         for seq in range(start, sent + 2):
-            event = Applied(1, seq, uuid.UUID(int=seq))
+            event = Applied(1, seq, str(uuid.UUID(int=seq)))
             if follows(last, event, Before()):
                 applied.append(seq)
                 last = event
@@ -168,7 +168,7 @@ def test_what_two_senders_of_one_history_write_is_applied_once_and_in_order(rewi
 def test_a_history_out_of_order_is_never_applied_out_of_order(order: list[int]) -> None:
     last: Applied | None = None
     for seq in order:
-        event = Applied(1, seq, uuid.UUID(int=seq))
+        event = Applied(1, seq, str(uuid.UUID(int=seq)))
         try:
             if follows(last, event, Before()):
                 assert event.seq == (last.seq if last else 0) + 1
@@ -188,7 +188,7 @@ def test_the_number_and_the_event_id_are_read_from_the_headers() -> None:
 
     assert _only(numbered({}, "k", 7, epoch=2, event_id=identity)) == (
         Chain(SOURCE, b"k"),
-        Applied(2, 7, identity),
+        Applied(2, 7, str(identity)),
     )
 
 
@@ -218,6 +218,14 @@ def test_what_is_no_number_of_this_destination_does_not_count(rec: Record) -> No
 
 def test_the_longest_key_that_the_table_keeps_counts() -> None:
     assert _only(record({}, "k" * 512, **{"sb-origin": "1/s/1/things/1"})) is not None
+
+
+@pytest.mark.parametrize("form", ["{}", "{{{}}}", "urn:uuid:{}"])
+def test_an_event_id_is_the_same_however_it_is_written(form: str) -> None:
+    identity = uuid.uuid4()
+    for text in (str(identity), str(identity).upper(), identity.hex):
+        found = _only(record({}, "k", **{"sb-origin": "1/s/1/things/1", "sb-event-id": form.format(text)}))
+        assert found == (Chain("s", b"k"), Applied(1, 1, str(identity)))
 
 
 def test_an_event_id_that_is_none_is_none() -> None:
