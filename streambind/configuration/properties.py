@@ -213,8 +213,8 @@ class DatasourceProperties(Properties):
         300_000,
         alias="transactionTimeout",
         ge=1,
-        description="PostgreSQL: how long a delivery's transaction may be silent before it is ended and tried "
-        "again; waits for a lock end after it too, at the latest after 30s",
+        description="PostgreSQL, MariaDB: how long a delivery's transaction may be silent before it is ended and "
+        "tried again; waits for a lock end after it too, at the latest after 30s",
     )
 
 
