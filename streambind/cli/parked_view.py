@@ -38,8 +38,12 @@ def parked_reasons(target: Target, inputs: Sequence[PlannedBinding]) -> list[str
 def _text(status: ParkedStatus) -> str:
     states = []
     if status.keys:
-        gaps = f" ({status.gaps} for a missing predecessor)" if status.gaps else ""
+        gaps = f" ({status.gaps} for a missing predecessor: streambind verify)" if status.gaps else ""
         states.append(f"{count(status.keys, 'key')} parked{gaps}")
     if status.dead:
         states.append(f"{count(status.dead, 'key')} dead")
-    return f"{', '.join(states)}; {count(status.messages, 'message')} behind, for {age(status.oldest_ms or 0)}"
+    remedy = "streambind dlq ls TARGET says why"
+    if status.dead:
+        remedy += "; mend that, then streambind dlq retry TARGET, or skip"
+    behind = f"{count(status.messages, 'message')} behind, for {age(status.oldest_ms or 0)}"
+    return f"{', '.join(states)}; {behind}: {remedy}"

@@ -85,11 +85,14 @@ def _parked(name: object, parked: dict[str, Any]) -> list[Text]:
     old = f", the oldest for {age(oldest)}" if isinstance(oldest, int) else ""
     found: list[Text] = []
     if keys:
-        waiting = f" ({gaps} for a missing predecessor)" if gaps else ""
-        text = "[yellow]{}  parked:[/] {}{}, tried again; {} behind all parked keys{}"
+        waiting = f" ({gaps} for a missing predecessor: streambind verify)" if gaps else ""
+        text = "[yellow]{}  parked:[/] {}{}, tried again; {} behind all parked keys{}: streambind dlq ls TARGET"
         found.append(line(text, name, count(keys, "key"), waiting, count(messages, "message"), old))
     if dead:
-        text = "[red]{}  dead:[/] {}, not tried again; {} behind all parked keys{}"
+        text = (
+            "[red]{}  dead:[/] {}, not tried again; {} behind all parked keys{}: mend the cause "
+            "(streambind dlq ls TARGET), then streambind dlq retry TARGET, or skip"
+        )
         found.append(line(text, name, count(dead, "key"), count(messages, "message"), old))
     return found
 

@@ -92,6 +92,14 @@ class Dialect(ABC):
         """Keeps others from creating tables at the same time. By default the database does."""
         return nullcontext()
 
+    def refuse_sequences(self, connection: Connection, table: Table) -> None:
+        """See that a table's ids are handed out in the order in which they are asked for. By default they are.
+
+        Raises:
+            SchemaError: they are not; the text says what to do.
+        """
+        return
+
     def one_of(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
         """Whether `column` is one of the values in the parameter `name`."""
         return column.in_(bindparam(name, expanding=True))

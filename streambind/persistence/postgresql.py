@@ -16,10 +16,12 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    text,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import ColumnElement
 
+from streambind.errors import SchemaError
 from streambind.persistence.dialect import MAX_LOCK_WAIT_MS
 from streambind.persistence.on_conflict import OnConflictDialect
 from streambind.persistence.postgres_columns import array_of
@@ -37,6 +39,12 @@ _BEGIN_RELAY = """
 SELECT set_config('idle_in_transaction_session_timeout', '{idle_ms}', true),
     set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)
 """
+
+
+_SEQUENCE = text(
+    "SELECT seqrelid::regclass::text AS name, seqcache FROM pg_catalog.pg_sequence "
+    "WHERE seqrelid = pg_get_serial_sequence(:table, :column)::regclass"
+)
 
 
 class PostgreSQL(OnConflictDialect):
@@ -69,6 +77,16 @@ class PostgreSQL(OnConflictDialect):
         # CREATE TABLE IF NOT EXISTS is not safe against a second creator; an advisory lock is.
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7366140215)")
         yield
+
+    def refuse_sequences(self, connection: Connection, table: Table) -> None:
+        name = connection.dialect.identifier_preparer.format_table(table)
+        for column in table.primary_key:
+            found = connection.execute(_SEQUENCE, {"table": name, "column": column.name}).first()
+            if found is not None and found.seqcache > 1:
+                raise SchemaError(
+                    f"the ids of {name} are handed out {found.seqcache} numbers at a time to each connection, so "
+                    f"that events of a key would be sent in a wrong order: ALTER SEQUENCE {found.name} CACHE 1"
+                )
 
     def one_of(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
         # One parameter instead of hundreds: parsed and planned in a quarter of the time.

@@ -54,7 +54,7 @@ def create_tables(database: Database) -> None:
 def check_tables(connection: Connection, database: Database) -> None:
     """
     Raises:
-        SchemaError: the tables are missing or of another version.
+        SchemaError: the tables are missing or of another version, or ids are not handed out in order.
     """
     if not _exists(connection, database):
         raise _missing(database)
@@ -65,6 +65,7 @@ def check_tables(connection: Connection, database: Database) -> None:
             f"streambind's tables in {shown_url(database.engine.url)} are of version {found}, "
             f"this streambind needs {SCHEMA_VERSION}: {remedy(database)}"
         )
+    database.dialect.refuse_sequences(connection, database.tables.outbox)
 
 
 def refused_for_tables(error: DBAPIError, database: Database) -> SchemaError | None:

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, delete, func, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import sessionmaker
 from sqlalchemy.pool import StaticPool
+from sqlalchemy.schema import CreateSchema
 
 from streambind.errors import ConfigurationError, SchemaError
 from streambind.event_loop import EventLoop
@@ -46,6 +48,34 @@ def test_tables_are_created_once_and_found_again(database: Database) -> None:
 
     assert database.run(lambda c: c.execute(select(database.tables.source)).one()) == source
     assert _leases(database) == SHARDS
+
+
+def test_errors_of_an_engine_of_our_own_hold_no_values(database: Database) -> None:
+    with pytest.raises(DBAPIError) as raised:
+        database.run(lambda c: c.execute(text("SELECT :value FROM nowhere"), {"value": "Mallory-123-45"}))
+    assert "Mallory" not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", drivers("postgresql+psycopg", "postgresql+asyncpg"))
+@pytest.mark.parametrize("schema", [None, "own place"])
+def test_a_sequence_that_hands_out_ids_in_advance_is_refused(
+    url: str, schema: str | None, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """A later commit would get a lower id than an earlier one, and the events of a key the wrong order."""
+    database = Database.from_url(url_of(url, request, tmp_path), loop=EventLoop(), schema=schema)
+    if schema is not None:
+        database.run(lambda c: c.execute(CreateSchema(schema)))
+    create_tables(database)
+    prepare_tables(database)
+    sequence = "sb_outbox_id_seq" if schema is None else f'"{schema}".sb_outbox_id_seq'
+    database.run(lambda c: c.exec_driver_sql(f"ALTER SEQUENCE {sequence} CACHE 20"))
+
+    with pytest.raises(SchemaError, match=r"20 numbers at a time .* ALTER SEQUENCE .*sb_outbox_id_seq CACHE 1"):
+        prepare_tables(database)
+
+    database.run(lambda c: c.exec_driver_sql(f"ALTER SEQUENCE {sequence} CACHE 1"))
+    prepare_tables(database)
+    database.dispose()
 
 
 def test_two_creators_at_once_make_one_set_of_tables(database: Database) -> None:

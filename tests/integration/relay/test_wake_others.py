@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from sqlalchemy import Connection
@@ -102,6 +104,24 @@ def test_many_commits_are_few_notifications(listening: Database, monkeypatch: py
     notifier.stop(5000)
     notifier.stop(5000)
     assert len(told) == 2
+
+
+def test_between_notifications_are_ten_milliseconds(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many commits there are: each NOTIFY takes a lock of the whole database."""
+    told: list[float] = []
+    notifier = Notifier(Database.from_url(postgres_url, loop=EventLoop()))
+
+    def told_again(_: Database) -> None:
+        told.append(time.monotonic())
+        notifier.wake()  # Somebody commits meanwhile.
+
+    monkeypatch.setattr(wake_others, "notify", told_again)
+    notifier.start()
+    notifier.wake()
+    assert wait_for(lambda: len(told) >= 5, 20)
+    monkeypatch.setattr(wake_others, "notify", lambda _: None)
+    notifier.stop(5000)
+    assert min(later - earlier for earlier, later in pairwise(told)) >= 0.01
 
 
 def test_a_database_that_is_away_costs_a_warning_and_no_more(

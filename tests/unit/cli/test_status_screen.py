@@ -82,5 +82,7 @@ def test_parked_and_dead_keys_are_shown_with_what_waits_behind_them(capsys: pyte
     parked = {"keys": 2, "gaps": 1, "dead": 1, "messages": 7, "oldest_ms": 184_000}
     shown = " ".join(_shown({"status": "degraded", "bindings": [INPUT | {"parked": parked}]}, capsys).split())
     behind = "7 messages behind all parked keys, the oldest for 3 min 4 s"
-    assert f"in-a parked: 2 keys (1 for a missing predecessor), tried again; {behind}" in shown
-    assert f"in-a dead: 1 key, not tried again; {behind}" in shown
+    gap = "(1 for a missing predecessor: streambind verify)"
+    assert f"in-a parked: 2 keys {gap}, tried again; {behind}: streambind dlq ls TARGET in-a dead" in shown
+    remedy = "mend the cause (streambind dlq ls TARGET), then streambind dlq retry TARGET, or skip"
+    assert f"in-a dead: 1 key, not tried again; {behind}: {remedy}" in shown

@@ -115,6 +115,8 @@ def test_trouble_is_waited_for_from_a_tenth_of_a_second_to_half_a_minute(times: 
 
     assert 100 <= full <= 30_000
     assert full / 2 - 1 <= trouble_delay_ms(times, random) <= full
+    assert trouble_delay_ms(times, 0.5) == full * 3 // 4
+    assert trouble_delay_ms(times, 1) == full // 2
 
 
 def test_trouble_is_waited_for_twice_as_long_each_time() -> None:
