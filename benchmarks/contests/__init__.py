@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.contest import Contest
+from benchmarks.contests.growth import MEMORY, PARTITIONS, PAYLOAD, PROCESSES
 from benchmarks.contests.inbound import INBOUND
 from benchmarks.contests.parking import JOINING, PARKING
 from benchmarks.contests.rows import ROWS_POSTGRESQL, ROWS_SQLITE
@@ -13,6 +14,10 @@ CONTESTS: dict[str, Contest] = {
         INBOUND,
         ROWS_POSTGRESQL,
         ROWS_SQLITE,
+        PARTITIONS,
+        PAYLOAD,
+        PROCESSES,
+        MEMORY,
         PARKING,
         JOINING,
     )
