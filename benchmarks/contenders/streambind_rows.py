@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import create_engine
@@ -10,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks.contenders.rows import Base, Category, CategoryChange
 from benchmarks.contenders.streambind_listener import BINDING, CategoryChanged, listened
-from streambind import stream_listener
+from streambind import replicates, stream_listener
 from streambind.event_loop import EventLoop
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
@@ -26,6 +25,13 @@ def note(event: CategoryChanged, session: Session) -> None:
     session.add(CategoryChange(category_id=event.category_id, category_name=event.category_name))
 
 
+replicates(BINDING, CategoryChanged)(Category)
+
+
+def replica(course: dict[str, Any]) -> dict[str, float]:
+    return _kept(course, Category)
+
+
 def merged(course: dict[str, Any]) -> dict[str, float]:
     return _kept(course, keep)
 
@@ -34,11 +40,11 @@ def added(course: dict[str, Any]) -> dict[str, float]:
     return _kept(course, note)
 
 
-def _kept(course: dict[str, Any], handler: Callable[..., None]) -> dict[str, float]:
+def _kept(course: dict[str, Any], included: object) -> dict[str, float]:
     database = Database.from_url(course["database"], loop=EventLoop())
     create_tables(database)
     database.dispose()
     engine = create_engine(course["database"])
     Base.metadata.create_all(engine)
     engine.dispose()
-    return listened(course, handler)
+    return listened(course, included)

@@ -12,13 +12,15 @@ def _contest(database: str, title: str, note: str) -> Contest:
         title=f"Inbound: into rows of {title}",
         contenders=(
             Contender("bulk loop by hand (limit)", f"bulk:{database}"),
+            Contender("streambind, replica", "streambind_rows:replica", target=0.7),
             Contender("streambind, handler that merges", "streambind_rows:merged", arguments={"share": 0.2}),
             Contender("streambind, handler that adds", "streambind_rows:added", arguments={"share": 0.5}),
             *_faststream("merges", "merged"),
             *_faststream("adds", "added"),
         ),
         prepare=full_topic,
-        courses={"": {"messages": 100_000}},
+        courses={"plain": {"messages": 100_000}, "numbered": {"messages": 100_000, "numbered": True}},
+        axis="messages",
         database=database,
         note=note,
     )
@@ -42,7 +44,8 @@ ROWS_POSTGRESQL = _contest(
     "The limit takes the last event of each key of a batch and writes them, and the position, in one transaction: "
     "exactly once. So is streambind; its handlers are called for each message: one does `session.merge()`, "
     "the other `session.add()`. FastStream is at least once (`NACK_ON_ERROR`) with a session, a commit and an "
-    "acknowledgement a message. Commits wait for the disk.",
+    "acknowledgement a message. Commits wait for the disk. Numbered messages come from an outbox of streambind's: "
+    "it checks that of each key none is missing and none comes twice; the others do not look.",
 )
 
 ROWS_SQLITE = _contest("sqlite", "SQLite", "As with PostgreSQL, in a file.")

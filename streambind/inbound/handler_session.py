@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
 from streambind.errors import PermanentError
+from streambind.inbound.leftovers import Leftovers
 from streambind.persistence.database import Database
 from streambind.persistence.failures import state_of
 
@@ -29,10 +31,18 @@ class HandlerSession:
     `commit()` in a handler flushes and ends the session's own transaction, not the batch's. For `rollback()` and
     `close()` there are two ways. Without savepoints, one session serves the whole batch, and either is reported
     by `end_of_handler`: the batch is done again. With `savepoints`, each handler works in a savepoint, and either
-    undoes what the handler did since it began or last committed.
+    undoes what the handler did since it began or last committed. Without them, new objects may wait to be
+    written, if there is an `at_once`, which says of what classes they may not.
     """
 
-    def __init__(self, database: Database, connection: Connection, *, savepoints: bool) -> None:
+    def __init__(
+        self,
+        database: Database,
+        connection: Connection,
+        *,
+        savepoints: bool,
+        at_once: Callable[[type], bool] | None = None,
+    ) -> None:
         self._connection = connection
         self._savepoints = savepoints
         self._committed = False
@@ -49,25 +59,37 @@ class HandlerSession:
         if not savepoints:
             event.listen(self.session, "after_commit", self._after_commit)
             event.listen(self.session, "after_transaction_end", self._after_end)
+        self._leftovers: Leftovers | None = None
+        if at_once is not None and not savepoints:
+            self._leftovers = Leftovers(self.session, connection, at_once)
 
     @property
     def is_lost(self) -> bool:
         """Whether the connection broke; whatever was raised then is not the handler's."""
         return self._connection.invalidated
 
+    @property
+    def is_left_with(self) -> bool:
+        """Whether earlier handlers have left something to be written."""
+        return self._leftovers is not None and self._leftovers.is_any
+
     def end_of_handler(self) -> None:
-        """A handler has returned: write what it left to be written.
+        """A handler has returned: write what it left to be written, if that may not wait.
 
         Raises:
             SessionEnded: the handler has undone the work of others too.
             PermanentError: the handler caught a database error that had ended its transaction.
             Exception: what it left cannot be written.
         """
+        if self._leftovers is not None and self._leftovers.is_lost:
+            self.is_ended = True
         if self.is_ended:
             raise SessionEnded
         try:
             if self._savepoints:
                 self.session.commit()
+            elif self._leftovers is not None:
+                self._leftovers.end_of_handler()
             else:
                 self.session.flush()
         except PendingRollbackError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -47,13 +47,22 @@ class Handling:
     """The handlers of one binding whose effects go to the database, and their replies. Called from any thread."""
 
     def __init__(
-        self, dispatcher: Dispatcher, database: Database, *, replies: Replies | None, inbox: Inbox | None = None
+        self,
+        dispatcher: Dispatcher,
+        database: Database,
+        *,
+        replies: Replies | None,
+        publishes: Callable[[type], bool],
+        inbox: Inbox | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._database = database
         self._replies = replies
         self._inbox = inbox
+        self._at_once: Callable[[type], bool] | None = publishes
+        """Of what classes new objects may not wait to be written; None: of none they may."""
         self._savepoints = False
+        self._suspected: tuple[str, int, int] | None = None
 
     def run(
         self,
@@ -75,7 +84,12 @@ class Handling:
         if self._inbox is not None:
             with own_statements():
                 indexes = self._inbox.first_times(connection, batch, indexes)
-        sessions = HandlerSession(self._database, connection, savepoints=singly or self._savepoints)
+        sessions = HandlerSession(
+            self._database,
+            connection,
+            savepoints=singly or self._savepoints,
+            at_once=self._at_once if len(indexes) > 1 else None,
+        )
         sessions.session.info[CAUSE] = cause = MessageCause(batch)
         unit: Sequence[int] = ()
         first, outer = True, connection.get_transaction()
@@ -91,19 +105,23 @@ class Handling:
                 sessions.end_of_handler()
                 if connection.get_transaction() is not outer and claim is not None and claim.is_left_behind():
                     raise _committed_by_handler(batch, unit)
-            unit = ()
+            unit, cause.unit = (), indexes
             sessions.end_of_batch()
             if claim is not None:
                 claim.keep()
         except AttemptEnded:
             raise
         except Exception as error:
-            raise self._blamed(error, sessions, unit) from error
+            raise self._blamed(error, batch, sessions, unit) from error
         finally:
             sessions.close()
+        if singly:
+            self._cleared(batch)
         return given - len(indexes)
 
-    def _blamed(self, error: Exception, sessions: HandlerSession, unit: Sequence[int]) -> AttemptEnded:
+    def _blamed(
+        self, error: Exception, batch: Batch, sessions: HandlerSession, unit: Sequence[int]
+    ) -> AttemptEnded:
         if sessions.is_lost or is_nobodys_fault(error):
             return Trouble(error)
         if sessions.is_ended:
@@ -111,7 +129,23 @@ class Handling:
             self._savepoints = True
             if isinstance(error, InvalidRequestError | SessionEnded):
                 return Unattributed(error)
+        self._suspected = None
+        if sessions.is_left_with and not (unit and sessions.session.is_active):
+            # What others have left may have been refused, at the end or within this handler.
+            self._suspected = _place(batch)
+            return Unattributed(error)
         return MessageFailed(unit[0], error) if len(unit) == 1 else Unattributed(error)
+
+    def _cleared(self, batch: Batch) -> None:
+        """Each message went well by itself. If the batch had failed because new objects had waited to be written,
+        that would happen again: for want of a relationship() nobody knows that one has to come before another."""
+        if self._suspected == _place(batch):
+            _log.info("new objects do not wait to be written any more: together they were refused, one by one not")
+            self._at_once = self._suspected = None
+
+
+def _place(batch: Batch) -> tuple[str, int, int]:
+    return batch.destination, batch.partition, batch.position
 
 
 def _committed_by_handler(batch: Batch, unit: Sequence[int]) -> MessageFailed:

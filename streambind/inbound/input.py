@@ -140,7 +140,9 @@ def _kept(
     positions = DatabasePositions(database, group)
     guard = SequenceGuard(database, group) if trusts else None
     inbox = _inbox(properties.consumer, database, group)
-    handling = Handling(dispatcher, database, replies=surroundings.replies, inbox=inbox)
+    handling = Handling(
+        dispatcher, database, replies=surroundings.replies, publishes=surroundings.publishes, inbox=inbox
+    )
     mass_failure = MassFailure(parking)
     retry = ParkedRetry(
         binding,

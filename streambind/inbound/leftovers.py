@@ -1,0 +1,69 @@
+"""New objects that handlers leave in their session: what comes after writes them, many rows by one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, event
+from sqlalchemy.orm import Session
+
+
+class Leftovers:
+    """The new objects that handlers of a batch have added to their session and that are not written yet.
+
+    They wait for those of the handlers that follow, until a statement is executed that might have to see them, and
+    at the latest for the end of the batch. Changes and deletions do not wait, nor do objects for which `at_once`
+    holds: a handler may throw them away without a word to us (`expire_all`), or what is made of them needs its
+    order.
+    """
+
+    def __init__(self, session: Session, connection: Connection, at_once: Callable[[type], bool]) -> None:
+        self._session = session
+        self._at_once = at_once
+        self._handlers = 0
+        self._waiting: dict[int, int] = {}
+        """By the object's id, which handler left it, in their order."""
+        self._is_urgent = False
+        self._is_flushing = False
+        self.is_any = False
+        """Whether something waited when the handler began that is at work now."""
+        self.is_lost = False
+        """Whether a handler threw away what another has left."""
+        event.listen(session, "transient_to_pending", self._added)
+        event.listen(session, "pending_to_persistent", self._written)
+        event.listen(session, "pending_to_transient", self._thrown_away)
+        event.listen(session, "before_flush", self._flush_begins)
+        event.listen(session, "after_flush", self._flush_ends)
+        event.listen(connection, "before_cursor_execute", self._before_statement)
+
+    def end_of_handler(self) -> None:
+        """Write what may not wait."""
+        self._is_flushing = False  # One that failed has not said so.
+        if self._is_urgent or self._session.dirty or self._session.deleted:
+            self._session.flush()
+        self._is_urgent = False
+        self._handlers += 1
+        self.is_any = len(self._waiting) > 0
+
+    def _added(self, session: Session, each: object) -> None:
+        self._waiting[id(each)] = self._handlers
+        self._is_urgent = self._is_urgent or self._at_once(type(each))
+
+    def _written(self, session: Session, each: object) -> None:
+        self._waiting.pop(id(each), None)
+
+    def _thrown_away(self, session: Session, each: object) -> None:
+        left_by = self._waiting.pop(id(each), self._handlers)
+        self.is_lost = self.is_lost or left_by < self._handlers
+
+    def _flush_begins(self, *_: Any) -> None:
+        self._is_flushing = True
+
+    def _flush_ends(self, *_: Any) -> None:
+        self._is_flushing = False
+
+    def _before_statement(self, *_: Any) -> None:
+        """Only the ORM's own statements flush before."""
+        if self._waiting and not self._is_flushing and next(iter(self._waiting.values())) < self._handlers:
+            self._session.flush()
