@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from streambind.testing.eventually import eventually
 from streambind.testing.streams import Streams
 from tests.acceptance.stage import prepare
 from tests.integration.application_code import CONFIGURATION, Added, Base, Copy, Thing, keep_async
+from tests.integration.urls import drivers, through, url_of
 
 
 @pytest.fixture(params=["memory", "embedded"])
@@ -25,14 +25,13 @@ def streambind_broker(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["aiosqlite", "asyncpg"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "aiosqlite":
-        yield f"sqlite+aiosqlite:///{tmp_path / 'service.db'}"
-        return
-    address: str = request.getfixturevalue("postgres_url")
-    prepare(address)
-    yield address.replace("+psycopg", "+asyncpg")
+@pytest.fixture(params=drivers("sqlite+aiosqlite", "postgresql+asyncpg", "mysql+asyncmy"))
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if not request.param.startswith("sqlite"):
+        synchronous = {"postgresql+asyncpg": "postgresql+psycopg", "mysql+asyncmy": "mysql+pymysql"}
+        prepare(url := url_of(synchronous[request.param], request, tmp_path))
+        return through(request.param, url)
+    return url_of(request.param, request, tmp_path)
 
 
 def test_events_travel_on_the_hosts_loop(streams: Streams, stream_application: Applications, url: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
-from sqlalchemy import Engine, create_engine, delete, select
+from sqlalchemy import Engine, String, create_engine, delete, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from streambind import EntityEvent, JobType, StreamApplication, publishes, stream_listener
@@ -47,13 +47,13 @@ class ItemChanged(EntityEvent):
 class Item(SourceBase):
     __tablename__ = "item"
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str]
+    name: Mapped[str] = mapped_column(String(100))
 
 
 class Copy(CopyBase):
     __tablename__ = "copy"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    name: Mapped[str]
+    name: Mapped[str] = mapped_column(String(100))
 
 
 @stream_listener("in-items")

@@ -21,10 +21,15 @@ def pair(inside: Inside, kafka: str, topic: str, tmp_path: Path) -> Pair:
     return it
 
 
-@pytest.fixture
-def on_postgres(pair: Pair, postgres_url: str) -> Pair:
-    """The reader's read model on PostgreSQL."""
-    pair.reader_url = postgres_url
+@pytest.fixture(
+    params=[
+        pytest.param("postgres_url", marks=pytest.mark.postgres),
+        pytest.param("mariadb_url", marks=pytest.mark.mariadb),
+    ]
+)
+def on_server(request: pytest.FixtureRequest, pair: Pair) -> Pair:
+    """The reader's read model on a database server."""
+    pair.reader_url = request.getfixturevalue(request.param)
     pair.write()
     return pair
 
@@ -44,8 +49,8 @@ def change(url: str, statement: str) -> None:
     engine.dispose()
 
 
-def test_what_was_applied_is_proven_and_what_waits_is_told(on_postgres: Pair) -> None:
-    pair = on_postgres
+def test_what_was_applied_is_proven_and_what_waits_is_told(on_server: Pair) -> None:
+    pair = on_server
     pair.save(i1="a", i2="b", i3="c")
     pair.send()
     pair.receive(i1="a", i2="b", i3="c")
