@@ -82,7 +82,7 @@ def _refuse_made_up(event: Applied, before: Before, *, may_be_first: bool) -> No
     if event.epoch == 1:
         return
     latest = before.latest_epoch(event.epoch - 1)
-    if event.epoch > latest + 1 and not (may_be_first and latest == 0):
+    if event.epoch > latest + 1 and not (may_be_first and latest == 0) and not before.may_leave_out():
         raise SequenceForkError(
             f"epoch {event.epoch} of its source came, the last one known is {latest}: only the next follows"
         )

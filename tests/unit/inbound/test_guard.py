@@ -117,6 +117,11 @@ def test_a_key_may_have_missed_an_epoch_that_its_source_had() -> None:
         follows(Applied(1, 5, A), Applied(3, 7, B), Before(epoch=2))
 
 
+def test_epochs_that_the_group_was_moved_past_are_not_missed() -> None:
+    assert follows(Applied(1, 3, A), Applied(4, 17, B), Before(epoch=1, leaves_out=True))
+    assert follows(None, Applied(4, 1, A), Before(epoch=1, leaves_out=True))
+
+
 def test_the_first_event_of_a_key_is_of_an_epoch_that_its_source_may_have() -> None:
     assert follows(None, Applied(3, 1, A), Before(epoch=2))
     assert follows(None, Applied(2, 1, A), Before(epoch=3))
