@@ -99,9 +99,17 @@ def show_(target: str, id_: str, as_json: bool) -> None:
 @dlq.command()
 @selecting(ids=True)
 @click.option("--force", is_flag=True, help="Also what later events have superseded, and what was replayed often.")
+@click.option("--accept-gaps", is_flag=True, help="Wait no longer for predecessors that are lost.")
 @changing
 def retry(
-    target: str, force: bool, dry_run: bool, rate: float | None, by: str | None, as_json: bool, **filters: Any
+    target: str,
+    force: bool,
+    accept_gaps: bool,
+    dry_run: bool,
+    rate: float | None,
+    by: str | None,
+    as_json: bool,
+    **filters: Any,
 ) -> None:
     """Have failed messages handled again, by the group that failed and nobody else, each key's in order.
 
@@ -118,16 +126,24 @@ def retry(
     found = selection(**filters).find(resolve(target), actor=by)
     deeds = Deeds(dry_run=dry_run, rate=rate)
     for desk, items in found:
-        deeds.retry(desk, items, force=force)
+        deeds.retry(desk, items, force=force, accept_gaps=accept_gaps)
     _tell(deeds, as_json)
 
 
 @dlq.command()
 @selecting(ids=True)
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Also what waits for a predecessor, and whatever waits before it.")
 @changing
 def skip(
-    target: str, yes: bool, dry_run: bool, rate: float | None, by: str | None, as_json: bool, **filters: Any
+    target: str,
+    yes: bool,
+    force: bool,
+    dry_run: bool,
+    rate: float | None,
+    by: str | None,
+    as_json: bool,
+    **filters: Any,
 ) -> None:
     """Leave messages out for good; who did it is written down.
 
@@ -146,16 +162,24 @@ def skip(
     _confirm(found, "leave out", yes or dry_run)
     deeds = Deeds(dry_run=dry_run, rate=rate)
     for desk, items in found:
-        deeds.skip(desk, items)
+        deeds.skip(desk, items, force=force)
     _tell(deeds, as_json)
 
 
 @dlq.command()
 @selecting(ids=False)
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Also what waits for a predecessor, and whatever waits before it.")
 @changing
 def purge(
-    target: str, yes: bool, dry_run: bool, rate: float | None, by: str | None, as_json: bool, **filters: Any
+    target: str,
+    yes: bool,
+    force: bool,
+    dry_run: bool,
+    rate: float | None,
+    by: str | None,
+    as_json: bool,
+    **filters: Any,
 ) -> None:
     """Leave out every parked message of the dead keys that the filters take.
 
@@ -170,7 +194,7 @@ def purge(
     _confirm(found, "delete", yes or dry_run)
     deeds = Deeds(dry_run=dry_run, rate=rate)
     for desk, items in found:
-        deeds.skip(desk, items)
+        deeds.skip(desk, items, force=force)
     _tell(deeds, as_json)
 
 

@@ -59,13 +59,14 @@ class Deeds:
         if not +self.done:
             yield "nothing to do"
 
-    def retry(self, desk: Desk, items: Sequence[Item], *, force: bool) -> None:
+    def retry(self, desk: Desk, items: Sequence[Item], *, force: bool, accept_gaps: bool) -> None:
         """Parked keys first; then letters, in the order in which their messages came."""
         if desk.stored is not None:
-            queues = sorted({item.parked.queue for item in items if item.parked is not None})
-            for queue in progressing(queues, f"retrying keys of {desk.name}"):
+            by_queue = _ids(items)
+            for queue in progressing(sorted(by_queue), f"retrying keys of {desk.name}"):
                 self._wait()
-                self.done["keys"] += 1 if self.dry_run else desk.stored.retry([queue])
+                ids = by_queue[queue] if accept_gaps else ()
+                self.done["keys"] += 1 if self.dry_run else desk.stored.retry([queue], accept_gaps=ids)
         letters = [item.letter for item in items if item.letter is not None]
         if letters:
             self.replay(desk.require_replay(), letters, f"replaying letters of {desk.name}", force=force)
@@ -81,15 +82,12 @@ class Deeds:
             self._wait(len(together))
             self.done.update(replay.replay(together, force=force, dry_run=self.dry_run))
 
-    def skip(self, desk: Desk, items: Sequence[Item]) -> None:
-        by_queue: dict[Queue, list[int]] = {}
-        for item in items:
-            if item.parked is not None:
-                by_queue.setdefault(item.parked.queue, []).append(item.parked.message.id)
-        for queue, ids in progressing(list(by_queue.items()), f"leaving out of {desk.name}"):
+    def skip(self, desk: Desk, items: Sequence[Item], *, force: bool) -> None:
+        for queue, ids in progressing(list(_ids(items).items()), f"leaving out of {desk.name}"):
             self._wait()
             if desk.stored is not None:
-                self.done["skipped"] += len(ids) if self.dry_run else self._skipped(desk.stored, queue, ids)
+                done = len(ids) if self.dry_run else self._skipped(desk.stored, queue, ids, force=force)
+                self.done["skipped"] += done
         for letter in progressing(
             [item.letter for item in items if item.letter is not None], "leaving out letters"
         ):
@@ -97,9 +95,9 @@ class Deeds:
             is_new = self.dry_run or desk.require_replay().skip(letter)
             self.done["skipped" if is_new else "known"] += 1
 
-    def _skipped(self, stored: StoredLetters, queue: Queue, ids: Sequence[int]) -> int:
+    def _skipped(self, stored: StoredLetters, queue: Queue, ids: Sequence[int], *, force: bool) -> int:
         try:
-            return stored.skip(queue, ids)
+            return stored.skip(queue, ids, force=force)
         except LifecycleError as error:
             self.refused.append(str(error))  # The others are left out all the same.
             return 0
@@ -113,6 +111,15 @@ class Deeds:
         if not self.dry_run and self._pause_s:
             time.sleep(max(0.0, self._next_at - time.monotonic()))
             self._next_at = max(self._next_at, time.monotonic()) + self._pause_s * number
+
+
+def _ids(items: Sequence[Item]) -> dict[Queue, list[int]]:
+    """The parked ones, by key."""
+    by_queue: dict[Queue, list[int]] = {}
+    for item in items:
+        if item.parked is not None:
+            by_queue.setdefault(item.parked.queue, []).append(item.parked.message.id)
+    return by_queue
 
 
 def progressing(items: Sequence[T], label: str) -> Iterator[T]:

@@ -189,6 +189,20 @@ class SequenceGuard:
                     raise
                 raise Overtaken("another owner was the first to write a number of its key") from error
 
+    def accept_gap(self, connection: Connection, batch: Batch, index: int) -> None:
+        """Let the numbers before the message's count as passed over, so that it is the next one of its key.
+
+        Raises:
+            MessageFailed: the headers of the message cannot be read.
+            Overtaken: as from `record`.
+        """
+        for _, chain, event in _events(batch, [index], passing_over=False):
+            rows = self._locked(connection, batch.destination, [chain])
+            stored = {chain: last for chain, (last, _) in rows.items()}
+            missing = {chain: Applied(event.epoch, event.seq - 1, None)}
+            found = Examination(stored=stored, applied=missing)
+            self.record(connection, batch.destination, found, passed_over=True)
+
     def _epoch(self, connection: Connection, destination: str, source_id: str, enough: int) -> int:
         """As `sequence.Before.latest_epoch`; 0 if nothing is known of the source. To ask the database reads all
         rows of the source: what was known a while ago is asked first, and is only ever too low."""

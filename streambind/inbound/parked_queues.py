@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, delete, exists, func, select, update
+from sqlalchemy import Connection, Row, Select, and_, delete, exists, func, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from streambind.errors import UnfinishedBatchError
@@ -14,6 +14,8 @@ from streambind.failpoints import failpoint
 from streambind.inbound.parked_keys import ParkedState
 from streambind.inbound.reasons import reason_of
 from streambind.persistence.database import Database
+
+_SOURCES_LOOKED_AT = 100
 
 Queue = tuple[str, bytes]
 """A parked key: its destination, and the name of its queue."""
@@ -116,16 +118,42 @@ class ParkedQueues:
         next_ms, now_ms = connection.execute(query).one()
         return None if next_ms is None else int(next_ms - now_ms)
 
-    def first(self, connection: Connection, parked: ParkedKey) -> ParkedMessage | None:
-        """The next message of a queue: the one that came first; but of its source's, the one with the lowest
-        number, for what came first may have overtaken it in another partition."""
-        found = connection.execute(self._in(parked).order_by(self._message.c.id).limit(1)).first()
+    def first(
+        self, connection: Connection, parked: ParkedKey, *, among: Collection[int] | None = None
+    ) -> ParkedMessage | None:
+        """The next message of a queue, or of those of its messages: the one that came first; but of its source's,
+        the one with the lowest number, for what came first may have overtaken it in another partition."""
+        waiting = self._in(parked)
+        if among is not None:
+            waiting = waiting.where(self._message.c.id.in_(among))
+        found = connection.execute(waiting.order_by(self._message.c.id).limit(1)).first()
         if found is not None and found.source_id is not None:
-            columns = self._message.c
-            of_source = self._in(parked).where(columns.source_id == found.source_id)
-            found = connection.execute(of_source.order_by(columns.epoch, columns.seq, columns.id).limit(1)).first()
-        if found is None:
-            return None
+            found = connection.execute(self._of_source(waiting, found.source_id)).first()
+        return None if found is None else self._read(parked, found)
+
+    def firsts(self, connection: Connection, parked: ParkedKey, head: ParkedMessage) -> Iterator[ParkedMessage]:
+        """The `head`, a queue's next message, then those of the other sources in it: each source has an order of
+        its own, and anyone may have made one up."""
+        yield head
+        columns = self._message.c
+        others = (
+            select(columns.source_id)
+            .where(*self._belongs(parked), columns.source_id.is_not(None))
+            .group_by(columns.source_id)
+            .order_by(func.min(columns.id))
+            .limit(_SOURCES_LOOKED_AT)
+        )
+        for (source_id,) in connection.execute(others).all():
+            found = connection.execute(self._of_source(self._in(parked), source_id)).first()
+            if found is not None and found.id != head.id:
+                yield self._read(parked, found)
+
+    def _of_source(self, waiting: Select[Any], source_id: str) -> Select[Any]:
+        columns = self._message.c
+        of_source = waiting.where(columns.source_id == source_id)
+        return of_source.order_by(columns.epoch, columns.seq, columns.id).limit(1)
+
+    def _read(self, parked: ParkedKey, found: Row[Any]) -> ParkedMessage:
         return ParkedMessage(
             id=found.id,
             destination=parked.destination,
@@ -137,9 +165,12 @@ class ParkedQueues:
             timestamp_ms=found.timestamp_ms,
         )
 
-    def done(self, connection: Connection, parked: ParkedKey, message: ParkedMessage) -> bool:
-        """Take the message out; the key too if it was the last one. The next one is due at once. False, if the
-        message was there no longer: the transaction must not commit."""
+    def done(
+        self, connection: Connection, parked: ParkedKey, message: ParkedMessage, *, behind_gap: bool = False
+    ) -> bool:
+        """Take the message out; the key too if it was the last one. The next one is due at once. `behind_gap`: the
+        one that waits for its predecessor still does. False, if the message was there no longer: the transaction
+        must not commit."""
         if connection.execute(delete(self._message).where(self._message.c.id == message.id)).rowcount != 1:
             return False
         failpoint("parking.after_delete")
@@ -150,9 +181,9 @@ class ParkedQueues:
             connection,
             parked,
             messages=columns.messages - 1,
-            state=ParkedState.RETRY,
+            state=ParkedState.GAP if behind_gap else ParkedState.RETRY,
             attempts=0,
-            gap_ms=None,
+            gap_ms=parked.gap_ms if behind_gap else None,
             next_ms=now_ms,
             error_class=parked.error_class,
             error_text=parked.error_text,

@@ -165,25 +165,37 @@ class ParkedRetry:
         parked = self._queues.claim_again(connection, attempt.queue, alive=True)
         if parked is None:
             return
-        message = attempt.message = self._queues.first(connection, parked)
-        if message is None:
+        head = self._queues.first(connection, parked)
+        if head is None:
             self._queues.forget(connection, parked)
             return
         self._queues.mark(connection, parked)
-        error: Exception | None
-        if self._back_off.retry_ms(parked.attempts_before) is None:
-            error = UnfinishedBatchError(_UNENDED)
-        else:
-            error = self._try(connection, ParkedBatch(message), attempt)
+        message, error = self._try_next(connection, parked, head, attempt)
+        attempt.message = message
         failpoint("parking.after_handler")
         if error is None:
-            if not self._queues.done(connection, parked, message):
+            if not self._queues.done(connection, parked, message, behind_gap=message.id != head.id):
                 raise Overtaken("it was handled by somebody else")
             attempt.counts["drained"] += 1
         else:
             self._decide(connection, attempt, parked, error)
         failpoint("parking.before_commit")
         attempt.is_over = error is None
+
+    def _try_next(
+        self, connection: Connection, parked: ParkedKey, head: ParkedMessage, attempt: _Attempt
+    ) -> tuple[ParkedMessage, Exception | None]:
+        """Try the next message; while that of one source waits for its predecessor, that of another one."""
+        if self._back_off.retry_ms(parked.attempts_before) is None:
+            return head, UnfinishedBatchError(_UNENDED)
+        gap: tuple[ParkedMessage, SequenceGapError] | None = None
+        for message in self._queues.firsts(connection, parked, head):
+            error = self._try(connection, ParkedBatch(message), attempt)
+            if not isinstance(error, SequenceGapError):
+                return message, error
+            gap = gap or (message, error)
+        assert gap is not None
+        return gap
 
     def _try(self, connection: Connection, batch: ParkedBatch, attempt: _Attempt) -> Exception | None:
         """Make the message's effects, or leave none and tell why."""
@@ -218,7 +230,9 @@ class ParkedRetry:
 
     def _refused(self, connection: Connection, attempt: _Attempt, error: DBAPIError) -> None:
         parked = self._queues.claim_again(connection, attempt.queue, alive=True)
-        if parked is not None and self._queues.first(connection, parked) == attempt.message:
+        if parked is None or attempt.message is None:
+            return
+        if self._queues.first(connection, parked, among=[attempt.message.id]) is not None:
             self._decide(connection, attempt, parked, error)
 
     def _decide(self, connection: Connection, attempt: _Attempt, parked: ParkedKey, error: Exception) -> None:

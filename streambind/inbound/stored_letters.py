@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, insert, select, update
 
 from streambind.binding.binder import Lane
-from streambind.errors import LifecycleError
+from streambind.errors import LifecycleError, SequenceForkError, SequenceGapError
 from streambind.inbound.failure import MessageFailed, Overtaken
-from streambind.inbound.guard import SequenceGuard
+from streambind.inbound.guard import Examination, SequenceGuard
 from streambind.inbound.parked_batch import ParkedBatch
 from streambind.inbound.parked_keys import ParkedState
 from streambind.inbound.parked_queues import ParkedKey, ParkedMessage, ParkedQueues, Queue
@@ -75,23 +75,35 @@ class StoredLetters:
             ]
         )
 
-    def retry(self, queues: Iterable[Queue]) -> int:
-        """Have these keys tried again from now on, with all their attempts; returns how many were parked still."""
+    def retry(self, queues: Iterable[Queue], *, accept_gaps: Collection[int] = ()) -> int:
+        """Have these keys tried again from now on, with all their attempts; returns how many were parked still.
+        `accept_gaps`: messages whose predecessors will never come, and count as passed over.
+
+        Raises:
+            LifecycleError: a key was written by somebody else just now.
+        """
 
         def work(connection: Connection) -> int:
-            return sum(self._retry(connection, queue) for queue in sorted(queues))
+            return sum(self._retry(connection, queue, accept_gaps=accept_gaps) for queue in sorted(queues))
 
-        return self._database.run(work)
+        try:
+            return self._database.run(work)
+        except Overtaken as overtaken:
+            raise LifecycleError("a key was written by somebody else just now: try again") from overtaken
 
-    def skip(self, queue: Queue, ids: Collection[int]) -> int:
+    def skip(self, queue: Queue, ids: Collection[int], *, force: bool = False) -> int:
         """Leave out messages of a key, first ones first: their numbers count as done, so that what waits behind
-        them follows. Returns how many were left out; others were handled meanwhile.
+        them follows. Returns how many were left out; others were handled meanwhile. `force`: these only, in
+        whatever order they wait; one whose predecessor is missing goes without its number, and is still missing
+        to its successors.
 
         Raises:
             LifecycleError: a message that waits before them is not among them, or has not come yet.
         """
         try:
-            return self._database.run(lambda connection: self._skip(connection, queue, frozenset(ids)))
+            return self._database.run(
+                lambda connection: self._skip(connection, queue, frozenset(ids), force=force)
+            )
         except MessageFailed as failed:
             raise LifecycleError(f"it cannot be left out: {failed.error}") from failed
         except Overtaken as overtaken:
@@ -119,17 +131,30 @@ class StoredLetters:
 
         self._database.run(work)
 
-    def _retry(self, connection: Connection, queue: Queue) -> int:
-        if self._claimed(connection, queue) is None:
+    def _retry(self, connection: Connection, queue: Queue, *, accept_gaps: Collection[int]) -> int:
+        parked = self._claimed(connection, queue)
+        if parked is None:
             return 0
+        head = self._queues.first(connection, parked) if accept_gaps else None
+        if head is not None and self._guard is not None:
+            for message in self._queues.firsts(connection, parked, head):
+                if message.id in accept_gaps:
+                    self._accept_gap(connection, self._guard, ParkedBatch(message))
         wake(connection, self._database, self._group, queue)
         self._write_down(connection, "retry", queue, None)
         return 1
 
-    def _skip(self, connection: Connection, queue: Queue, ids: frozenset[int]) -> int:
+    def _accept_gap(self, connection: Connection, guard: SequenceGuard, batch: ParkedBatch) -> None:
+        try:
+            self._examined(connection, guard, batch)
+        except MessageFailed as failed:
+            if isinstance(failed.error, SequenceGapError):
+                guard.accept_gap(connection, batch, 0)
+
+    def _skip(self, connection: Connection, queue: Queue, ids: frozenset[int], *, force: bool) -> int:
         left, parked = 0, self._claimed(connection, queue)
         while parked is not None and ids:
-            message = self._queues.first(connection, parked)
+            message = self._queues.first(connection, parked, among=ids if force else None)
             if message is None:
                 break
             if message.id not in ids:
@@ -138,7 +163,7 @@ class StoredLetters:
                 raise LifecycleError(
                     f"parked/{message.id} waits before it, and its key's order is kept: leave that one out too"
                 )
-            self._pass_over(connection, ParkedBatch(message))
+            self._pass_over(connection, ParkedBatch(message), force=force)
             self._write_down(connection, "skip", queue, message)
             if not self._queues.done(connection, parked, message):
                 raise LifecycleError(f"parked/{message.id} was handled just now")
@@ -146,14 +171,22 @@ class StoredLetters:
             parked = self._claimed(connection, queue)
         return left
 
-    def _pass_over(self, connection: Connection, batch: ParkedBatch) -> None:
+    def _pass_over(self, connection: Connection, batch: ParkedBatch, *, force: bool) -> None:
         if self._guard is None:
             return
+        try:
+            found = self._examined(connection, self._guard, batch)
+        except MessageFailed as failed:
+            if force and isinstance(failed.error, SequenceGapError | SequenceForkError):
+                return  # Nothing follows it.
+            raise
+        self._guard.record(connection, batch.destination, found)
+
+    def _examined(self, connection: Connection, guard: SequenceGuard, batch: ParkedBatch) -> Examination:
         lane = Lane(batch.destination, batch.partition)
-        found = self._guard.examine(
+        return guard.examine(
             connection, batch, (0,), past=lambda: self._positions.past(connection, lane), passing_over=True
         )
-        self._guard.record(connection, batch.destination, found)
 
     def _waits(self, connection: Connection, ids: frozenset[int]) -> bool:
         message = self._database.tables.parked.c

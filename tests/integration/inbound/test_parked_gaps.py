@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import uuid
 
+import pytest
+
 from streambind.binding.outcome import Continue, Outcome, Stop
-from streambind.errors import SequenceForkError
+from streambind.errors import LifecycleError, SequenceForkError
+from streambind.inbound.stored_letters import StoredLetters
 from tests.integration.inbound.parking import (
     Poison,
     batch,
@@ -18,7 +21,7 @@ from tests.integration.inbound.parking import (
     turn,
     turns,
 )
-from tests.integration.inbound.service import Service, drain, event
+from tests.integration.inbound.service import DESTINATION, GROUP, Service, drain, event
 from tests.unit.inbound.batches import numbered
 
 HOUR_MS = 3_600_000
@@ -175,3 +178,91 @@ def test_a_gap_stops_where_the_binding_does_not_park(any_service: Service) -> No
         assert isinstance(outcome.then, Stop)
     assert parking(any_service).deliver(batch(*of_key("k", 2))) == Outcome(1, Continue())
     assert turn(parking(any_service))
+
+
+FORGER = "11111111-0000-4000-8000-000000000009"
+
+
+def stored(service: Service) -> StoredLetters:
+    return StoredLetters(service.database, GROUP, (DESTINATION,), numbered=True, actor="ann")
+
+
+def ids(service: Service) -> list[int]:
+    return [row.id for row in parked_messages(service)]
+
+
+def test_a_gap_of_one_source_does_not_hold_up_the_others(any_service: Service) -> None:
+    """Anyone can write a number whose predecessor never comes; and behind it stand the key's own events."""
+    plan = parking(any_service, Poison(("k", 3)), parking={"gap_timeout_ms": HOUR_MS, "max_attempts": 1000})
+    drain(plan, batch(*of_key("k", 1)))
+    forged = [numbered(event("k", 666), "k", n, source=FORGER) for n in (5, 6)]
+    drain(plan, batch(forged[0], *of_key("k", 2), forged[1], start=1))
+    turns(plan)
+    assert any_service.effects() == [("k", 1), ("k", 2)]
+    assert parked_key(any_service).state == "gap"
+    since_ms = parked_key(any_service).gap_ms
+
+    drain(plan, batch(*of_key("k", 3), start=4))
+    turn(plan)
+    assert parked_keys(any_service)[b"k"] == ("retry", 1, 3), "a failure of the other source's is one"
+    mended = parking(any_service, adopt=None, parking={"gap_timeout_ms": HOUR_MS})
+    turns(mended)
+    drain(mended, batch(*of_key("k", 4), start=5))
+    turns(mended)
+    assert any_service.effects() == [("k", n) for n in (1, 2, 3, 4)]
+    assert (parked_keys(any_service), len(ids(any_service))) == ({b"k": ("gap", 0, 2)}, 2)
+    assert parked_key(any_service).gap_ms >= since_ms
+
+
+def test_a_message_that_waits_for_what_nobody_sent_can_be_taken_out(any_service: Service) -> None:
+    plan = parking(any_service, parking={"gap_timeout_ms": 0})
+    forged = numbered(event("k", 666), "k", 5, source=FORGER)
+    drain(plan, batch(*of_key("k", 1), forged))
+    turns(plan)
+    assert parked_keys(any_service) == {b"k": ("dead", 0, 1)}
+    desk, queue = stored(any_service), (DESTINATION, b"k")
+    with pytest.raises(LifecycleError, match="cannot be left out"):
+        desk.skip(queue, ids(any_service))
+
+    assert desk.skip(queue, ids(any_service), force=True) == 1
+
+    assert (parked_keys(any_service), parked_messages(any_service)) == ({}, [])
+    drain(plan, batch(*of_key("k", 2), start=2))
+    assert any_service.effects() == [("k", 1), ("k", 2)]
+    assert any_service.guarded() == {b"k": (1, 2)}, "its number was not written down"
+
+
+def test_only_what_is_named_is_taken_out(any_service: Service) -> None:
+    plan = parking(any_service, parking={"gap_timeout_ms": 0})
+    drain(plan, batch(*of_key("k", 1, 3, 4, 5)))
+    turns(plan)
+    desk, queue = stored(any_service), (DESTINATION, b"k")
+    first, second, third = ids(any_service)
+    assert desk.skip(queue, [second], force=True) == 1
+    assert ids(any_service) == [first, third]
+    drain(plan, batch(*of_key("k", 2), start=4))
+    turns(plan)
+    assert any_service.effects() == [("k", n) for n in (1, 2, 3)]
+    assert parked_key(any_service).error_text == "number 5 of its key came after number 3"
+
+
+def test_a_lost_predecessor_can_be_given_up(any_service: Service) -> None:
+    plan = parking(any_service, parking={"gap_timeout_ms": 0})
+    forged = numbered(event("k", 666), "k", 5, source=FORGER)
+    drain(plan, batch(*of_key("k", 1, 3, 4), forged, *of_key("new", 7, 8)))
+    turns(plan)
+    desk = stored(any_service)
+    named = [row.id for row in parked_messages(any_service) if row.source_id != FORGER]
+    assert desk.retry([(DESTINATION, b"k"), (DESTINATION, b"new")]) == 2
+    turns(plan)
+    assert any_service.effects() == [("k", 1)]
+
+    assert desk.retry([(DESTINATION, b"k"), (DESTINATION, b"new")], accept_gaps=named) == 2
+    turns(plan)
+
+    assert sorted(any_service.effects()) == [("k", 1), ("k", 3), ("k", 4), ("new", 7), ("new", 8)]
+    assert any_service.guarded() == {b"k": (1, 4), b"new": (1, 8)}
+    assert parked_keys(any_service) == {b"k": ("dead", 0, 1)}, "the forged one was not named"
+    drain(plan, batch(*of_key("k", 2), start=6))
+    turns(plan)
+    assert ("k", 2) not in any_service.effects(), "what comes after all would undo the later ones"
