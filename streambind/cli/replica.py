@@ -5,16 +5,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import click
 
 from streambind.cli.output import FAILED, count, err, json_option, print_json, write
 from streambind.cli.replica_difference import difference_document, show_difference
-from streambind.cli.replicas import log_of, replica_of
-from streambind.cli.target import ask_database, database_named, resolve
+from streambind.cli.replicas import log_of, replica_of, source_of
+from streambind.cli.target import Target, ask_database, database_named, resolve
 from streambind.outbound.publication import publications_of
+from streambind.persistence.database import Database
+from streambind.replicas.comparison import Difference
 from streambind.replicas.diff import topic_difference
 from streambind.replicas.rebuild import Rebuild
+from streambind.replicas.repair import Repaired
+from streambind.replicas.repair import repair as mend
+from streambind.replicas.replica import Replica
+from streambind.replicas.source import Source
+from streambind.replicas.source_diff import SourceDiff, SourceDifference
 
 _CLASS = click.option("--class", "cls", metavar="NAME", help="The replica's class, where the binding has several.")
 _LIMIT = click.option("--limit", default=20, show_default=True, help="Keys to show of each kind.")
@@ -36,32 +45,102 @@ def replica() -> None:
 @click.argument("target")
 @click.argument("binding")
 @_CLASS
+@click.option(
+    "--source",
+    metavar="APPLICATION",
+    help="Compare with the rows of the application that publishes.",
+)
 @_LIMIT
 @_SKIP
 @json_option
-def diff(target: str, binding: str, cls: str | None, limit: int, skip_unreadable: bool, as_json: bool) -> None:
-    """Compare a replica with what its topic says.
+def diff(
+    target: str,
+    binding: str,
+    cls: str | None,
+    source: str | None,
+    limit: int,
+    skip_unreadable: bool,
+    as_json: bool,
+) -> None:
+    """Compare a replica with what its topic says, or with the rows of its source.
 
-    The topic's events are folded into a table beside it, as far as the group has gone, and the rows compared while
-    the group stands still for a moment. Services may go on meanwhile.
+    Of the topic, the events are folded into a table beside the replica, as far as the group has gone, and the rows
+    compared while the group stands still for a moment. With --source, module:attribute, the rows of the source's
+    database are compared; what is on its way does not count. Services may go on meanwhile.
 
-    Exit code 0 if no row differs, 1 if one does, 3 if the broker or the database does not answer.
+    \b
+    Examples:
+      streambind replica diff lecture.app:stream in-categoryChanged
+      streambind replica diff lecture.app:stream in-categoryChanged \\
+          --source category.app:stream
+
+    Exit code 0 if no row differs, 1 if one does, 3 if a broker or a database does not answer.
     """
-    resolved = resolve(target)
-    found = replica_of(resolved, binding, cls)
-    database = resolved.database()
-    ask_database(database, lambda: None)
-    with resolved.brokers() as brokers, database_named(database), _bar() as progress:
-        log = log_of(brokers, resolved, found)
-        difference, folded = topic_difference(
-            database, found, log, skip_unreadable=skip_unreadable, limit=limit, progress=progress
-        )
-    is_cut = any(log.starts.values())
-    if as_json:
-        print_json(difference_document(found, difference, folded, is_cut=is_cut))
+    resolved, found, database = _asked(target, binding, cls)
+    if source is not None:
+        with database_named(database):
+            difference, more = _source_difference(database, found, source_of(source, found), limit)
     else:
-        show_difference(found, difference, folded, is_cut=is_cut)
+        with resolved.brokers() as brokers, database_named(database), _bar() as progress:
+            log = log_of(brokers, resolved, found)
+            difference, folded = topic_difference(
+                database, found, log, skip_unreadable=skip_unreadable, limit=limit, progress=progress
+            )
+            more = {"unreadable": folded.unreadable, "is_cut": any(log.starts.values())}
+    if as_json:
+        print_json(difference_document(found, difference, **more))
+    else:
+        show_difference(found, difference, **more)
     if not difference.is_none:
+        raise SystemExit(FAILED)
+
+
+@replica.command()
+@click.argument("target")
+@click.argument("binding")
+@_CLASS
+@click.option("--source", metavar="APPLICATION", required=True, help="The application that publishes.")
+@click.option("--keep-extra", is_flag=True, help="Delete no row that the source does not have.")
+@_LIMIT
+@click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
+@json_option
+def repair(
+    target: str,
+    binding: str,
+    cls: str | None,
+    source: str,
+    keep_extra: bool,
+    limit: int,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Mend a replica: what differs from the source's rows is sent again, what the source does not have is deleted.
+
+    Rows are sent through the outbox of the source, as `streambind snapshot` sends them, and arrive as any change.
+
+    \b
+    Example:
+      streambind replica repair lecture.app:stream in-categoryChanged \\
+          --source category.app:stream --dry-run
+
+    Exit code 0 if nothing is left to be done but to wait for what was sent, 1 if rows would have to be mended
+    (--dry-run) or were kept (--keep-extra), 3 if a database does not answer.
+    """
+    _, found, database = _asked(target, binding, cls)
+    origin = source_of(source, found)
+    with database_named(database):
+        seen = _compared(database, found, origin, limit)
+        if keep_extra:
+            seen = replace(seen, extra=())
+        done = Repaired(0, 0) if dry_run else mend(database, found, origin, seen)
+    if as_json:
+        document = difference_document(found, seen.difference, unreadable=seen.unreadable, moving=seen.moving)
+        print_json({**document, "dry_run": dry_run, "sent": done.sent, "removed": done.removed})
+    else:
+        show_difference(found, seen.difference, unreadable=seen.unreadable, moving=seen.moving)
+        if not dry_run:
+            write("{} sent again, {} deleted", count(done.sent, "row"), count(done.removed, "row"))
+    if (dry_run and not seen.difference.is_none) or len(seen.extra) < seen.difference.extra:
         raise SystemExit(FAILED)
 
 
@@ -99,10 +178,7 @@ def rebuild(
     Exit code 0 if the table was swapped, or with --dry-run could be; 1 if the old one has rows that the new one
     has not (see --force); 3 if the broker or the database does not answer.
     """
-    resolved = resolve(target)
-    found = replica_of(resolved, binding, cls)
-    database = resolved.database()
-    ask_database(database, lambda: None)
+    resolved, found, database = _asked(target, binding, cls)
     work = Rebuild(database, found, published=bool(publications_of(found.plan.mark.declared_on)))
     if abandon:
         with database_named(database):
@@ -119,12 +195,11 @@ def rebuild(
             limit=limit,
             progress=progress,
         )
-    is_cut = any(log.starts.values())
+    more: dict[str, Any] = {"unreadable": done.folded.unreadable, "is_cut": any(log.starts.values())}
     if as_json:
-        document = difference_document(found, done.difference, done.folded, is_cut=is_cut)
-        print_json({**document, "swapped": done.swapped})
+        print_json({**difference_document(found, done.difference, **more), "swapped": done.swapped})
     else:
-        show_difference(found, done.difference, done.folded, is_cut=is_cut)
+        show_difference(found, done.difference, **more)
         if done.swapped:
             write("[green bold]swapped[/]  the old table is kept until `streambind replica confirm`")
         elif not dry_run:
@@ -139,13 +214,30 @@ def rebuild(
 @_CLASS
 def confirm(target: str, binding: str, cls: str | None) -> None:
     """Drop the table that a rebuild has replaced."""
+    _, found, database = _asked(target, binding, cls)
+    work = Rebuild(database, found, published=bool(publications_of(found.plan.mark.declared_on)))
+    with database_named(database):
+        write("{}", "dropped the old table" if work.confirm() else "no old table is kept")
+
+
+def _asked(target: str, binding: str, cls: str | None) -> tuple[Target, Replica, Database]:
     resolved = resolve(target)
     found = replica_of(resolved, binding, cls)
     database = resolved.database()
     ask_database(database, lambda: None)
-    work = Rebuild(database, found, published=bool(publications_of(found.plan.mark.declared_on)))
-    with database_named(database):
-        write("{}", "dropped the old table" if work.confirm() else "no old table is kept")
+    return resolved, found, database
+
+
+def _compared(database: Database, found: Replica, source: Source, limit: int) -> SourceDifference:
+    with _bar() as progress:
+        return SourceDiff(database, found, source).run(limit=limit, progress=lambda rows: progress(rows, rows))
+
+
+def _source_difference(
+    database: Database, found: Replica, source: Source, limit: int
+) -> tuple[Difference, dict[str, Any]]:
+    seen = _compared(database, found, source, limit)
+    return seen.difference, {"unreadable": seen.unreadable, "moving": seen.moving}
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from typing import Any
 
 from streambind.cli.output import count, print_table, write
 from streambind.replicas.comparison import Difference
-from streambind.replicas.fold import Folded
 from streambind.replicas.replica import Replica
 
 _MEANINGS = {
@@ -17,13 +16,17 @@ _MEANINGS = {
 _CUT = "; the topic has lost its beginning, so their events may be gone"
 
 
-def show_difference(replica: Replica, difference: Difference, folded: Folded | None, *, is_cut: bool) -> None:
+def show_difference(
+    replica: Replica, difference: Difference, *, unreadable: int = 0, moving: int = 0, is_cut: bool = False
+) -> None:
     """Counts, and some keys."""
     colour, word = ("green", "equal") if difference.is_none else ("red", "different")
     text = f"[{colour} bold]{{}}[/]  {{}}: {{}} in the table, {{}} expected"
     write(text, word, replica.name, count(difference.found, "row"), difference.expected)
-    if folded is not None and folded.unreadable:
-        write("[yellow]{} could not be read and were left out[/]", count(folded.unreadable, "message"))
+    if unreadable:
+        write("[yellow]{} could not be read and were left out[/]", count(unreadable, "message"))
+    if moving:
+        write("{} on the way", count(moving, "row"))
     counts = {"missing": difference.missing, "extra": difference.extra, "wrong": difference.wrong}
     rows = [
         (kind, number, _MEANINGS[kind] + (_CUT if is_cut and kind == "extra" else ""))
@@ -39,7 +42,7 @@ def show_difference(replica: Replica, difference: Difference, folded: Folded | N
 
 
 def difference_document(
-    replica: Replica, difference: Difference, folded: Folded | None, *, is_cut: bool
+    replica: Replica, difference: Difference, *, unreadable: int = 0, moving: int = 0, is_cut: bool = False
 ) -> dict[str, Any]:
     return {
         "replica": replica.name,
@@ -49,7 +52,8 @@ def difference_document(
         "missing": difference.missing,
         "extra": difference.extra,
         "wrong": difference.wrong,
-        "unreadable": 0 if folded is None else folded.unreadable,
+        "unreadable": unreadable,
+        "moving": moving,
         "log_is_cut": is_cut,
         "examples": {
             kind: [[str(part) for part in key] for key in keys] for kind, keys in difference.examples.items()

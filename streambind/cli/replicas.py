@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streambind.binding.binder import Identity, Lane
-from streambind.cli.target import BROKER_TIMEOUT_MS, Brokers, Target
+from streambind.cli.target import BROKER_TIMEOUT_MS, Brokers, Target, ask_database, resolve
 from streambind.configuration.destinations import destinations_of
+from streambind.configuration.properties import Publish
 from streambind.errors import ConfigurationError, DestinationError
 from streambind.inbound.limits import Limits
 from streambind.message import Message
 from streambind.replicas.fold import Log
 from streambind.replicas.replica import Replica
+from streambind.replicas.source import Source
 
 
 def replica_of(target: Target, binding: str, cls: str | None) -> Replica:
@@ -51,6 +53,32 @@ def replica_of(target: Target, binding: str, cls: str | None) -> Replica:
 
 def _name(plan: object) -> str:
     return plan.mark.declared_on.__name__  # type: ignore[attr-defined, no-any-return]
+
+
+def source_of(text: str, replica: Replica) -> Source:
+    """What an application publishes to the replica's destination.
+
+    Raises:
+        ConfigurationError: it is no code, or publishes nothing there.
+    """
+    target = resolve(text)
+    application = target.application
+    if application is None:
+        raise ConfigurationError(f"--source {text}: what is published stands in the code: name module:attribute")
+    outputs = [
+        (name, plan.destination)
+        for name, plan in application.blueprint.outputs.items()
+        if plan.destination in replica.destinations and plan.publish is Publish.OUTBOX
+    ]
+    if len(outputs) != 1 or len(replica.destinations) != 1:
+        raise ConfigurationError(
+            f"--source {text}: exactly one of its outputs must go by the outbox to the one destination of "
+            f"{replica.binding} ({', '.join(replica.destinations)}); there are {len(outputs)}"
+        )
+    ((name, destination),) = outputs
+    database = target.database()
+    ask_database(database, lambda: None)
+    return Source(database, name, destination)
 
 
 def log_of(brokers: Brokers, target: Target, replica: Replica) -> Log:

@@ -9,6 +9,7 @@ commits, those of the snapshot included; and whatever dies, nothing is repeated 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -21,7 +22,7 @@ from streambind.event import JobType
 from streambind.failpoints import failpoint
 from streambind.outbound.captured_session import CapturedSession, captured_session
 from streambind.outbound.outbox_status import count_rows
-from streambind.outbound.snapshot_rows import SnapshotRows, key_text, read_key, rows_of
+from streambind.outbound.snapshot_rows import Key, SnapshotRows, key_text, read_key, rows_of
 from streambind.persistence.database import Database
 from streambind.persistence.failures import describe, is_database_trouble, state_of
 
@@ -69,7 +70,9 @@ class Snapshot:
         self._binding = binding
         self._where = where
         self._chunk = self._most = chunk
-        self._rows: list[SnapshotRows] = database.run_session(lambda session, _: self._published(session))
+        self._rows: list[SnapshotRows] = database.run_session(
+            lambda session, _: published_rows(session, binding, where=where)
+        )
         if not self._rows:
             raise ConfigurationError(f"no class is published to {binding}: there is nothing to take a snapshot of")
 
@@ -123,7 +126,7 @@ class Snapshot:
         except OutboxFullError as full:
             return Step(None, waits=str(full))
         except Exception as error:
-            if not is_database_trouble(error) or state_of(error) not in _IN_THE_WAY:
+            if not gave_way(error):
                 raise
             self._chunk = max(1, self._chunk // 4)
             return Step(None, waits=f"rows are being written: {describe(error)}")
@@ -176,9 +179,6 @@ class Snapshot:
             "more: begin anew with --restart"
         )
 
-    def _published(self, session: Session) -> list[SnapshotRows]:
-        return rows_of(_captured(session).desk.plans, self._binding, where=self._where)
-
     def _place(self, connection: Connection, *, lock: bool = False) -> Place | None:
         query = select(self._table).where(self._mine)
         row = connection.execute(self._database.dialect.locked(query) if lock else query).first()
@@ -204,6 +204,29 @@ class Snapshot:
             "events_made": place.events,
             "updated_ms": self._database.dialect.now_ms,
         }
+
+
+def published_rows(session: Session, binding: str, *, where: str | None = None) -> list[SnapshotRows]:
+    """What the application of a captured session publishes to an output."""
+    return rows_of(_captured(session).desk.plans, binding, where=where)
+
+
+def send_again(
+    database: Database, session: Session, rows: SnapshotRows, keys: Sequence[Key], job: JobType, mark: UUID
+) -> int:
+    """Write the events of some rows to the outbox, as a snapshot does, in the session's transaction; returns how
+    many. Where writers are in the way it raises what `gave_way` knows: then roll back, and try again."""
+    captured = _captured(session)
+    connection = session.connection(bind_arguments={"mapper": rows.mapper})
+    database.dialect.give_way(connection)
+    messages = list(rows.messages(rows.of(session, database.dialect, keys), job, mark))
+    captured.write(session, messages, rows.mapper)
+    return len(messages)
+
+
+def gave_way(error: Exception) -> bool:
+    """Whether a transaction ended because writers were in its way."""
+    return is_database_trouble(error) and state_of(error) in _IN_THE_WAY
 
 
 def _captured(session: Session) -> CapturedSession:

@@ -55,15 +55,17 @@ class SnapshotRows:
         found = session.execute(query.order_by(*self._key).limit(limit), bind_arguments={"mapper": self.mapper})
         return [tuple(row) for row in found]
 
-    def of(self, session: Session, dialect: Dialect, keys: Sequence[Key]) -> list[Any]:
-        """The entities with these primary keys as far as they are there, locked in the order of the keys."""
+    def of(self, session: Session, dialect: Dialect | None, keys: Sequence[Key]) -> list[Any]:
+        """The entities with these primary keys as far as they are there, locked in the order of the keys; without
+        a dialect not locked."""
         if not keys:
             return []
         chosen = tuple_(*self._key).in_(keys) if len(self._key) > 1 else self._key[0].in_([k[0] for k in keys])
         # Joined rows would be locked too, where that is possible at all; what `build` asks for is loaded then.
         query = select(self.mapper.class_).where(chosen, *self._where).order_by(*self._key)
         query = query.options(lazyload("*"), undefer("*"))
-        query = dialect.rewritten(query, [table for table in self.mapper.tables if isinstance(table, Table)])
+        if dialect is not None:
+            query = dialect.rewritten(query, [table for table in self.mapper.tables if isinstance(table, Table)])
         return list(session.execute(query, bind_arguments={"mapper": self.mapper}).scalars())
 
     def messages(self, entities: Sequence[Any], job: JobType, snapshot: UUID) -> Iterator[Outgoing]:

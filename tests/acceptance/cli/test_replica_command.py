@@ -1,0 +1,141 @@
+"""`streambind replica` end to end: a replica is held against its source, mended, and made anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, insert
+
+from tests.acceptance.cli.conftest import Inside, Shell
+from tests.acceptance.cli.pair import Item
+from tests.acceptance.cli.replica_pair import ReplicaPair
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def pair(request: pytest.FixtureRequest, inside: Inside, kafka: str, topic: str, tmp_path: Path) -> ReplicaPair:
+    """The replica on each database that can rebuild."""
+    reader = f"sqlite:///{tmp_path / 'reader.db'}"
+    if request.param == "postgresql":
+        reader = request.getfixturevalue("postgres_url")
+    it = ReplicaPair(inside, kafka, topic, f"sqlite:///{tmp_path / 'source.db'}", reader)
+    it.write()
+    return it
+
+
+@pytest.fixture
+def process(shell: Shell) -> Shell:
+    """Commands in processes of their own, which find the applications."""
+    shell.environment["PYTHONPATH"] = str(ROOT)
+    return shell
+
+
+def asked(
+    pair: ReplicaPair, command: str, *options: str, shell: Shell | None = None
+) -> tuple[int, dict[str, Any]]:
+    result = (shell or pair.inside).run("replica", command, pair.target("reader"), "in-items", "--json", *options)
+    assert result.returncode in (0, 1), result.stderr
+    document: dict[str, Any] = json.loads(result.stdout)
+    return result.returncode, document
+
+
+def counts(answer: Answer) -> tuple[int, int, int, int]:
+    code, found = answer
+    return code, found["missing"], found["extra"], found["wrong"]
+
+
+def test_what_differs_is_found_and_mended(pair: ReplicaPair) -> None:
+    source = ("--source", pair.target("source"))
+    pair.save(i1="a", i2="b", i3="c")
+    pair.send()
+    pair.follow(1, 2, 3)
+    assert counts(asked(pair, "diff")) == counts(asked(pair, "diff", *source)) == (0, 0, 0, 0)
+    pair.by_hand(
+        "UPDATE shown SET name = 'x' WHERE id = 1",
+        "DELETE FROM shown WHERE id = 2",
+        "INSERT INTO shown (id, name) VALUES (9, 'nobody')",
+    )
+    for how in ((), source):
+        code, found = asked(pair, "diff", *how)
+        assert (code, found["examples"]) == (1, {"wrong": [["1"]], "missing": [["2"]], "extra": [["9"]]})
+    before = pair.shown()
+    code, found = asked(pair, "repair", *source, "--dry-run")
+    assert (code, found["sent"], found["removed"], pair.waiting()) == (1, 0, 0, 0)
+    assert pair.shown() == before
+    code, found = asked(pair, "repair", *source)
+    assert (code, found["sent"], found["removed"]) == (0, 2, 1)
+    code, found = asked(pair, "diff", *source)
+    assert (code, found["moving"]) == (0, 2)
+    pair.send()
+    pair.follow(1, 2, 3)
+    assert counts(asked(pair, "diff", *source)) == (0, 0, 0, 0)
+    assert counts(asked(pair, "diff")) == (0, 0, 0, 0)
+
+
+def test_what_is_on_its_way_is_no_difference(pair: ReplicaPair) -> None:
+    pair.save(i1="a", i2="b")
+    pair.send()
+    pair.follow(1, 2)
+    pair.save(i1="later", i7="new")
+    code, found = asked(pair, "diff", "--source", pair.target("source"))
+    assert (code, found["moving"], found["wrong"], found["missing"]) == (0, 2, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "point", ["rebuild.after_create", "rebuild.after_batch", "rebuild.before_swap", "rebuild.after_swap"]
+)
+def test_a_rebuild_that_is_killed_anywhere_comes_to_its_end(pair: ReplicaPair, process: Shell, point: str) -> None:
+    engine = create_engine(pair.source_url)
+    with engine.begin() as connection:
+        connection.execute(insert(Item), [{"id": each, "name": f"n{each}"} for each in range(1, 701)])
+    engine.dispose()
+    assert pair.inside.run("snapshot", pair.target("source"), "out-items").returncode == 0
+    pair.send()
+    pair.follow(*range(1, 701))
+    pair.by_hand("UPDATE shown SET name = 'x' WHERE id < 5", "DELETE FROM shown WHERE id BETWEEN 10 AND 20")
+    process.environment["STREAMBIND_FAILPOINTS"] = f"{point}=kill@1"
+    killed = process.run("replica", "rebuild", pair.target("reader"), "in-items")
+    assert killed.returncode == -9, killed.stderr
+    del process.environment["STREAMBIND_FAILPOINTS"]
+    is_swapped = pair.shown() == pair.items()
+    assert is_swapped is (point == "rebuild.after_swap")
+    if not is_swapped:
+        code, found = asked(pair, "rebuild", shell=process)
+        assert (code, found["swapped"], found["wrong"], found["missing"]) == (0, True, 4, 11)
+    assert pair.shown() == pair.items()
+    again = process.run("replica", "rebuild", pair.target("reader"), "in-items")
+    assert again.returncode == 1
+    assert "confirm first" in again.stderr
+    assert "dropped the old table" in process.run("replica", "confirm", pair.target("reader"), "in-items").stdout
+    assert counts(asked(pair, "diff")) == (0, 0, 0, 0)
+
+
+def test_a_service_that_runs_goes_on_in_the_new_table(pair: ReplicaPair, process: Shell) -> None:
+    pair.save(i1="a", i2="b")
+    pair.send()
+    reader = pair.reader_of_replica()
+    with reader:
+        pair.shows(1, 2)
+        pair.by_hand("UPDATE shown SET name = 'x' WHERE id = 1")
+        assert asked(pair, "rebuild", shell=process)[1]["swapped"]
+        pair.save(i2="later", i3="c")
+        pair.send()
+        pair.shows(1, 2, 3)
+    reader.engine.dispose()
+    figures = pair.inside.run("verify", "reader", "in-items", "--source", "source", "--settled")
+    assert figures.returncode == 0, figures.stdout
+
+
+def test_mistakes_are_told(pair: ReplicaPair) -> None:
+    for arguments, told in [
+        (("diff", "reader", "in-items"), "replicas stand in the code"),
+        (("diff", pair.target("reader"), "in-other"), "has no such replica; replicas are: in-items (Shown)"),
+        (("diff", pair.target("reader"), "in-items", "--source", "source"), "name module:attribute"),
+    ]:
+        result = pair.inside.run("replica", *arguments)
+        assert result.returncode == 1
+        assert told in result.stderr
