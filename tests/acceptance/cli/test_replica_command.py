@@ -34,6 +34,9 @@ def process(shell: Shell) -> Shell:
     return shell
 
 
+Answer = tuple[int, dict[str, Any]]
+
+
 def asked(
     pair: ReplicaPair, command: str, *options: str, shell: Shell | None = None
 ) -> tuple[int, dict[str, Any]]:
