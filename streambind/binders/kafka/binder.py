@@ -240,15 +240,16 @@ def _lanes(topic: Topic) -> list[Lane]:
 
 
 def _pattern(target: ConsumerTarget, extended: KafkaConsumerProperties) -> ConsumerTarget:
-    if extended.enable_dlq and extended.dlq_name is None:
-        raise ConfigurationError(
-            f"binding {target.binding}: enableDlq with destinationIsPattern needs dlqName: the topics are not "
-            f"known yet"
-        )
-    if target.replays:
-        raise ConfigurationError(
-            f"binding {target.binding}: consumer.replay with destinationIsPattern: the topics are not known yet"
-        )
+    for asked, what in (
+        (target.positions is not None, "a listener that takes a Session"),
+        (extended.enable_dlq, "enableDlq"),
+        (bool(target.replays), "consumer.replay"),
+    ):
+        if asked:
+            raise ConfigurationError(
+                f"binding {target.binding}: {what} with destinationIsPattern: what fails is kept by the names of "
+                "the topics, which are not known yet; name them, separated by commas"
+            )
     patterns = tuple(name if name.startswith("^") else f"^{name}" for name in target.destinations)
     return ConsumerTarget(
         target.binding, patterns, target.group, target.properties, target.extended, target.positions

@@ -136,7 +136,9 @@ class KafkaConsumerProperties(Properties):
     configuration: ClientSettings = Field(
         default_factory=dict, repr=False, description="settings of this binding's client"
     )
-    destination_is_pattern: bool = Field(False, description="the destination is a regular expression")
+    destination_is_pattern: bool = Field(
+        False, description="the destination is a regular expression; not with a `Session`, nor dead letters"
+    )
     poll_timeout_ms: Annotated[Milliseconds, NoEffect("messages are handed on as they come")] = Field(
         5000, alias="pollTimeout"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from streambind.binders.kafka import KAFKA, KafkaBinder
@@ -14,6 +16,7 @@ from streambind.testing.eventually import eventually
 from tests.integration.kafka.bench import (
     WITHIN_S,
     Effects,
+    FencingStore,
     assigned,
     bound,
     create_topic,
@@ -147,3 +150,16 @@ def test_a_pattern_reads_every_topic_that_matches(kafka: str, binder: KafkaBinde
         create_topic(kafka, f"{topic}-b")
         send(output(binder, f"{topic}-b"), b"2")
         effects.come(2, binding.partitions)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"positions": FencingStore()}, {"enableDlq": True, "dlqName": "letters"}], ids=str
+)
+def test_a_pattern_is_refused_where_failed_messages_are_kept_by_topic(asked: dict[str, Any]) -> None:
+    """Before anything is asked of a broker: what is parked under a topic's name would be tried by nobody."""
+    binder = kafka_binder("127.0.0.1:1")
+    with pytest.raises(
+        ConfigurationError, match="with destinationIsPattern: failed messages are kept by the names"
+    ):
+        binder.bind_consumer(input_target("things-.*", "g", destinationIsPattern=True, **asked), Effects())
+    binder.close(5000)
