@@ -25,6 +25,13 @@ class ParkingProperties(Properties):
     poll_interval_ms: Milliseconds = Field(
         5_000, alias="pollInterval", ge=50, description="how often the database is asked for what others parked"
     )
+    history_retention_ms: Milliseconds | None = Field(
+        None,
+        alias="historyRetention",
+        ge=1000,
+        description="how long it is remembered which dead letters were replayed or skipped, and who did what to "
+        "parked messages; longer than the dead-letter topic keeps records; unset: for ever",
+    )
     max_keys: int = Field(10_000, ge=1, description="parked keys of a destination; more stop the partition")
     max_messages_per_key: int = Field(
         100_000, ge=1, description="messages that wait behind one key; more stop the partition"

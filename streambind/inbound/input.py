@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from streambind.binding.binder import ConsumerBinding, Deliver, Positions
 from streambind.binding.outcome import Outcome
 from streambind.configuration.destinations import destinations_of, replay_destinations_of
 from streambind.configuration.finding import Finding, Severity
+from streambind.configuration.parking_properties import ParkingProperties
 from streambind.configuration.properties import BindingProperties, ConsumerProperties, OnError
 from streambind.errors import ConfigurationError
 from streambind.event_loop import EventLoop
@@ -22,6 +23,7 @@ from streambind.inbound.dispatcher import Dispatcher
 from streambind.inbound.error_policy import ErrorPolicy
 from streambind.inbound.guard import SequenceGuard
 from streambind.inbound.handling import Handling
+from streambind.inbound.history import History
 from streambind.inbound.inbox import Inbox
 from streambind.inbound.limits import Limits
 from streambind.inbound.listener import ListenerMark
@@ -161,7 +163,7 @@ def _kept(
         retry,
         poll_interval_ms=parking.poll_interval_ms,
         mass_failure=mass_failure,
-        upkeep=None if inbox is None else inbox.purge,
+        upkeep=_upkeep(inbox, _history(parking, database, group, destinations_of(binding, properties))),
         others_busy=lambda: statistics.is_delivering,
     )
     effects = DatabaseEffects(
@@ -177,6 +179,23 @@ def _kept(
         on_parked=worker.wake,
     )
     return _Kept(effects, positions, worker)
+
+
+def _upkeep(*remembered: Inbox | History | None) -> Callable[[], None]:
+    def purge() -> None:
+        for each in remembered:
+            if each is not None:
+                each.purge()
+
+    return purge
+
+
+def _history(
+    parking: ParkingProperties, database: Database, group: str, destinations: Sequence[str]
+) -> History | None:
+    if parking.history_retention_ms is None:
+        return None
+    return History(database, group, destinations, retention_ms=parking.history_retention_ms)
 
 
 def _inbox(consumer: ConsumerProperties, database: Database, group: str) -> Inbox | None:
