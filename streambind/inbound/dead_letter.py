@@ -11,16 +11,16 @@ from streambind.configuration.properties import DeadLetterFormat
 from streambind.errors import DestinationError, PermanentError, SendError, StreambindError
 from streambind.headers import header_text
 from streambind.inbound import letter_headers as names
-from streambind.inbound.retry import qualified_name
-from streambind.inbound.stack_trace import (
+from streambind.message import EVENT_ID, ORIGIN, Batch, Message
+from streambind.origin import Origin
+from streambind.persistence.stack_trace import (
     MAX_STACKTRACE_BYTES,
     bounded,
     bounded_middle,
     message_text,
+    qualified_name,
     stack_trace,
 )
-from streambind.message import EVENT_ID, ORIGIN, Batch, Message
-from streambind.origin import Origin
 
 MAX_NAME_BYTES = 256
 MAX_MESSAGE_BYTES = 1024

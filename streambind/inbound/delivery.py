@@ -26,9 +26,9 @@ from streambind.inbound.nobodys_fault import is_defect
 from streambind.inbound.reasons import told
 from streambind.inbound.remedies import remedy_for, when_deleted
 from streambind.inbound.retry import TROUBLE_MAX_MS, Budget, trouble_delay_ms
-from streambind.inbound.stack_trace import logged_trace
 from streambind.inbound.statistics import DeliveryStatistics
 from streambind.message import Batch, Message
+from streambind.persistence.stack_trace import logged_trace
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from streambind.configuration.properties import OnError
-from streambind.inbound.retry import qualified_name
+from streambind.persistence.stack_trace import qualified_name
 
 
 @dataclass(frozen=True, slots=True)

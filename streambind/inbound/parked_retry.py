@@ -24,10 +24,10 @@ from streambind.inbound.parked_queues import ParkedKey, ParkedMessage, ParkedQue
 from streambind.inbound.positions import DatabasePositions
 from streambind.inbound.reasons import told
 from streambind.inbound.repeats import Repeats
-from streambind.inbound.stack_trace import logged_trace
 from streambind.inbound.statistics import DeliveryStatistics
 from streambind.persistence.database import Database
 from streambind.persistence.failures import is_database_trouble
+from streambind.persistence.stack_trace import logged_trace
 
 _log = logging.getLogger(__name__)
 

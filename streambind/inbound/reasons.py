@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from streambind.inbound.retry import qualified_name
 from streambind.persistence.failures import describe, message_of
+from streambind.persistence.stack_trace import qualified_name
 
 MAX_CLASS = 255
 MAX_TEXT = 1024

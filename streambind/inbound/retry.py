@@ -20,6 +20,7 @@ from streambind.errors import (
     RetriableError,
 )
 from streambind.persistence.failures import state_of
+from streambind.persistence.stack_trace import qualified_name
 
 _DEFECTS = (
     CircleError,
@@ -89,11 +90,6 @@ class Budget:
         if isinstance(error, IntegrityError):
             return _is_missing_parent(error)
         return self.default_retryable
-
-
-def qualified_name(kind: type) -> str:
-    """A class as Python's tracebacks name it."""
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def names_exception(name: str) -> bool:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from streambind.inbound.mass_failure import MassFailure
 from streambind.inbound.parked_retry import ParkedRetry
 from streambind.inbound.retry import trouble_delay_ms
-from streambind.inbound.stack_trace import logged_trace
 from streambind.persistence.failures import describe, is_database_trouble
+from streambind.persistence.stack_trace import logged_trace
 
 _log = logging.getLogger(__name__)
 

@@ -24,6 +24,7 @@ from streambind.outbound.undeleted import Undeleted, complaint
 from streambind.outbound.wire_message import OutboxRow, Source
 from streambind.persistence.database import Database
 from streambind.persistence.failures import describe, is_database_trouble
+from streambind.persistence.stack_trace import logged_trace
 
 log = logging.getLogger("streambind.relay")
 
@@ -226,7 +227,8 @@ class RelayLoop:
         self.last_error = describe(error)
         if not is_database_trouble(error):
             self.status = RelayStatus.FAILED
-            log.exception("relay: a defect; it tries again in %.1f s", pause)
+            # Not exc_info: an engine of the application's own may tell its statements' parameters.
+            log.error("relay: a defect; it tries again in %.1f s%s", pause, logged_trace(error))
         elif self.status is not RelayStatus.DEGRADED:
             self.status = RelayStatus.DEGRADED
             log.warning("relay: the database is away; it tries again until it is back: %s", self.last_error)

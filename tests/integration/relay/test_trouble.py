@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import Connection, select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from streambind.event_loop import EventLoop
 from streambind.outbound.relay_state import RelayStatus
@@ -70,6 +70,24 @@ def test_with_the_database_away_it_is_degraded_and_says_so_once(
     assert wait_for(lambda: relay.state.status is RelayStatus.RUNNING, 20)
     said = [r.getMessage() for r in caplog.records if "is away" in r.getMessage() or "goes on" in r.getMessage()]
     assert [text[:47] for text in said] == ["relay: the database is away; it tries again unt", "relay: goes on"]
+
+
+def test_no_key_stands_in_the_log(
+    sqlite: Database, start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where the engine is the application's own, and tells its statements' parameters."""
+    fails, wire = Fails(sqlite, monkeypatch), Wire()
+    relay = start_relay(sqlite, wire.producer)
+    assert wait_for(lambda: bool(relay.state.shards), 20)
+    fails.error = ProgrammingError("DELETE", {"key": b"alice@example.com"}, Exception("no such column"))
+
+    assert wait_for(lambda: fails.count >= 2, 20)
+    fails.error = None
+    assert wait_for(lambda: relay.state.status is RelayStatus.RUNNING, 20)
+
+    assert "a defect" in caplog.text
+    assert "no such column" in caplog.text
+    assert "alice" not in caplog.text
 
 
 def test_what_was_to_be_read_when_it_went_away_is_read_when_it_is_back(

@@ -20,8 +20,8 @@ from streambind.inbound.dead_letter import (
     lighter,
 )
 from streambind.inbound.letter_headers import X_FQCN, X_MESSAGE, X_STACKTRACE
-from streambind.inbound.stack_trace import MAX_STACKTRACE_BYTES, stack_trace
 from streambind.message import Message
+from streambind.persistence.stack_trace import MAX_STACKTRACE_BYTES, stack_trace
 from tests.unit.inbound.vectors import letters_and_sources
 
 FACTS = [("sb-dlq-attempts", b"3"), ("sb-dlq-first-failure", b"1700"), ("sb-dlq-group", b"readers")]

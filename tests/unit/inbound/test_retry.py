@@ -19,7 +19,8 @@ from streambind.errors import (
     RetriableError,
     SequenceGapError,
 )
-from streambind.inbound.retry import Budget, names_exception, qualified_name, trouble_delay_ms
+from streambind.inbound.retry import Budget, names_exception, trouble_delay_ms
+from streambind.persistence.stack_trace import qualified_name
 
 
 def budget(**properties: Any) -> Budget:

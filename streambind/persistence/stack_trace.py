@@ -9,7 +9,6 @@ from textwrap import indent
 from sqlalchemy.exc import StatementError
 
 from streambind.errors import ConversionError
-from streambind.inbound.retry import qualified_name
 from streambind.persistence.failures import message_of
 from streambind.visible import visible
 
@@ -37,6 +36,11 @@ def logged_trace(error: BaseException) -> str:
         return ""
     trace = bounded_middle(stack_trace(error), MAX_STACKTRACE_BYTES).decode(errors="ignore")
     return "\n" + indent(visible(trace, lines=True), "  ")
+
+
+def qualified_name(kind: type) -> str:
+    """A class as Python's tracebacks name it."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def message_text(error: BaseException) -> str:
