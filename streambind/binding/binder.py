@@ -247,6 +247,14 @@ class Binder(Protocol):
         """What the group has reported done, by partition; partitions without a report are absent."""
         ...
 
+    def commit(self, group: str, destination: str, offsets: Mapping[int, int], timeout_ms: int) -> None:
+        """Set what the group, which must have no members now, has reported done, by partition.
+
+        Raises:
+            LifecycleError: it has members; nothing is set.
+        """
+        ...
+
     def owners(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, str] | None:
         """Which member of the group holds which partition now, named for people; None if the broker cannot
         tell."""

@@ -1,4 +1,4 @@
-"""`streambind positions`: where the groups stand whose positions are in the database, and moving them."""
+"""`streambind positions`: where the groups stand, in the database or at the broker, and moving them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from streambind.inbound.stored_positions import Reset, reset_position
 
 @click.group()
 def positions() -> None:
-    """Where the groups stand whose positions are in the database.
+    """Where the groups stand, and moving them.
+
+    Where a listener takes a session, or a replica is kept, the position
+    is in the database, else it is what the group has reported to the
+    broker.
 
     TARGET of every command is a configuration folder or file, or
     module:attribute.
@@ -30,7 +34,7 @@ def positions() -> None:
 @click.argument("binding", required=False)
 @json_option
 def show(target: str, binding: str | None, as_json: bool) -> None:
-    """Show each stored position beside what the broker holds, of all inputs or of one BINDING.
+    """Show each position beside what the broker holds, of all inputs with a group or of one BINDING.
 
     \b
     Example:
@@ -39,13 +43,13 @@ def show(target: str, binding: str | None, as_json: bool) -> None:
     Exit code 1 if a position means nothing any more, 3 if the broker or the database does not answer.
     """
     resolved = resolve(target)
-    inputs = [measure for measure in measured(resolved, _inputs(resolved, binding)) if measure.by_database]
+    inputs = measured(resolved, _inputs(resolved, binding))
     lanes = [(measure, lane) for measure in inputs for lane in measure.lanes]
     if as_json:
         print_json([_document(measure, lane) for measure, lane in lanes])
     else:
-        columns = ("binding", "partition", "group", "position", "log", "lag", "moved", "state")
-        print_table(columns, [_row(*each) for each in lanes], empty="no input keeps its position in the database")
+        columns = ("binding", "partition", "group", "position", "in", "log", "lag", "moved", "state")
+        print_table(columns, [_row(*each) for each in lanes], empty="no input has a group")
         for _, lane in lanes:
             if lane.lost is not None:
                 write("\n[red]{}[/]", lane.lost)
@@ -63,7 +67,7 @@ class Move:
 
     @property
     def says(self) -> str:
-        before, lane = self.lane.stored, self.lane
+        before, lane = self.lane.done_to, self.lane
         if before is None:
             return "has no position yet"
         if lane.lost is not None and lane.lost.startswith("DestinationReplacedError"):
@@ -75,9 +79,8 @@ class Move:
         if before > lane.end:
             return "goes on within the log"
         if self.offset < before:
-            return (
-                f"comes again to {count(before - self.offset, 'message')}; numbers applied already are passed over"
-            )
+            again = f"comes again to {count(before - self.offset, 'message')}"
+            return f"{again}; numbers applied already are passed over" if lane.by_database else again
         return "stays"
 
 
@@ -95,7 +98,8 @@ def reset(target: str, binding: str, to: str, partition: tuple[int, ...], dry_ru
 
     What is left out is never handled: of each key the next number is applied although others are missing. What
     comes again and was applied already is passed over by its number. Instances that run notice within half a
-    minute, and at their next message; stop them first, or use --force.
+    minute, and at their next message; stop them first, or use --force. A position at the broker can only be moved
+    while none runs, and what comes again is handled again.
 
     \b
     Examples:
@@ -117,7 +121,7 @@ def reset(target: str, binding: str, to: str, partition: tuple[int, ...], dry_ru
         write(
             "{}: {} -> {}: {}{}",
             lane,
-            move.lane.stored,
+            move.lane.done_to,
             move.offset,
             move.says,
             f" (held by {owner})" if owner else "",
@@ -129,7 +133,22 @@ def reset(target: str, binding: str, to: str, partition: tuple[int, ...], dry_ru
             f"instances of group {planned.group} work on these partitions: stop them, or use --force: their next "
             "transaction is refused then, and they go on at the new position"
         )
-    _carry_out(resolved, planned, moves)
+    if measure.by_database:
+        _carry_out(resolved, planned, moves)
+    else:
+        _report(resolved, planned, moves)
+
+
+def _report(target: Target, planned: PlannedBinding, moves: list[Move]) -> None:
+    """Move what the group has reported to the broker."""
+    by_destination: dict[str, dict[int, int]] = {}
+    for move in moves:
+        by_destination.setdefault(move.lane.destination, {})[move.lane.partition] = move.offset
+    group = planned.group or ""
+    with target.brokers() as brokers:
+        for name, offsets in by_destination.items():
+            brokers.ask(planned.binder, lambda b, n=name, o=offsets: b.commit(group, n, o, BROKER_TIMEOUT_MS))  # type: ignore[misc]
+    write("moved {}", count(len(moves), "position"))
 
 
 def _carry_out(target: Target, planned: PlannedBinding, moves: list[Move]) -> None:
@@ -151,16 +170,13 @@ def _carry_out(target: Target, planned: PlannedBinding, moves: list[Move]) -> No
 
 
 def _inputs(target: Target, name: str | None) -> list[PlannedBinding]:
-    inputs = [each for each in planned_bindings(target) if each.is_input and not each.is_pattern]
+    inputs = [each for each in planned_bindings(target) if each.is_input and not each.is_pattern and each.group]
     if name is None:
         return inputs
     chosen = [each for each in inputs if each.name == target.configuration.find_binding(name)]
-    if not chosen or chosen[0].positions is False or chosen[0].group is None:
-        known = ", ".join(each.name for each in inputs if each.positions is not False and each.group)
-        raise ConfigurationError(
-            f"{name} is no input that keeps its position in the database; such are: {known or 'none'} (positions "
-            "at the broker are moved with the broker's tools)"
-        )
+    if not chosen:
+        known = ", ".join(each.name for each in inputs)
+        raise ConfigurationError(f"{name} is no input with a group; such are: {known or 'none'}")
     return chosen
 
 
@@ -174,7 +190,7 @@ def _moves(brokers: Brokers, measure: Progress, to: str, partitions: tuple[int, 
 
 def _move(lane: Lane, offset: int) -> Move:
     lost = lane.lost is not None
-    return Move(lane, offset, skips=lost or (lane.stored is not None and offset > lane.stored))
+    return Move(lane, offset, skips=lost or (lane.done_to is not None and offset > lane.done_to))
 
 
 def _goal(brokers: Brokers, binding: PlannedBinding, lane: Lane, to: str) -> int:
@@ -220,7 +236,8 @@ def _row(measure: Progress, lane: Lane) -> list[object]:
         measure.binding.name,
         f"{lane.destination}[{lane.partition}]",
         measure.binding.group,
-        "none" if lane.stored is None else lane.stored,
+        "none" if lane.done_to is None else lane.done_to,
+        "database" if lane.by_database else "broker",
         f"{lane.start}..{lane.end}",
         "unknown" if lane.lag is None else lane.lag,
         None if lane.position is None else f"{age(lane.position.age_ms)} ago",
@@ -234,7 +251,8 @@ def _document(measure: Progress, lane: Lane) -> dict[str, object]:
         "group": measure.binding.group,
         "destination": lane.destination,
         "partition": lane.partition,
-        "position": lane.stored,
+        "position": lane.done_to,
+        "positions_in": "database" if lane.by_database else "broker",
         "start": lane.start,
         "end": lane.end,
         "lag": lane.lag,

@@ -72,6 +72,9 @@ class PrefixedBinder:
     def committed(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, int]:
         return self._inner.committed(self._prefix + group, self._add(destination), timeout_ms)
 
+    def commit(self, group: str, destination: str, offsets: Mapping[int, int], timeout_ms: int) -> None:
+        self._inner.commit(self._prefix + group, self._add(destination), offsets, timeout_ms)
+
     def owners(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, str] | None:
         return self._inner.owners(self._prefix + group, self._add(destination), timeout_ms)
 

@@ -59,6 +59,9 @@ class TranslatingBinder:
     def committed(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, int]:
         return self._memory.committed(group, destination, timeout_ms)
 
+    def commit(self, group: str, destination: str, offsets: Mapping[int, int], timeout_ms: int) -> None:
+        self._memory.commit(group, destination, offsets, timeout_ms)
+
     def owners(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, str] | None:
         return self._memory.owners(group, destination, timeout_ms)
 

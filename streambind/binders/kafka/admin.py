@@ -13,6 +13,7 @@ from confluent_kafka import (
     ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
+    KafkaException,
     TopicCollection,
     TopicPartition,
 )
@@ -29,6 +30,7 @@ T = TypeVar("T")
 _LOOK_AGAIN_S = 0.05
 _NO_ID = "A" * 22
 """A UUID of zeros, in Kafka's notation."""
+_AT_WORK = (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP, KafkaError.ILLEGAL_GENERATION)
 _GRACE_S = 5.0
 """The request's own time-out answers first; this only bounds a client that does not answer at all."""
 
@@ -196,6 +198,27 @@ class KafkaAdmin:
             if partition.error is not None:
                 raise BrokerError(f"reading the offsets of group {group}: {partition.error}")
         return {Lane(p.topic, p.partition): p.offset for p in found if p.offset >= 0}
+
+    def commit(self, group: str, offsets: Mapping[Lane, int], timeout_s: float) -> None:
+        """Set what a group without members has reported.
+
+        Raises:
+            LifecycleError: it has members.
+        """
+        wanted = [TopicPartition(lane.destination, lane.partition, at) for lane, at in offsets.items()]
+        request = ConsumerGroupTopicPartitions(group, wanted)
+        doing = f"setting the offsets of group {group}"
+        try:
+            future = self._connected().alter_consumer_group_offsets([request], request_timeout=timeout_s)[group]
+            answer = _result(future, timeout_s)
+            for partition in answer.topic_partitions or []:
+                if partition.error is not None:
+                    raise KafkaException(partition.error)
+        except Exception as exc:
+            error = kafka_error(exc)
+            if error is not None and error.code() in _AT_WORK:
+                raise LifecycleError(f"group {group} has members at work: stop them first") from exc
+            raise broker_error(exc, doing) from exc
 
     def offsets_at(self, lanes: Collection[Lane], timestamp_ms: int, timeout_s: float) -> dict[Lane, int]:
         """The offsets of the first messages that are not older; the ends where all are."""

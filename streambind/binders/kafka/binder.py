@@ -136,6 +136,10 @@ class KafkaBinder:
         committed = self._admin.committed(group, _lanes(topic), left())
         return {lane.partition: offset for lane, offset in committed.items()}
 
+    def commit(self, group: str, destination: str, offsets: Mapping[int, int], timeout_ms: int) -> None:
+        lanes = {Lane(destination, partition): offset for partition, offset in offsets.items()}
+        self._admin.commit(group, lanes, timeout_ms / 1000)
+
     def owners(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, str] | None:
         owners = self._admin.owners(group, timeout_ms / 1000)
         if owners is None:

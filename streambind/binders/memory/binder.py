@@ -75,6 +75,9 @@ class MemoryBinder:
     def committed(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, int]:
         return self._connected().groups.committed(group, destination)
 
+    def commit(self, group: str, destination: str, offsets: Mapping[int, int], timeout_ms: int) -> None:
+        self._connected().groups.reset(group, {Lane(destination, each): at for each, at in offsets.items()})
+
     def owners(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, str]:
         return self._connected().groups.owners(group, destination)
 

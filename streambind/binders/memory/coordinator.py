@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from streambind.binders.memory.group import Group, Member
 from streambind.binding.binder import Lane
+from streambind.errors import LifecycleError
 
 
 class Coordinator:
@@ -67,6 +68,19 @@ class Coordinator:
         with self._lock:
             state = self._groups[group]
             state.committed.update({lane: o for lane, o in offsets.items() if state.owns(member, lane)})
+
+    def reset(self, group: str, offsets: Mapping[Lane, int]) -> None:
+        """Set the offsets of a group without members.
+
+        Raises:
+            LifecycleError: it has some.
+        """
+        self._check_up()
+        with self._lock:
+            state = self._groups.setdefault(group, Group())
+            if state.members:
+                raise LifecycleError(f"group {group} has members at work: stop them first")
+            state.committed.update(offsets)
 
     def owners(self, group: str, destination: str) -> dict[int, str]:
         """Who holds which partition of the destination."""

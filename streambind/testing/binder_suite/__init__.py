@@ -55,6 +55,7 @@ from streambind.testing.binder_suite.identity import TestIdentity  # noqa: E402
 from streambind.testing.binder_suite.inspection import (  # noqa: E402
     TestBinderType,
     TestBrokerAway,
+    TestCommit,
     TestCommitted,
     TestDescribe,
     TestOffsetsAt,
@@ -92,6 +93,7 @@ __all__ = [
     "TestAnonymous",
     "TestBinderType",
     "TestBrokerAway",
+    "TestCommit",
     "TestCommitted",
     "TestConcurrency",
     "TestDelivery",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from streambind.binding.outcome import Outcome, Sent
-from streambind.errors import BrokerError, BrokerUnavailableError
+from streambind.errors import BrokerError, BrokerUnavailableError, LifecycleError
 from streambind.message import Message
 from streambind.testing.binder_suite.bench import TIMEOUT_MS, Bench
 from streambind.testing.binder_suite.in_thread import InThread
@@ -62,6 +62,37 @@ class TestCommitted:
         bench.committed(group, destination, {})
         gate.set()
         bench.committed(group, destination, {0: 1})
+
+
+class TestCommit:
+    def test_a_group_without_members_goes_on_where_it_is_told(self, bench: Bench) -> None:
+        bench.needs("groups")
+        destination = bench.destination(partitions=2)
+        group = bench.group()
+        bench.send(destination, b"0", b"1", b"2", partition=1)
+        bench.main.commit(group, destination, {1: 2}, TIMEOUT_MS)
+        assert dict(bench.main.committed(group, destination, TIMEOUT_MS)) == {1: 2}
+        it = bench.input(destination, group=group)
+        bench.handled(it, [b"2"])
+        it.unbind()
+        bench.committed(group, destination, {1: 3})
+        bench.main.commit(group, destination, {1: 0}, TIMEOUT_MS)
+        bench.committed(group, destination, {1: 0})
+
+    def test_a_group_at_work_is_left_alone(self, bench: Bench) -> None:
+        bench.needs("groups")
+        destination = bench.destination()
+        group = bench.group()
+        it = bench.input(destination, group=group)
+        bench.ready(it, destination)
+        bench.send(destination, b"0", b"1")
+        bench.handled(it, [b"0", b"1"])
+        bench.committed(group, destination, {0: 2})
+        if bench.main.owners(group, destination, TIMEOUT_MS) is None:
+            pytest.skip("the broker cannot tell who holds a partition")
+        with pytest.raises(LifecycleError):
+            bench.main.commit(group, destination, {0: 0}, TIMEOUT_MS)
+        assert dict(bench.main.committed(group, destination, TIMEOUT_MS)) == {0: 2}
 
 
 class TestOwners:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer
 
 from streambind.binders.kafka import inquiries
 from streambind.testing.eventually import eventually
@@ -119,7 +120,7 @@ def test_a_time_is_a_place_too(pair: Pair) -> None:
         (("in-items", "--to", "0", "--partition", "5"), "has no such partition"),
         (
             ("out-nothing", "--to", "0"),
-            "out-nothing is no input that keeps its position in the database; such are: in-",
+            "out-nothing is no input with a group; such are: in-items",
         ),
     ],
 )
@@ -135,3 +136,47 @@ def test_a_broker_that_is_away_exits_with_3(pair: Pair) -> None:
     pair.brokers = NOWHERE
     pair.write()
     assert pair.inside.run("positions", "show", "reader").returncode == 3
+
+
+PLAIN = """\
+spring.cloud.stream:
+  kafka.binder.brokers: {brokers}
+  bindings:
+    in-items: {{destination: {topic}, group: {group}}}
+"""
+
+
+def test_a_position_at_the_broker_is_shown_and_moved_while_nobody_runs(pair: Pair) -> None:
+    pair.save(i1="a", i2="b", i3="c")
+    pair.send()
+    group = f"{pair.topic}-plain"
+    pair.inside.write(
+        {"plain/application.yaml": PLAIN.format(brokers=pair.brokers, topic=pair.topic, group=group)}
+    )
+    reset = ("positions", "reset", "plain", "in-items", "--to")
+    dry = pair.inside.run(*reset, "latest", "--dry-run")
+    assert dry.stdout == f"{pair.topic}[0]: None -> 3: has no position yet\n"
+    assert pair.inside.run(*reset, "2").returncode == 0
+    (found,) = json.loads(pair.inside.run("positions", "show", "plain", "--json").stdout)
+    assert (found["position"], found["positions_in"], found["lag"]) == (2, "broker", 1)
+    consumer = Consumer({"bootstrap.servers": pair.brokers, "group.id": group, "session.timeout.ms": 6000})
+    consumer.subscribe([pair.topic])
+    seen: list[int | None] = []
+
+    def comes() -> bool:
+        if (message := consumer.poll(0.1)) is not None and message.error() is None:
+            seen.append(message.offset())
+        return seen == [2]
+
+    eventually(comes, WITHIN_S, lambda: str(seen))
+    refused = pair.inside.run(*reset, "earliest")
+    assert refused.returncode == 1
+    assert "work on these partitions" in refused.stderr
+    forced = pair.inside.run(*reset, "earliest", "--force")
+    assert forced.returncode == 1
+    assert "has members at work: stop them first" in forced.stderr
+    consumer.close()
+    done = pair.inside.run(*reset, "earliest")
+    assert "-> 0: comes again to " in done.stdout
+    (found,) = json.loads(pair.inside.run("positions", "show", "plain", "--json").stdout)
+    assert (found["position"], found["lag"]) == (0, 3)
