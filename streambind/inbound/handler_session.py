@@ -69,9 +69,10 @@ class HandlerSession:
         return self._connection.invalidated
 
     @property
-    def is_left_with(self) -> bool:
-        """Whether earlier handlers have left something to be written."""
-        return self._leftovers is not None and self._leftovers.is_any
+    def may_be_of_others(self) -> bool:
+        """Whether what was raised may come of what earlier handlers have left to be written."""
+        left = self._leftovers
+        return left is not None and left.is_any and (left.is_refused or not self.session.is_active)
 
     def end_of_handler(self) -> None:
         """A handler has returned: write what it left to be written, if that may not wait.
@@ -100,7 +101,9 @@ class HandlerSession:
             raise
 
     def end_of_batch(self) -> None:
-        """Let the session's own hooks see a commit; the one that counts follows."""
+        """Write what has waited, and let the session's own hooks see a commit; the one that counts follows."""
+        if self._leftovers is not None:
+            self._leftovers.write()
         self.session.commit()
 
     def close(self) -> None:

@@ -130,8 +130,7 @@ class Handling:
             if isinstance(error, InvalidRequestError | SessionEnded):
                 return Unattributed(error)
         self._suspected = None
-        if sessions.is_left_with and not (unit and sessions.session.is_active):
-            # What others have left may have been refused, at the end or within this handler.
+        if sessions.may_be_of_others:
             self._suspected = _place(batch)
             return Unattributed(error)
         return MessageFailed(unit[0], error) if len(unit) == 1 else Unattributed(error)

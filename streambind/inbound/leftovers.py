@@ -28,6 +28,8 @@ class Leftovers:
         self._is_flushing = False
         self.is_any = False
         """Whether something waited when the handler began that is at work now."""
+        self.is_refused = False
+        """Whether they could not be written."""
         self.is_lost = False
         """Whether a handler threw away what another has left."""
         event.listen(session, "transient_to_pending", self._added)
@@ -41,10 +43,16 @@ class Leftovers:
         """Write what may not wait."""
         self._is_flushing = False  # One that failed has not said so.
         if self._is_urgent or self._session.dirty or self._session.deleted:
-            self._session.flush()
+            self.write()
         self._is_urgent = False
         self._handlers += 1
         self.is_any = len(self._waiting) > 0
+
+    def write(self) -> None:
+        """Write all that waits."""
+        self.is_refused = True
+        self._session.flush()
+        self.is_refused = False
 
     def _added(self, session: Session, each: object) -> None:
         self._waiting[id(each)] = self._handlers
@@ -66,4 +74,4 @@ class Leftovers:
     def _before_statement(self, *_: Any) -> None:
         """Only the ORM's own statements flush before."""
         if self._waiting and not self._is_flushing and next(iter(self._waiting.values())) < self._handlers:
-            self._session.flush()
+            self.write()
