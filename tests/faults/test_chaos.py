@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from streambind.testing.chaos import Chaos
+from streambind.testing.chaos.report import Report
 from tests.acceptance.services import Services
 from tests.acceptance.stage import Stage, prepare
 from tests.faults import effects, workload
@@ -82,13 +83,25 @@ def _programs(
         yield made
 
 
+LONG_S = 200.0
+"""From here on each kind of fault comes again and again."""
+
+
 def test_every_promise_is_kept_whatever_breaks(chaos: Chaos, everything: World) -> None:
-    report = chaos.run(everything.history)
-    assert report.events > 0
-    assert sum(report.faults.values()) > 0
+    _see_what_struck(chaos.run(everything.history))
 
 
 def test_every_promise_is_kept_on_mariadb_too(chaos: Chaos, everything_on_mariadb: World) -> None:
-    report = chaos.run(everything_on_mariadb.history)
+    _see_what_struck(chaos.run(everything_on_mariadb.history))
+
+
+def _see_what_struck(report: Report) -> None:
+    """That the run has hit something: what the faults do one by one is `integration/chaos/test_faults.py`'s."""
     assert report.events > 0
     assert sum(report.faults.values()) > 0
+    if report.seconds >= LONG_S:
+        assert {"kill", "freeze", "steal-leases", "rebalance-storm"} <= report.faults.keys()
+        for kind in ("crash-", "cut-", "hold-", "break-at-commit-"):
+            assert any(each.startswith(kind) for each in report.faults), f"no {kind}*: {report.faults}"
+        assert report.duplicates > 0
+        assert report.fenced > 0
