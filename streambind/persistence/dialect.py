@@ -92,11 +92,12 @@ class Dialect(ABC):
         """Keeps others from creating tables at the same time. By default the database does."""
         return nullcontext()
 
-    def refuse_sequences(self, connection: Connection, table: Table) -> None:
-        """See that a table's ids are handed out in the order in which they are asked for. By default they are.
+    def refuse_settings(self, connection: Connection, table: Table) -> None:
+        """See that a table's ids are handed out in the order in which they are asked for, and that values are kept
+        whole or refused. By default it is so.
 
         Raises:
-            SchemaError: they are not; the text says what to do.
+            SchemaError: it is not; the text says what to do.
         """
         return
 

@@ -104,6 +104,14 @@ class MySQL(Dialect):
             if not connection.invalidated:
                 connection.exec_driver_sql(f"SELECT RELEASE_LOCK(LEFT({name}, 64))")
 
+    def refuse_settings(self, connection: Connection, table: Table) -> None:
+        mode = str(connection.exec_driver_sql("SELECT @@SESSION.sql_mode").scalar())
+        if not {"STRICT_TRANS_TABLES", "STRICT_ALL_TABLES"} & set(mode.split(",")):
+            raise SchemaError(
+                f"sql_mode is {mode!r}: the database would cut values short instead of refusing them. Add "
+                "STRICT_TRANS_TABLES to it, in the server's configuration or by the driver's init_command"
+            )
+
     def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Row]) -> list[Row]:
         return [row for chunk in chunks(table, rows) for row in _insert_missing(connection, table, chunk)]
 

@@ -78,7 +78,7 @@ class PostgreSQL(OnConflictDialect):
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7366140215)")
         yield
 
-    def refuse_sequences(self, connection: Connection, table: Table) -> None:
+    def refuse_settings(self, connection: Connection, table: Table) -> None:
         name = connection.dialect.identifier_preparer.format_table(table)
         for column in table.primary_key:
             found = connection.execute(_SEQUENCE, {"table": name, "column": column.name}).first()

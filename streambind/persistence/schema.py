@@ -65,7 +65,7 @@ def check_tables(connection: Connection, database: Database) -> None:
             f"streambind's tables in {shown_url(database.engine.url)} are of version {found}, "
             f"this streambind needs {SCHEMA_VERSION}: {remedy(database)}"
         )
-    database.dialect.refuse_sequences(connection, database.tables.outbox)
+    database.dialect.refuse_settings(connection, database.tables.outbox)
 
 
 def refused_for_tables(error: DBAPIError, database: Database) -> SchemaError | None:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError, InternalError, OperationalError
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import sessionmaker
 
+from streambind.errors import SchemaError
 from streambind.event_loop import EventLoop
 from streambind.persistence.database import Database
 from streambind.persistence.failures import is_database_trouble
@@ -202,6 +203,19 @@ def test_an_upsert_leaves_rows_alone_that_have_the_same_value_in_another_unique_
 
     rows = database.run(lambda c: c.execute(select(two).order_by(two.c.id)).all())
     assert [tuple(row) for row in rows] == [(1, "c", 5), (2, "b", 0), (3, "d", 0)]
+
+
+def test_a_mode_that_cuts_values_short_is_refused(mariadb_url: str) -> None:
+    loop = EventLoop()
+    engine = create_engine(mariadb_url, connect_args={"init_command": "SET SESSION sql_mode = 'ANSI_QUOTES'"})
+    database = Database(sessionmaker(engine), loop=loop)
+    create_tables(database)
+
+    with pytest.raises(SchemaError, match=r"sql_mode is 'ANSI_QUOTES'.*Add STRICT_TRANS_TABLES"):
+        prepare_tables(database)
+
+    database.dispose()
+    loop.close()
 
 
 def test_tables_may_live_in_another_database(mariadb_url: str) -> None:
