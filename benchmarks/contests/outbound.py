@@ -1,0 +1,64 @@
+"""What publishing costs who commits, and how fast what is committed leaves."""
+
+from __future__ import annotations
+
+import uuid
+
+from benchmarks.contest import Contender, Contest, Course, Figure
+from benchmarks.servers import Servers
+
+_PARTITIONS = 4
+
+
+def _topic(servers: Servers, course: Course) -> Course:
+    topic = f"bench-{uuid.uuid4().hex[:10]}"
+    servers.topic(topic, _PARTITIONS)
+    scaled = {name: max(50, int(course[name] * course["scale"])) for name in ("commits", "rows") if name in course}
+    return {**course, **scaled, "topic": topic}
+
+
+def _commits(database: str, title: str, note: str) -> Contest:
+    return Contest(
+        name=f"commits-{database}",
+        title=f"Outbound: entities committed to {title}",
+        contenders=(
+            Contender("ORM commits without events (limit)", "commits:unpublished"),
+            Contender("streambind, outbox", "commits:outbox", target=0.6),
+            Contender("streambind, outbox and relay in one process", "commits:relayed"),
+            Contender("streambind, after-commit", "commits:after_commit"),
+        ),
+        figures=(Figure("rate", "entities/s"),),
+        courses={"1": {"size": 1, "commits": 3_000}, "100": {"size": 100, "commits": 100}},
+        axis="a commit",
+        prepare=_topic,
+        database=database,
+        note=note,
+    )
+
+
+COMMITS_POSTGRESQL = _commits(
+    "postgresql",
+    "PostgreSQL",
+    "New entities of four columns in a SQLAlchemy session, one thread. The relay of the first contender works "
+    "elsewhere. Commits wait for the disk.",
+)
+COMMITS_SQLITE = _commits("sqlite", "SQLite", "As with PostgreSQL, in a file.")
+
+RELAY = Contest(
+    name="relay",
+    title="Outbound: a backlog of the outbox to the broker",
+    contenders=(
+        Contender("produce and delete by hand (limit)", "backlog:by_hand"),
+        Contender("streambind, relay", "backlog:relay", target=0.7),
+    ),
+    figures=(Figure("rate", "messages/s"),),
+    courses={"50,000": {"rows": 50_000}, "1,000,000": {"rows": 1_000_000}},
+    axis="rows",
+    prepare=_topic,
+    database="postgresql",
+    runs=3,
+    note=(
+        "The limit selects a thousand rows in order, produces them with their headers, flushes, deletes and "
+        "commits; it knows no leases, no second process, no refused message, and no sequence numbers in headers."
+    ),
+)
