@@ -51,7 +51,8 @@ class Database:
     engine is asynchronous, from work that `EventLoop.call` runs; they block until the transaction has ended.
 
     Raises:
-        ConfigurationError: the sessionmaker has no engine, or the kind of database is not supported.
+        ConfigurationError: the sessionmaker has no engine, or one without transactions, or the kind of database is
+            not supported.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Database:
         """What commands of the shell take for the application that uses it; `TARGET` where that is not known."""
         self.transaction_timeout_ms = TRANSACTION_TIMEOUT_MS
         """How long a delivery's transaction may stand still before the database ends it."""
+        _refuse_autocommit(self.engine)
         self.dialect.prepare(self.engine)
 
     @staticmethod
@@ -176,3 +178,13 @@ class Database:
         else:
             engine = self._async_engine
             self.loop.call(lambda: await_result(engine.dispose()), timeout_s=timeout_s)
+
+
+def _refuse_autocommit(engine: Engine) -> None:
+    level = engine.get_execution_options().get("isolation_level")
+    level = level or getattr(engine.dialect, "_on_connect_isolation_level", None)
+    if str(level).upper() == "AUTOCOMMIT":
+        raise ConfigurationError(
+            "the engine commits each statement by itself (isolation_level AUTOCOMMIT), so that changes, events "
+            "and positions would not come about together: give streambind an engine without it"
+        )

@@ -68,3 +68,14 @@ def test_databases_in_memory_need_no_folder() -> None:
     database = Database(sessionmaker(engine), loop=EventLoop())
     prepare_tables(database)
     engine.dispose()
+
+
+@pytest.mark.parametrize("said", ["create_engine", "execution_options"])
+def test_an_engine_without_transactions_is_refused(said: str) -> None:
+    url = "postgresql+psycopg://h/d"
+    if said == "create_engine":
+        engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    else:
+        engine = create_engine(url).execution_options(isolation_level="AUTOCOMMIT")
+    with pytest.raises(ConfigurationError, match="commits each statement by itself"):
+        Database(sessionmaker(engine), loop=EventLoop())
