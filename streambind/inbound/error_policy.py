@@ -18,11 +18,15 @@ class ErrorPolicy:
     by_exception: Mapping[str, OnError] = field(default_factory=dict)
 
     def of(self, error: BaseException) -> OnError:
+        return self.named(error) or self.default
+
+    def named(self, error: BaseException) -> OnError | None:
+        """What is said of this very exception; None if nothing is."""
         for kind in type(error).__mro__:
             for name in (qualified_name(kind), kind.__name__):
                 if name in self.by_exception:
                     return self.by_exception[name]
-        return self.default
+        return None
 
     def chosen(self) -> Iterator[tuple[str, OnError]]:
         """Every choice, under the name of its property."""

@@ -29,6 +29,7 @@ from streambind.inbound.limits import Limits
 from streambind.inbound.listener import ListenerMark
 from streambind.inbound.mass_failure import MassFailure
 from streambind.inbound.mistakes import mistakes
+from streambind.inbound.parked_fate import ParkedFate
 from streambind.inbound.parked_keys import ParkedKeys
 from streambind.inbound.parked_queues import ParkedQueues
 from streambind.inbound.parked_retry import ParkedRetry
@@ -93,8 +94,8 @@ class InputPlan:
             raise ConfigurationError(f"binding {binding} cannot be planned: {findings[0].text}", findings)
         statistics, commit_times = DeliveryStatistics(), CommitTimes()
         dispatcher = Dispatcher(binding, ready, statistics, limits=limits)
-        kept = _kept(dispatcher, binding, properties, surroundings, statistics)
         budget = Budget.of(properties.consumer)
+        kept = _kept(dispatcher, binding, properties, surroundings, statistics, budget)
         policy = _policy(properties, surroundings, may_park=kept is not None)
         delivery = Delivery(
             binding,
@@ -133,6 +134,7 @@ def _kept(
     properties: BindingProperties,
     surroundings: Surroundings,
     statistics: DeliveryStatistics,
+    budget: Budget,
 ) -> _Kept | None:
     """One listener with a session makes the mode the database's, for all listeners of the binding."""
     database, group = surroundings.database, properties.group
@@ -145,15 +147,29 @@ def _kept(
     handling = Handling(
         dispatcher, database, replies=surroundings.replies, publishes=surroundings.publishes, inbox=inbox
     )
-    mass_failure = MassFailure(parking)
+    mass_failure, back_off = MassFailure(parking), BackOff(parking)
+    queues = ParkedQueues(database, group, destinations_of(binding, properties))
+    fate = ParkedFate(
+        binding,
+        queues,
+        positions=positions,
+        guard=guard,
+        back_off=back_off,
+        budget=budget,
+        policy=_policy(properties, surroundings, may_park=True),
+        mass_failure=mass_failure,
+        dead_letters=surroundings.dead_letters,
+        statistics=statistics,
+    )
     retry = ParkedRetry(
         binding,
         handling,
         database,
-        queues=ParkedQueues(database, group, destinations_of(binding, properties)),
+        queues=queues,
         positions=positions,
         guard=guard,
-        back_off=BackOff(parking),
+        back_off=back_off,
+        fate=fate,
         mass_failure=mass_failure,
         statistics=statistics,
         on_commit=surroundings.on_commit,

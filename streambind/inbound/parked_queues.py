@@ -31,6 +31,7 @@ class ParkedKey(NamedTuple):
     messages: int
     error_class: str
     error_text: str
+    since_ms: int
     now_ms: int
 
     @property
@@ -79,6 +80,7 @@ class ParkedQueues:
             columns.messages,
             columns.error_class,
             columns.error_text,
+            columns.since_ms,
             database.dialect.now_ms.label("now_ms"),
         )
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from streambind.binding.binder import Lane
-from streambind.errors import DeliveryError, SequenceGapError, UnfinishedBatchError
+from streambind.errors import SequenceGapError, UnfinishedBatchError
 from streambind.failpoints import failpoint
 from streambind.inbound.back_off import BackOff
 from streambind.inbound.failure import MessageFailed, Overtaken, Trouble, Unattributed
@@ -20,19 +20,16 @@ from streambind.inbound.handling import Handling, own_statements
 from streambind.inbound.mass_failure import MassFailure
 from streambind.inbound.nobodys_fault import is_defect
 from streambind.inbound.parked_batch import ParkedBatch
+from streambind.inbound.parked_fate import ParkedFate
 from streambind.inbound.parked_queues import ParkedKey, ParkedMessage, ParkedQueues, Queue
 from streambind.inbound.positions import DatabasePositions
 from streambind.inbound.reasons import told
-from streambind.inbound.repeats import Repeats
 from streambind.inbound.statistics import DeliveryStatistics
 from streambind.persistence.database import Database
 from streambind.persistence.failures import is_database_trouble
 from streambind.persistence.stack_trace import logged_trace
 
 _log = logging.getLogger(__name__)
-
-_GAPS_SAID_EVERY_S = 600.0
-"""Every later message of a key makes the worker look whether the missing one has come."""
 
 _POSTPONED_MS = 5_000
 """After which a key is looked at again whose message met trouble."""
@@ -81,6 +78,7 @@ class ParkedRetry:
         positions: DatabasePositions,
         guard: SequenceGuard | None,
         back_off: BackOff,
+        fate: ParkedFate,
         mass_failure: MassFailure,
         statistics: DeliveryStatistics,
         on_commit: Callable[[], None],
@@ -92,8 +90,8 @@ class ParkedRetry:
         self._positions = positions
         self._guard = guard
         self._back_off = back_off
+        self._fate = fate
         self._mass_failure = mass_failure
-        self._gaps_said = Repeats(_GAPS_SAID_EVERY_S)
         self._unsettled: Queue | None = None
         self._statistics = statistics
         self._on_commit = on_commit
@@ -178,7 +176,7 @@ class ParkedRetry:
                 raise Overtaken("it was handled by somebody else")
             attempt.counts["drained"] += 1
         else:
-            self._decide(connection, attempt, parked, error)
+            attempt.counts[self._fate.decide(connection, parked, message, error)] += 1
         failpoint("parking.before_commit")
         attempt.is_over = error is None
 
@@ -233,37 +231,4 @@ class ParkedRetry:
         if parked is None or attempt.message is None:
             return
         if self._queues.first(connection, parked, among=[attempt.message.id]) is not None:
-            self._decide(connection, attempt, parked, error)
-
-    def _decide(self, connection: Connection, attempt: _Attempt, parked: ParkedKey, error: Exception) -> None:
-        """Whether and when the message is tried again."""
-        message = attempt.message
-        assert message is not None
-        if isinstance(error, SequenceGapError):
-            since_ms = parked.now_ms if parked.gap_ms is None else parked.gap_ms
-            delay_ms = self._back_off.gap_ms(parked.now_ms - since_ms)
-            self._queues.missing(connection, parked, error, since_ms=since_ms, delay_ms=delay_ms)
-        elif isinstance(error, DeliveryError):
-            delay_ms = None  # A fork is not mended by waiting.
-            self._queues.failed(connection, parked, error, delay_ms=None, counts=True)
-        else:
-            excused_ms = self._mass_failure.excused_ms(parked.key, error)
-            if excused_ms is None:
-                delay_ms = self._back_off.retry_ms(parked.attempts)
-            else:
-                delay_ms = self._back_off.pause_ms(parked.attempts, excused_ms=excused_ms)
-            self._queues.failed(connection, parked, error, delay_ms=delay_ms, counts=excused_ms is None)
-        attempt.counts["dead" if delay_ms is None else "retried"] += 1
-        self._tell(parked, message, error, delay_ms)
-
-    def _tell(self, parked: ParkedKey, message: ParkedMessage, error: Exception, delay_ms: int | None) -> None:
-        place = f"{self._binding}: {message.destination}[{message.partition}]@{message.offset}"
-        text = told(error)
-        self._statistics.failed(f"{place} (parked) failed: {text}")
-        is_gap = isinstance(error, SequenceGapError)
-        if is_gap and self._gaps_said.has(parked.destination, parked.key, delay_ms is None):
-            return
-        if delay_ms is None:
-            _log.error("%s: its key is dead, later messages of it wait: %s%s", place, text, logged_trace(error))
-        else:
-            _log.warning("%s: still parked: %s; again in %s ms", place, text, delay_ms)
+            attempt.counts[self._fate.decide(connection, parked, attempt.message, error)] += 1
