@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import NullPool
 
@@ -18,7 +18,9 @@ from streambind.inbound.input import InputPlan
 from streambind.inbound.listener import ListenerMark
 from streambind.inbound.surroundings import Surroundings
 from streambind.persistence.database import Database
+from tests.integration.inbound.conftest import MakeDatabase
 from tests.integration.inbound.service import DESTINATION, Event, Letters, Service, drain, event, keep
+from tests.integration.urls import drivers
 from tests.unit.inbound.batches import ListBatch, numbered
 from tests.unit.inbound.planning import plan as plan_without_database
 
@@ -66,57 +68,45 @@ def test_a_deadlock_in_a_handler_does_the_whole_batch_again(service: Service, is
     assert letters.sent == []
 
 
-def test_a_connection_that_dies_under_a_handler_is_nobodys_fault(make_database: Any) -> None:
-    for driver in ("postgresql+psycopg", "postgresql+asyncpg", "postgresql+psycopg_async"):
-        service = Service(make_database(driver))
-        service.forget_positions()
-        killed: list[int] = []
-
-        def dies(event: Event, session: Session, killed: list[int] = killed) -> None:
-            keep(event, session)
-            session.flush()
-            if event.number == 2 and not killed:
-                killed.append(session.scalar(text("SELECT pg_backend_pid()")) or 0)
-                session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
-
-        before = service.effects()
-        plan = service.keeping(_without_default(dies), max_attempts=1, sequence="ignore")
-
-        assert _waits(plan.deliver(things(1, 2, 3))) == 0
-        assert service.effects() == before
-        assert plan.deliver(things(1, 2, 3)) == Outcome(3, Continue())
-        assert service.effects() == [*before, ("k", 1), ("k", 2), ("k", 3)]
+_KILL = {"postgresql": "SELECT pg_terminate_backend(pg_backend_pid())", "mysql": "KILL CONNECTION CONNECTION_ID()"}
+_SERVERS = drivers(
+    *("postgresql+psycopg", "postgresql+asyncpg", "postgresql+psycopg_async"),
+    *("mysql+pymysql", "mariadb+asyncmy"),
+)
 
 
-def _without_default(handler: Any) -> Any:
-    def handle(event: Event, session: Session) -> None:
-        handler(event, session)
-
-    return handle
+@pytest.fixture(params=_SERVERS)
+def on_a_server(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Service:
+    return Service(make_database(request.param))
 
 
-def test_a_dead_connection_that_a_handler_kept_to_itself_is_noticed(make_database: Any) -> None:
-    service = Service(make_database("postgresql+psycopg"))
+@pytest.mark.parametrize("swallows", [False, True])
+def test_a_connection_that_dies_under_a_handler_is_nobodys_fault(on_a_server: Service, swallows: bool) -> None:
+    """Whether the handler keeps it to itself or not."""
     killed: list[int] = []
 
-    def swallows(event: Event, session: Session) -> None:
+    def dies(event: Event, session: Session) -> None:
         keep(event, session)
         session.flush()
-        if not killed:
+        if event.number == 2 and not killed:
             killed.append(1)
             try:
-                session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
-            except OperationalError:
-                return
+                session.execute(text(_KILL[on_a_server.database.dialect.name]))
+            except DBAPIError:
+                if not swallows:
+                    raise
 
-    plan = service.plan(swallows, max_attempts=1)
+    plan = on_a_server.keeping(dies, max_attempts=1)
 
-    assert _waits(plan.deliver(things(1))) == 0
-    assert plan.deliver(things(1)) == Outcome(1, Continue())
-    assert service.effects() == [("k", 1)]
+    assert _waits(plan.deliver(things(1, 2, 3))) == 0
+    assert on_a_server.effects() == []
+    assert plan.deliver(things(1, 2, 3)) == Outcome(3, Continue())
+    assert on_a_server.effects() == [("k", 1), ("k", 2), ("k", 3)]
 
 
-@pytest.mark.parametrize("driver", ["postgresql+psycopg", "postgresql+asyncpg"])
+@pytest.mark.parametrize(
+    "driver", ["postgresql+psycopg", "postgresql+asyncpg", "mysql+pymysql", "mariadb+asyncmy"]
+)
 def test_a_database_that_refuses_connections_is_waited_for(driver: str) -> None:
     loop = EventLoop()
     database = Database.from_url(f"{driver}://nobody@127.0.0.1:1/none", loop=loop)
