@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.contest import Contest
 from benchmarks.contests.growth import MEMORY, PARTITIONS, PAYLOAD, PROCESSES
 from benchmarks.contests.inbound import INBOUND
+from benchmarks.contests.keys import KEYS, VERIFY
 from benchmarks.contests.outbound import COMMITS_POSTGRESQL, COMMITS_SQLITE, RELAY
 from benchmarks.contests.parking import JOINING, PARKING
 from benchmarks.contests.rows import ROWS_POSTGRESQL, ROWS_SQLITE
@@ -24,5 +25,7 @@ CONTESTS: dict[str, Contest] = {
         MEMORY,
         PARKING,
         JOINING,
+        *KEYS,
+        *VERIFY,
     )
 }
