@@ -216,7 +216,7 @@ class BulkStatement:
     def _refuse_what_no_select_finds(self) -> None:
         if self._job is JobType.INSERT:
             raise self._refusal(
-                "cannot be captured on this database, which does not return rows. Add objects to the session"
+                "cannot be captured on this database, where it returns no rows. Add objects to the session"
             )
         limited = any(name.endswith("_limit") for name in self._statement.dialect_kwargs)
         if limited or self._statement._prefixes:

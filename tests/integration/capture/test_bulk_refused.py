@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, delete, insert, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -216,3 +216,18 @@ def test_columns_of_another_published_table_are_refused(service: Service) -> Non
     service.do(work)
 
     assert service.do(lambda s: s.get_one(LectureCategory, 1).category_name) == "a"
+
+
+def test_inserts_are_refused_where_they_return_no_rows(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on MySQL."""
+    monkeypatch.setattr(service.database.engine.dialect, "insert_returning", False)
+
+    def work(session: Session) -> None:
+        for parameters in ({"id": 1, "x": 1}, [{"id": 1, "x": 1}, {"id": 2, "x": 2}]):
+            with pytest.raises(UncapturedChangeError, match=r"returns no rows\. Add objects to the session"):
+                session.execute(insert(POINTS), parameters)
+
+    service.commit(work)
+
+    assert service.events == []
+    assert service.do(lambda s: s.scalars(select(Point)).all()) == []
