@@ -175,6 +175,11 @@ def rebuild(
 
     If the topic has lost its beginning, run `streambind snapshot` at the source first.
 
+    \b
+    Examples:
+      streambind replica rebuild lecture.app:stream in-categoryChanged --dry-run
+      streambind replica rebuild lecture.app:stream in-categoryChanged
+
     Exit code 0 if the table was swapped, or with --dry-run could be; 1 if the old one has rows that the new one
     has not (see --force); 3 if the broker or the database does not answer.
     """
@@ -213,7 +218,12 @@ def rebuild(
 @click.argument("binding")
 @_CLASS
 def confirm(target: str, binding: str, cls: str | None) -> None:
-    """Drop the table that a rebuild has replaced."""
+    """Drop the table that a rebuild has replaced.
+
+    \b
+    Example:
+      streambind replica confirm lecture.app:stream in-categoryChanged
+    """
     _, found, database = _asked(target, binding, cls)
     work = Rebuild(database, found, published=bool(publications_of(found.plan.mark.declared_on)))
     with database_named(database):
