@@ -31,11 +31,15 @@ class Clock:
         partial.rename(self._file)
 
 
+FAILING = {"FAILING": "0.1", "MAX_ATTEMPTS": "1", "MASS_FAILURE_KEYS": "1000"}
+"""Handlers fail at random: keys are parked and tried again, at times that some clock tells."""
+
+
 @ON_REAL_SERVERS
 def test_every_change_has_one_effect_when_clocks_are_wrong_and_jump(fresh: World, tmp_path: Path) -> None:
     out, into = Clock(tmp_path / "out"), Clock(tmp_path / "into")
     into.differ_by(1)
-    killed = fresh.effects(STREAMBIND_FAILPOINTS="delivery.in_handler=kill@3", **into.environment)
+    killed = fresh.effects(STREAMBIND_FAILPOINTS="delivery.in_handler=kill@3", **FAILING, **into.environment)
     out.differ_by(1)
     fresh.source(40, STREAMBIND_FAILPOINTS="relay.after_select=kill@2", **out.environment).wait_for_kill(
         KILLED_WITHIN_S
@@ -44,7 +48,7 @@ def test_every_change_has_one_effect_when_clocks_are_wrong_and_jump(fresh: World
     source = fresh.source(0, **out.environment)
     killed.wait_for_kill(KILLED_WITHIN_S)
     into.differ_by(-1)
-    effects = fresh.effects(**into.environment)
+    effects = fresh.effects(**FAILING, **into.environment)
     for hours in (1, -1, 0):
         for clock in (out, into):
             clock.differ_by(hours)
@@ -53,4 +57,5 @@ def test_every_change_has_one_effect_when_clocks_are_wrong_and_jump(fresh: World
     source.stop()
     fresh.wait_until_drained(effects)
     effects.stop()
+    assert "consumer.on-error: park" in effects.log.read_text()
     assert fresh.broken_promises() == []

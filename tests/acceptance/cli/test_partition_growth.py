@@ -24,8 +24,15 @@ def pair(inside: Inside, kafka: str, topic: str, tmp_path: Path, postgres_url: s
     return it
 
 
-def test_a_key_in_two_partitions_keeps_its_order(pair: Pair) -> None:
+@pytest.mark.parametrize("known", [False, True], ids=["keys-never-seen", "keys-seen-before"])
+def test_a_key_in_two_partitions_keeps_its_order(pair: Pair, known: bool) -> None:
     names = [f"i{n}" for n in range(1, 21)]
+    if known:
+        pair.save(**dict.fromkeys(names, "zeroth"))
+        pair.send()
+        with pair.reader() as reader:
+            pair.copied(reader, **dict.fromkeys(names, "zeroth"))
+        reader.engine.dispose()
     pair.save(**dict.fromkeys(names, "first"))
     pair.send()
     gate, seen = threading.Event(), threading.Event()
