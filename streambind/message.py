@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from streambind.headers import decode_headers
+from streambind.headers import decode_headers, header_text
+from streambind.origin import Origin
 
 RawHeaders = Sequence[tuple[str, bytes | None]]
 """Headers as they travel: in wire order, repeated names allowed."""
@@ -109,3 +110,9 @@ def boundary(batch: Batch, done: int) -> int:
     if done == len(batch):
         return batch.next_offset
     return batch.offset(done)
+
+
+def origin_of(headers: RawHeaders) -> Origin | None:
+    """The origin that a record carries; None if it carries none, or what is none."""
+    text = header_text(headers, ORIGIN)
+    return None if text is None else Origin.parse(text)

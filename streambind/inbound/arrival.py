@@ -58,5 +58,5 @@ class Arrival:
             try:
                 self._document = None if payload is None else from_json(payload)
             except ValueError as error:
-                raise DecodeError(f"the condition reads the payload, which is not JSON: {error}") from error
+                raise DecodeError(f"an expression reads the payload, which is not JSON: {error}") from error
         return self._document

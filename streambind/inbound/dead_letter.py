@@ -11,8 +11,7 @@ from streambind.configuration.properties import DeadLetterFormat
 from streambind.errors import DestinationError, PermanentError, SendError, StreambindError
 from streambind.headers import header_text
 from streambind.inbound import letter_headers as names
-from streambind.message import EVENT_ID, ORIGIN, Batch, Message
-from streambind.origin import Origin
+from streambind.message import EVENT_ID, Batch, Message, origin_of
 from streambind.persistence.stack_trace import (
     MAX_STACKTRACE_BYTES,
     bounded,
@@ -127,7 +126,7 @@ def _facts(message: Message, failure: Failure, group: str) -> Added:
         (names.GROUP, group.encode()),
     ]
     event_id = header_text(message.raw_headers, EVENT_ID)
-    origin = Origin.parse(header_text(message.raw_headers, ORIGIN) or "")
+    origin = origin_of(message.raw_headers)
     if event_id is not None:
         facts.append((names.LETTER_EVENT_ID, bounded(event_id, MAX_NAME_BYTES)))
     if origin is not None and origin.destination == message.destination:

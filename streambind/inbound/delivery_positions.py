@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
@@ -28,6 +28,14 @@ from streambind.persistence.failures import is_database_trouble
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+class _Applied(NamedTuple):
+    """What the guard found, and how many messages were set aside, or passed over by an id of their own."""
+
+    found: Examination
+    aside: int
+    repeated: int
 
 
 class DatabaseEffects:
@@ -60,10 +68,11 @@ class DatabaseEffects:
         self._on_parked = on_parked
 
     def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
-        found, aside = self._transaction(lambda connection: self._apply(connection, batch, count, singly=singly))
+        applied = self._transaction(lambda connection: self._apply(connection, batch, count, singly=singly))
         failpoint("delivery.after_commit")
+        found, aside = applied.found, applied.aside
         stale = len(found.stale)
-        self._statistics.count(duplicates=len(found.duplicates) - stale + found.repeated, stale=stale)
+        self._statistics.count(duplicates=len(found.duplicates) - stale + applied.repeated, stale=stale)
         for index, last, epoch in found.epochs:
             place = f"{batch.destination}[{batch.partition}]@{batch.offset(index)}"
             _log.warning("%s: epoch %s of its key's source begins after epoch %s", place, epoch, last)
@@ -115,8 +124,7 @@ class DatabaseEffects:
                 raise MessageFailed(index, refused.error) from refused
             raise Trouble(refused.error) from refused
 
-    def _apply(self, connection: Connection, batch: Batch, count: int, *, singly: bool) -> tuple[Examination, int]:
-        """Returns what the guard found, and how many messages were set aside."""
+    def _apply(self, connection: Connection, batch: Batch, count: int, *, singly: bool) -> _Applied:
         self._claim(connection, batch, 0, count)
         aside = self._set_aside(connection, batch, range(count))
         indexes = [i for i in range(count) if i not in aside] if aside else range(count)
@@ -124,7 +132,7 @@ class DatabaseEffects:
         failpoint("delivery.after_position")
         if found.duplicates:
             indexes = [i for i in indexes if i not in found.duplicates]
-        found.repeated = self._handling.run(
+        repeated = self._handling.run(
             connection,
             batch,
             indexes,
@@ -133,7 +141,7 @@ class DatabaseEffects:
         )
         self._record(connection, batch, found)
         failpoint("delivery.before_commit")
-        return found, len(aside)
+        return _Applied(found, len(aside), repeated)
 
     def _claim(self, connection: Connection, batch: Batch, start: int, stop: int) -> None:
         """Take the partition for the length of the transaction."""

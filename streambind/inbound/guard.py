@@ -21,8 +21,7 @@ from streambind.headers import header_text
 from streambind.inbound.failure import MessageFailed, Overtaken
 from streambind.inbound.positions import Past
 from streambind.inbound.sequence import Applied, Chain, follows
-from streambind.message import EVENT_ID, ORIGIN, Batch, RawHeaders
-from streambind.origin import Origin
+from streambind.message import EVENT_ID, Batch, RawHeaders, origin_of
 from streambind.persistence.database import Database
 from streambind.persistence.failures import is_duplicate
 from streambind.persistence.row_statements import row_statements
@@ -48,8 +47,6 @@ class Examination:
     """Those of the duplicates that an undone history sent."""
     epochs: list[tuple[int, int, int]] = field(default_factory=list)
     """Which messages began a new epoch of their key: index, the last epoch, the new one."""
-    repeated: int = 0
-    """How many others were passed over by an id of their own."""
     stored: dict[Chain, Applied] = field(default_factory=dict)
     applied: dict[Chain, Applied] = field(default_factory=dict)
 
@@ -265,12 +262,11 @@ def event_of(batch: Batch, index: int) -> tuple[Chain, Applied] | None:
         PermanentError: the message's headers cannot be read.
     """
     headers = batch.raw_headers(index)
-    text = header_text(headers, ORIGIN)
-    if text is None:
+    origin = origin_of(headers)
+    if origin is None:
         return None
-    origin = Origin.parse(text)
     key = batch.key(index)
-    if origin is None or key is None or origin.destination != batch.destination:
+    if key is None or origin.destination != batch.destination:
         return None
     if len(key) > MAX_KEY_BYTES:
         return None  # No row could keep it.

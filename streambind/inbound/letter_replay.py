@@ -14,19 +14,16 @@ from sqlalchemy import Connection, func, select, update
 
 from streambind.configuration.properties import ParkingProperties
 from streambind.errors import PermanentError
-from streambind.headers import header_text
 from streambind.inbound.failure import MessageFailed
 from streambind.inbound.guard import event_of
 from streambind.inbound.letter import Letter
 from streambind.inbound.parked_batch import ParkedBatch
 from streambind.inbound.parked_keys import ParkedKeys, queue_of
-from streambind.inbound.parked_queues import ParkedMessage
+from streambind.inbound.parked_queues import ParkedMessage, ParkedQueues
 from streambind.inbound.reasons import kept_reason
 from streambind.inbound.replay import MAX_REPLAYS, LetterPlace, ReplayOutcome, place_of
 from streambind.inbound.sequence import Applied, Chain
-from streambind.inbound.stored_letters import wake
-from streambind.message import ORIGIN
-from streambind.origin import Origin
+from streambind.message import ORIGIN, origin_of
 from streambind.persistence.database import Database
 from streambind.persistence.stored_headers import store_headers
 
@@ -62,6 +59,7 @@ class LetterReplay:
         self._destinations = destinations
         self._numbered = numbered
         self._actor = actor
+        self._queues = ParkedQueues(database, group, destinations)
         self._parked = ParkedKeys(database, group, limits, numbered=numbered)
 
     def known(self) -> dict[LetterPlace, str]:
@@ -123,7 +121,7 @@ class LetterReplay:
         name, text = kept_reason(letter.cause.name or "unknown", letter.cause.text)
         self._parked.park(connection, batch, 0, PermanentError(text))
         queue = batch.destination, queue_of(batch, 0)
-        wake(connection, self._database, self._group, queue, error_class=name, error_text=text)
+        self._queues.wake(connection, queue, error_class=name, error_text=text)
         return ReplayOutcome.REPLAYED
 
     def _reopened(self, connection: Connection, destination: str, chain: Chain, event: Applied) -> bool:
@@ -235,5 +233,5 @@ class LetterReplay:
 def _order(letter: Letter) -> tuple[bool, int]:
     """Numbers are taken back from the last one on; what has none waits in the order in which it came."""
     offset = letter.message.offset or 0
-    origin = Origin.parse(header_text(letter.message.raw_headers, ORIGIN) or "")
+    origin = origin_of(letter.message.raw_headers)
     return (False, offset) if origin is None else (True, -origin.seq)

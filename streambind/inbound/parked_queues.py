@@ -114,6 +114,14 @@ class ParkedQueues:
         row = connection.execute(self._dialect.locked(query)).first()
         return None if row is None else ParkedKey(*row)
 
+    def wake(self, connection: Connection, queue: Queue, **reason: str) -> None:
+        """Have a key that is locked tried as if it had never failed. `reason`: its `error_class` and `error_text`,
+        if they are to change."""
+        columns = self._key.c
+        values = {columns.state: ParkedState.RETRY, columns.attempts: 0, columns.gap_ms: None}
+        due = {columns.next_ms: self._dialect.now_ms, columns.updated_ms: self._dialect.now_ms}
+        connection.execute(update(self._key).where(self._is(queue)).values(values | due).values(**reason))
+
     def due_in_ms(self, connection: Connection) -> int | None:
         """When the next key is due: negative if it is already, and others hold it; None if none will be."""
         query = select(func.min(self._key.c.next_ms), self._dialect.now_ms).where(self._living)

@@ -75,7 +75,7 @@ class RetryWorker:
         self._signal.set()
 
     def pause(self) -> None:
-        """After it has returned no message is tried until `resume`; one that is being tried ends."""
+        """Begin no further try until `resume`; one that has begun ends. Does not wait."""
         with self._lock:
             self._paused = True
 

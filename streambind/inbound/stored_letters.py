@@ -110,8 +110,8 @@ class StoredLetters:
             raise LifecycleError("its key was written by somebody else just now: try again") from overtaken
 
     def edit(self, stored: StoredMessage, *, payload: bytes | None, headers: RawHeaders | None) -> None:
-        """Change the payload and, unless None, the headers of a message where it waits; its number stays what it
-        was when it came.
+        """Change the payload and, unless None, the headers of a message where it waits; its place in the queue
+        stays what it was when it came.
 
         Raises:
             LifecycleError: it waits no longer.
@@ -140,7 +140,7 @@ class StoredLetters:
             for message in self._queues.firsts(connection, parked, head):
                 if message.id in accept_gaps:
                     self._accept_gap(connection, self._guard, ParkedBatch(message))
-        wake(connection, self._database, self._group, queue)
+        self._queues.wake(connection, queue)
         self._write_down(connection, "retry", queue, None)
         return 1
 
@@ -180,7 +180,7 @@ class StoredLetters:
             if force and isinstance(failed.error, SequenceGapError | SequenceForkError):
                 return  # Nothing follows it.
             raise
-        self._guard.record(connection, batch.destination, found)
+        self._guard.record(connection, batch.destination, found, passed_over=True)
 
     def _examined(self, connection: Connection, guard: SequenceGuard, batch: ParkedBatch) -> Examination:
         lane = Lane(batch.destination, batch.partition)
@@ -210,14 +210,3 @@ class StoredLetters:
                 offset=None if message is None else message.offset,
             )
         )
-
-
-def wake(connection: Connection, database: Database, group: str, queue: Queue, **reason: str) -> None:
-    """Have the worker try a key as if it had never failed. Its row is locked by the caller. `reason`: the row's
-    `error_class` and `error_text`, if they are to change."""
-    table, now_ms = database.tables.parked_key, database.dialect.now_ms
-    connection.execute(
-        update(table)
-        .where(table.c.group_name == group, table.c.destination == queue[0], table.c.key == queue[1])
-        .values(state=ParkedState.RETRY, attempts=0, gap_ms=None, next_ms=now_ms, updated_ms=now_ms, **reason)
-    )

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, update
 
-from streambind.headers import header_text
-from streambind.message import ORIGIN, Message
-from streambind.origin import Origin
+from streambind.message import Message, origin_of
 from streambind.outbound.wire_message import Source
 from streambind.persistence.database import Database
 
@@ -57,7 +55,7 @@ def travelled(database: Database, source: Source, messages: Iterable[Message]) -
     newest: dict[tuple[str, bytes], tuple[int, int]] = {}
     events = epoch = 0
     for message in messages:
-        origin = Origin.parse(header_text(message.raw_headers, ORIGIN) or "")
+        origin = origin_of(message.raw_headers)
         if origin is None or message.key is None or origin.source_id != source.source_id:
             continue
         if origin.destination != message.destination:

@@ -14,9 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from streambind.headers import header_text
-from streambind.message import ORIGIN, Message
-from streambind.origin import Origin
+from streambind.message import Message, origin_of
 from streambind.verification.group import GroupKeys
 from streambind.verification.source import SourceIdentity, SourceKeys
 from streambind.verification.verdict import NOTHING, Facts, Given, Guarded, State, Verdict, judge, looks_applied
@@ -135,7 +133,7 @@ def _look_again(doubtful: list[bytes], source: SourceKeys, group: GroupKeys, log
 
 def _note_waiting(messages: Iterable[Message], source: SourceIdentity, facts: Mapping[bytes, Facts]) -> None:
     for message in messages:
-        origin = Origin.parse(header_text(message.raw_headers, ORIGIN) or "")
+        origin = origin_of(message.raw_headers)
         found = facts.get(message.key or b"")
         if origin is None or found is None or origin.source_id != source.source_id:
             continue

@@ -10,7 +10,7 @@ from streambind.binders.kafka import KAFKA
 from streambind.binding.binder import Binder
 from streambind.errors import StreambindError
 from streambind.headers import header_text
-from streambind.message import EVENT_ID, ORIGIN, Message
+from streambind.message import EVENT_ID, Message, origin_of
 from streambind.origin import Origin
 from streambind.testing.chaos.observed import ObservedDatabase, Position
 
@@ -135,6 +135,5 @@ class Drain:
 
 
 def _origin(message: Message) -> Origin | None:
-    text = header_text(message.raw_headers, ORIGIN)
-    origin = None if text is None else Origin.parse(text)
+    origin = origin_of(message.raw_headers)
     return origin if origin is not None and origin.destination == message.destination else None

@@ -15,10 +15,12 @@ from streambind.errors import PermanentError
 from streambind.inbound.dead_letter import Failure, dead_letter
 from streambind.inbound.delivery_positions import DatabaseEffects
 from streambind.inbound.input import InputPlan
-from streambind.inbound.letter import Letter, read_letter
+from streambind.inbound.letter import Cause, Letter, read_letter
 from streambind.inbound.letter_replay import LetterReplay
+from streambind.inbound.parked_batch import ParkedBatch
 from streambind.inbound.parked_keys import ParkedKeys
 from streambind.inbound.replay import MAX_REPLAYS, ReplayOutcome
+from streambind.inbound.stored_letters import StoredLetters
 from streambind.message import Message
 from tests.integration.inbound.parking import turns
 from tests.integration.inbound.service import DESTINATION, GROUP, Event, Letters, Service, drain, event, keep
@@ -271,3 +273,24 @@ def test_a_letter_of_what_a_new_read_model_has_handled_is_known(any_service: Ser
     assert replaying(any_service).replay([letter]) == [ReplayOutcome.KNOWN]
     turns(rebuilt)
     assert any_service.effects() == [("k", 1), ("k", 1), ("k", 2)]
+
+
+def test_what_was_left_out_may_come_back_as_long_as_nothing_later_was_applied(any_service: Service) -> None:
+    """As an import of what was exported before."""
+    failing = Failing(any_service, 2)
+    plan = any_service.keeping(failing.handle, on_error="park", max_attempts=1)
+    drain(plan, things(1, 2))
+    stored = StoredLetters(any_service.database, GROUP, (DESTINATION,), numbered=True, actor="ann")
+    [waiting] = stored.messages()
+    assert stored.skip(waiting.queue, [waiting.message.id]) == 1
+    assert any_service.guarded() == {b"k": (1, 2)}
+    failing.poison.clear()
+    stands = Message(None, destination="parked", partition=0, offset=waiting.message.id, timestamp_ms=0)
+    came = ParkedBatch(waiting.message).message(0)
+    letter = Letter(came, stands, Cause("ValueError", "poison", ""), None, GROUP, None, None)
+
+    assert replaying(any_service).replay([letter]) == [ReplayOutcome.REPLAYED]
+    turns(plan)
+
+    assert any_service.effects() == [("k", 1), ("k", 2)]
+    assert replaying(any_service).replay([letter]) == [ReplayOutcome.KNOWN]

@@ -75,7 +75,7 @@ def test_a_condition_on_a_payload_that_is_no_json_fails_the_message() -> None:
     outcome = plan(listener("x", "payload.n == 1")).deliver(batch_of(b"{no"))
 
     assert isinstance(outcome.then, Stop)
-    assert "the condition reads the payload, which is not JSON" in str(outcome.then.error)
+    assert "an expression reads the payload, which is not JSON" in str(outcome.then.error)
 
 
 def test_a_condition_that_is_no_expression_is_a_mistake_with_place() -> None:
