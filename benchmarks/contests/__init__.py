@@ -6,7 +6,7 @@ from benchmarks.contest import Contest
 from benchmarks.contests.growth import MEMORY, PARTITIONS, PAYLOAD, PROCESSES
 from benchmarks.contests.inbound import INBOUND
 from benchmarks.contests.keys import KEYS, VERIFY
-from benchmarks.contests.outbound import COMMITS_POSTGRESQL, COMMITS_SQLITE, RELAY
+from benchmarks.contests.outbound import COMMITS_POSTGRESQL, COMMITS_SQLITE, LATENCY, RELAY
 from benchmarks.contests.parking import JOINING, PARKING
 from benchmarks.contests.rows import ROWS_POSTGRESQL, ROWS_SQLITE
 
@@ -19,6 +19,7 @@ CONTESTS: dict[str, Contest] = {
         COMMITS_POSTGRESQL,
         COMMITS_SQLITE,
         RELAY,
+        LATENCY,
         PARTITIONS,
         PAYLOAD,
         PROCESSES,

@@ -62,3 +62,20 @@ RELAY = Contest(
         "commits; it knows no leases, no second process, no refused message, and no sequence numbers in headers."
     ),
 )
+
+LATENCY = Contest(
+    name="latency",
+    title="From a commit to the commit of the read model",
+    contenders=(
+        Contender("commit, produce, consume, commit by hand (limit)", "latency:bare"),
+        Contender("streambind, outbox and a listener with a session", "latency:streambind", target=0.33),
+    ),
+    figures=tuple(Figure(f"p{percent}", "ms", is_rate=False) for percent in (50, 95, 99)),
+    courses={"": {"rate": 500, "seconds": 10}},
+    database="postgresql",
+    runs=3,
+    note=(
+        "500 commits a second by four threads in one process, the read model in another, on one database. The "
+        "limit has no outbox and no exactly-once: it loses what is committed when it dies before it has sent."
+    ),
+)
