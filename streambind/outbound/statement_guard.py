@@ -54,7 +54,9 @@ class StatementGuard:
             # An INSERT with its VALUES repeated a thousand times says nothing that it does not say with one.
             statement = str(compiled.string)
         written = self._text.written(statement)
-        if not written or any(permits.suppressed for permits in at_work(connection)):
+        if not written or self._is_by_flush(connection, options):
+            return
+        if any(permits.suppressed for permits in at_work(connection)):
             return
         meant = [(part, self._table(part, connection, options)) for part in written]
         changed = [table for _, table in meant if table is not None and self._tables.mappers(table)]
@@ -69,6 +71,10 @@ class StatementGuard:
     def _is_seen(self, tables: list[Table], connection: Connection, options: Any) -> bool:
         if options.get(CAPTURED) is tables[0]:
             return len(tables) == 1
+        return self._is_by_flush(connection, options)
+
+    def _is_by_flush(self, connection: Connection, options: Any) -> bool:
+        """Whether a flush itself sends the statement: capture sees what it does, whatever tables it writes to."""
         return self._is_of_flush(connection, options) and self._tables.is_of_unit_of_work(
             options.get("compiled_cache")
         )
