@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from streambind.binders.memory.broker import MemoryBroker
 from streambind.binders.memory.log import MemoryBatch, OutsideLog
@@ -80,7 +81,7 @@ class MemoryConsumerBinding:
     def _state(self, progress: Progress) -> PartitionState:
         position = progress.position
         lag = None if position is None else self._broker.lag(progress.lane, position)
-        return PartitionState(progress.lane, position, progress.stalled, progress.retrying, lag)
+        return replace(progress.state(), lag=lag)
 
     def last_error(self) -> str | None:
         return self._last_error

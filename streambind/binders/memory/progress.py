@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streambind.binders.memory.log import MemoryBatch
-from streambind.binding.binder import Identity, Lane
+from streambind.binding.binder import Identity, Lane, PartitionState
 from streambind.binding.outcome import Continue, Outcome, RetryAfter, Seek, Stop
 from streambind.message import boundary
 
@@ -30,6 +30,9 @@ class Progress:
     tries: int = 0
     stalled: str | None = None
     retrying: str | None = None
+
+    def state(self) -> PartitionState:
+        return PartitionState(self.lane, self.position, self.stalled, self.retrying)
 
     def is_ready(self, now_s: float) -> bool:
         """Whether a worker may take it; there may still be nothing to deliver."""

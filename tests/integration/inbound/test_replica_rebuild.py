@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, insert, inspect, select, text, update
 
 from streambind.errors import ConfigurationError, LifecycleError
 from streambind.failpoints import FailpointError
+from streambind.persistence import shadow_tables
 from streambind.replicas import fold as fold_module
 from streambind.replicas import rebuild as rebuild_module
 from streambind.replicas.rebuild import Rebuild
@@ -171,6 +172,33 @@ def test_begun_anew_nothing_of_before_counts(topic: Topic) -> None:
 
 def test_deliveries_that_go_on_meanwhile_are_all_in_the_new_table(service: Service) -> None:
     """Many batches, several rebuilds: nothing is written to a table that is not the replica's any more."""
+    _rebuild_while_deliveries_go_on(service)
+
+
+def test_a_rebuild_that_does_not_hold_the_group_is_rejected(
+    make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mutant: neither positions nor table are locked."""
+    goals = fold_module.Fold._goals
+    monkeypatch.setattr(
+        fold_module.Fold, "_goals", lambda self, connection, lock: goals(self, connection, lock=False)
+    )
+    monkeypatch.setattr(shadow_tables, "lock", lambda *_: None)
+    service = Service(make_database("postgresql+psycopg"))
+    with pytest.raises(AssertionError):
+        _rebuild_often(service)
+    _drop(service)
+
+
+def _rebuild_often(service: Service) -> None:
+    for _ in range(10):
+        _drop(service)
+        _rebuild_while_deliveries_go_on(service)
+
+
+def _rebuild_while_deliveries_go_on(service: Service) -> None:
+    for table in (Item, service.database.tables.position, service.database.tables.guard):
+        write(service, delete(table))
     topic = Topic(service, service.plan(Item))
     dice, numbers, model = random.Random(7), dict[int, int](), dict[int, str]()
     over, errors = threading.Event(), list[BaseException]()
