@@ -116,6 +116,26 @@ class Kept(Base):
     deleted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
+BROKEN: set[int] = set()
+"""The items whose names cannot be made at the moment."""
+
+
+def _name(event: ItemChanged) -> str:
+    if event.id in BROKEN:
+        raise ValueError(f"no name for {event.id}")
+    return event.name
+
+
+@replicates("in-things", ItemChanged, transform={"name": _name}, owns=["name"], deletes="row")
+class Fragile(Base):
+    """With a column that is computed, which may fail."""
+
+    __tablename__ = "fragile"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(40))
+
+
 def changed(job: str, id: int, name: str = "", *, seq: int, price: int = 0, **fields: object) -> Record:  # noqa: A002
     """The `seq`-th event of an item; `DELETE` is one too."""
     payload = {"jobType": job, "id": id, "name": name, "price": price, **fields}

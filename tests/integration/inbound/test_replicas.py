@@ -12,7 +12,20 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from streambind.binding.outcome import Continue, Outcome
-from tests.integration.inbound.replicas import Article, Colour, Item, Kept, Offer, changed, items, rows, tombstone
+from tests.integration.inbound.parking import turns
+from tests.integration.inbound.replicas import (
+    BROKEN,
+    Article,
+    Colour,
+    Fragile,
+    Item,
+    Kept,
+    Offer,
+    changed,
+    items,
+    rows,
+    tombstone,
+)
 from tests.integration.inbound.service import DESTINATION, Event, Service, drain, event
 from tests.unit.inbound.batches import ListBatch, Record, numbered, record
 
@@ -184,6 +197,25 @@ def test_what_cannot_be_applied_is_found_in_its_batch_and_the_rest_is_applied(
     assert items(service) == {1: "b", 3: "c"}
     figures = plan.statistics.figures()
     assert (figures.parked, figures.skipped) == ((1, 0) if on_error == "park" else (0, 1))
+
+
+def test_a_parked_key_is_applied_in_order_once_its_trouble_is_over(service: Service) -> None:
+    plan = service.plan(Fragile, on_error="park", max_attempts=1)
+    names = select(Fragile.id, Fragile.name).order_by(Fragile.id)
+    BROKEN.add(1)
+    try:
+        drain(plan, batch(changed("INSERT", 1, "a", seq=1), changed("INSERT", 2, "b", seq=1)))
+        drain(plan, batch(changed("UPDATE", 1, "c", seq=2), changed("UPDATE", 2, "d", seq=2), start=2))
+        assert rows(service, names) == [(2, "d")]
+    finally:
+        BROKEN.clear()
+
+    service.database.run(lambda c: c.execute(update(service.database.tables.parked_key).values(next_ms=0)))
+    turns(plan)
+
+    assert rows(service, names) == [(1, "c"), (2, "d")]
+    assert service.guarded() == {b"1": (1, 2), b"2": (1, 2)}
+    assert plan.statistics.figures().drained == 2
 
 
 def test_a_replica_and_listeners_share_a_batch_and_its_transaction(service: Service) -> None:
