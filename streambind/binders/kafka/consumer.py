@@ -26,7 +26,8 @@ from streambind.binding.binder import ConsumerTarget, Deliver, Lane, PartitionSt
 
 LOG = logging.getLogger("streambind.binders.kafka")
 
-_CHUNK = 2000
+_CHUNK = 500
+"""Messages per call of the client: many at once are out of the processor's cache before they are handled."""
 _OUTAGE, _STARTS = "outage", "starts"
 _FIRST_BACK_OFF_S = 1.0
 _MAX_BACK_OFF_S = 30.0

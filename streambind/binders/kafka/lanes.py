@@ -27,8 +27,8 @@ class QueueLimits:
 
     @classmethod
     def around(cls, batch: int) -> QueueLimits:
-        high = max(4 * batch, 2000)
-        return cls(low=high // 4, high=high, most=10 * high)
+        high = max(2 * batch, 1000)
+        return cls(low=high // 2, high=high, most=20 * high)
 
 
 class KafkaLane:
