@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 import click
 
-from streambind.cli.dlq_deeds import Deeds
+from streambind.cli.dlq_deeds import Deeds, reported
 from streambind.cli.dlq_desk import Desk, Item, desks
 from streambind.cli.dlq_lines import document, letter_of
 from streambind.cli.dlq_selection import selecting, selection
 from streambind.cli.dlq_view import group_documents, group_table, groups, item_lines, item_table
 from streambind.cli.output import (
-    FAILED,
     count,
     json_option,
     out,
@@ -22,7 +23,6 @@ from streambind.cli.output import (
     print_json_line,
     show,
     write,
-    write_error,
 )
 from streambind.cli.target import resolve
 from streambind.errors import ConfigurationError
@@ -124,10 +124,9 @@ def retry(
     Exit code 1 if letters were left alone that need a decision, 3 if the broker or the database does not answer.
     """
     found = selection(**filters).find(resolve(target), actor=by)
-    deeds = Deeds(dry_run=dry_run, rate=rate)
-    for desk, items in found:
-        deeds.retry(desk, items, force=force, accept_gaps=accept_gaps)
-    _tell(deeds, as_json)
+    with reported(Deeds(dry_run=dry_run, rate=rate), as_json) as deeds:
+        for desk, items in found:
+            deeds.retry(desk, items, force=force, accept_gaps=accept_gaps)
 
 
 @dlq.command()
@@ -160,10 +159,9 @@ def skip(
         raise click.UsageError("say which: ids of `streambind dlq ls --each`, or a filter")
     found = chosen.find(resolve(target), actor=by)
     _confirm(found, "leave out", yes or dry_run)
-    deeds = Deeds(dry_run=dry_run, rate=rate)
-    for desk, items in found:
-        deeds.skip(desk, items, force=force)
-    _tell(deeds, as_json)
+    with reported(Deeds(dry_run=dry_run, rate=rate), as_json) as deeds:
+        for desk, items in found:
+            deeds.skip(desk, items, force=force)
 
 
 @dlq.command()
@@ -192,10 +190,9 @@ def purge(
     filters["state"] = "dead"
     found = selection(**filters).find(resolve(target), actor=by)
     _confirm(found, "delete", yes or dry_run)
-    deeds = Deeds(dry_run=dry_run, rate=rate)
-    for desk, items in found:
-        deeds.skip(desk, items, force=force)
-    _tell(deeds, as_json)
+    with reported(Deeds(dry_run=dry_run, rate=rate), as_json) as deeds:
+        for desk, items in found:
+            deeds.skip(desk, items, force=force)
 
 
 @dlq.command()
@@ -232,16 +229,15 @@ def edit(
         raise click.BadParameter("write NAME=TEXT", param_hint="--header")
     named = {name: value.encode() for name, _, value in split}
     changed = [(name, value) for name, value in item.message.raw_headers if name not in named]
-    deeds = Deeds(dry_run=dry_run, rate=rate)
-    deeds.edit(desk, item.parked, payload.read(), [*changed, *named.items()] if named else None)
-    _tell(deeds, as_json)
+    with reported(Deeds(dry_run=dry_run, rate=rate), as_json) as deeds:
+        deeds.edit(desk, item.parked, payload.read(), [*changed, *named.items()] if named else None)
 
 
 @dlq.command()
 @selecting(ids=True)
-@click.option("--output", "-o", type=click.File("w", encoding="utf-8", lazy=True), default="-", help="A file.")
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="A file, for you alone.")
 @click.option("--handled", is_flag=True, help="Letters too that were replayed or skipped.")
-def export(target: str, output: TextIO, **filters: Any) -> None:
+def export(target: str, output: Path | None, **filters: Any) -> None:
     """Write messages as JSON lines, with all their bytes: text where they are UTF-8, else base64.
 
     They hold what the messages hold: personal data too.
@@ -250,17 +246,16 @@ def export(target: str, output: TextIO, **filters: Any) -> None:
     Example:
       streambind dlq export config/lecture --state dead -o dead.jsonl
     """
-    written = 0
-    for desk, items in selection(**filters).find(resolve(target)):
-        for item in items:
-            if output.name in ("-", "<stdout>"):
-                print_json_line(document(desk, item))
-            else:
-                output.write(visible_json(document(desk, item)) + "\n")
-            written += 1
-    if output.name not in ("-", "<stdout>"):
-        output.close()
-        write("wrote {} to {}", count(written, "message"), output.name)
+    found = selection(**filters).find(resolve(target))
+    documents = (document(desk, item) for desk, items in found for item in items)
+    if output is None or str(output) == "-":
+        for each in documents:
+            print_json_line(each)
+        return
+    with _for_its_owner(output) as file:
+        for each in documents:
+            file.write(visible_json(each) + "\n")
+    write("wrote {} to {}", count(sum(len(items) for _, items in found), "message"), output)
 
 
 @dlq.command("import")
@@ -287,27 +282,28 @@ def import_(
     Example:
       streambind dlq import config/lecture dead.jsonl --binding in-categoryChanged
     """
-    letters = [letter_of(line, number) for number, line in enumerate(file, 1) if line.strip()]
+    try:
+        letters = [letter_of(line, number) for number, line in enumerate(file, 1) if line.strip()]
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{file.name} is not UTF-8 text; nothing was imported") from error
     [desk] = desks(resolve(target), binding, actor=by)
-    deeds = Deeds(dry_run=dry_run, rate=rate)
-    deeds.replay(desk.require_replay(), letters, "importing", force=force)
-    _tell(deeds, as_json)
+    with reported(Deeds(dry_run=dry_run, rate=rate), as_json) as deeds:
+        deeds.replay(desk.require_replay(), letters, "importing", force=force)
+
+
+def _for_its_owner(path: Path) -> TextIO:
+    """A file that only its owner can read, if it is new.
+
+    Raises:
+        ConfigurationError: it cannot be written.
+    """
+    try:
+        return open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600))
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _confirm(found: Found, what: str, agreed: bool) -> None:
     number = sum(len(items) for _, items in found)
     if number and not agreed and sys.stdin.isatty():
         click.confirm(f"{what} {count(number, 'message')} for good?", abort=True, err=True)
-
-
-def _tell(deeds: Deeds, as_json: bool) -> None:
-    """Say what was done; exit code 1 if something needs a decision."""
-    if as_json:
-        print_json({"dry_run": deeds.dry_run, **deeds.done})
-    else:
-        for text in deeds.lines():
-            write("{}", text)
-    for text in deeds.refused:
-        write_error(text)
-    if deeds.is_undecided:
-        raise SystemExit(FAILED)

@@ -6,12 +6,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import click
 
 from streambind.cli.dlq_desk import Desk, Item
-from streambind.cli.output import count, err
+from streambind.cli.output import FAILED, count, err, print_json, write, write_error
 from streambind.errors import LifecycleError
 from streambind.inbound.letter import Letter
 from streambind.inbound.parked_queues import Queue
@@ -111,6 +112,26 @@ class Deeds:
         if not self.dry_run and self._pause_s:
             time.sleep(max(0.0, self._next_at - time.monotonic()))
             self._next_at = max(self._next_at, time.monotonic()) + self._pause_s * number
+
+
+@contextmanager
+def reported(deeds: Deeds, as_json: bool) -> Iterator[Deeds]:
+    """Say what was done, also when it ends in the middle; exit code 1 if something needs a decision."""
+    try:
+        yield deeds
+    except BaseException:
+        if +deeds.done:
+            write_error(f"it ended in the middle; until then: {'; '.join(deeds.lines())}")
+        raise
+    if as_json:
+        print_json({"dry_run": deeds.dry_run, **deeds.done})
+    else:
+        for text in deeds.lines():
+            write("{}", text)
+    for text in deeds.refused:
+        write_error(text)
+    if deeds.is_undecided:
+        raise SystemExit(FAILED)
 
 
 def _ids(items: Sequence[Item]) -> dict[Queue, list[int]]:

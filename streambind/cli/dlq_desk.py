@@ -62,8 +62,9 @@ class Desk:
         if self.replay is None:
             raise ConfigurationError(
                 f"binding {self.name}: its letters cannot be replayed to group {self.planned.group} alone, for it "
-                "keeps no positions in a database: set consumer.replay: true and start the service again, let a "
-                "listener take a Session, or handle what `streambind dlq export` writes"
+                "keeps no positions in a database, or none yet: let the service run once if a listener takes a "
+                "Session; else set consumer.replay: true and start it again, or handle what "
+                "`streambind dlq export` writes"
             )
         return self.replay
 

@@ -9,8 +9,11 @@ from typing import Any
 
 from streambind.cli.dlq_desk import Desk, Item
 from streambind.errors import ConfigurationError
-from streambind.inbound.letter import Cause, Letter
+from streambind.inbound.letter import MAX_PARTITION, Cause, Letter
 from streambind.message import Message
+
+_MAX_NAME_LENGTH = 249
+"""Of a destination."""
 
 
 def document(desk: Desk, item: Item) -> dict[str, Any]:
@@ -59,8 +62,8 @@ def letter_of(line: str, number: int) -> Letter:
             _bytes(found["payload"]),
             _bytes(found["key"]),
             raw_headers=[(str(name), _bytes(value)) for name, value in found["headers"]],
-            destination=str(found["destination"]),
-            partition=_number(found["partition"]),
+            destination=_name(str(found["destination"])),
+            partition=_number(found["partition"], MAX_PARTITION),
             offset=_number(found["offset"]),
             timestamp_ms=_number(found["timestamp_ms"]),
         )
@@ -76,15 +79,21 @@ def letter_of(line: str, number: int) -> Letter:
 
 def _place(identity: str) -> tuple[str, int, int]:
     if identity.startswith("parked/"):
-        return "parked", 0, int(identity.removeprefix("parked/"))
+        return "parked", 0, _number(int(identity.removeprefix("parked/"))) or 0
     store, partition, offset = identity.rsplit("/", 2)
-    return store, int(partition), int(offset)
+    return _name(store), _number(int(partition), MAX_PARTITION) or 0, _number(int(offset)) or 0
 
 
-def _number(value: object) -> int | None:
+def _name(text: str) -> str:
+    if len(text) > _MAX_NAME_LENGTH or not text.isprintable():
+        raise ValueError(f"{text[:40]!r} is no name of a destination")
+    return text
+
+
+def _number(value: object, most: int = 2**63 - 1) -> int | None:
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
         raise ValueError(f"{value!r} is no number of a place or a time")
     return value
 

@@ -196,7 +196,7 @@ def _move(lane: Lane, offset: int) -> Move:
 def _goal(brokers: Brokers, binding: PlannedBinding, lane: Lane, to: str) -> int:
     if to in ("earliest", "latest"):
         return lane.start if to == "earliest" else lane.end
-    if to.isdigit():
+    if to.isascii() and to.isdigit():
         if not lane.start <= int(to) <= lane.end:
             raise DestinationError(
                 f"{lane.destination}[{lane.partition}] has {lane.start} to {lane.end}, not {to}; nothing was moved"

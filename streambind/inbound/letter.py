@@ -10,6 +10,9 @@ from streambind.configuration.properties import DeadLetterFormat
 from streambind.inbound import letter_headers as names
 from streambind.message import Message, RawHeaders
 
+MAX_PARTITION = 2**31 - 1
+"""As Kafka has it, and as our tables keep it."""
+
 _CAUSED_BY = re.compile(r"^Caused by: ([\w.$]+)(?:: (.*))?$", re.MULTILINE)
 _NESTED = re.compile(r"; nested exception is ([\w.$]+)(?:: ?)?")
 
@@ -57,7 +60,7 @@ def read_letter(record: Message) -> Letter:
         record.key,
         raw_headers=_without(headers, form) if start is None else list(headers[:start]),
         destination=_text(added.get(f"{prefix}topic")) or None,
-        partition=_number(added.get(f"{prefix}partition")),
+        partition=_partition(added.get(f"{prefix}partition")),
         offset=_number(added.get(f"{prefix}offset")),
         timestamp_ms=timestamp,
     )
@@ -158,6 +161,11 @@ def _number(value: bytes | None) -> int | None:
         return None
     (number,) = struct.unpack(form, value)
     return int(number) if number >= 0 else None
+
+
+def _partition(value: bytes | None) -> int | None:
+    number = _number(value)
+    return number if number is not None and number <= MAX_PARTITION else None
 
 
 def _count(value: bytes | None) -> int | None:

@@ -86,12 +86,12 @@ class LetterReplay:
                 raise _Undone
 
         with contextlib.suppress(_Undone):
-            self._database.run(work)
+            self._database.run_bounded(work)
         return [outcomes[index] for index in range(len(letters))]
 
     def skip(self, letter: Letter) -> bool:
         """As `Replay` says, in a row that says who decided it."""
-        return self._database.run(lambda connection: self._remember(connection, letter, "skipped"))
+        return self._database.run_bounded(lambda connection: self._remember(connection, letter, "skipped"))
 
     def _tried(self, connection: Connection, letter: Letter, batch: ParkedBatch, *, force: bool) -> ReplayOutcome:
         try:

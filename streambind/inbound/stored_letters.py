@@ -19,6 +19,8 @@ from streambind.message import RawHeaders
 from streambind.persistence.database import Database
 from streambind.persistence.stored_headers import store_headers
 
+_SKIPPED_AT_ONCE = 100
+
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
@@ -87,7 +89,7 @@ class StoredLetters:
             return sum(self._retry(connection, queue, accept_gaps=accept_gaps) for queue in sorted(queues))
 
         try:
-            return self._database.run(work)
+            return self._database.run_bounded(work)
         except Overtaken as overtaken:
             raise LifecycleError("a key was written by somebody else just now: try again") from overtaken
 
@@ -95,15 +97,21 @@ class StoredLetters:
         """Leave out messages of a key, first ones first: their numbers count as done, so that what waits behind
         them follows. Returns how many were left out; others were handled meanwhile. `force`: these only, in
         whatever order they wait; one whose predecessor is missing goes without its number, and is still missing
-        to its successors.
+        to its successors. Many go in several transactions: nobody waits long for the key.
 
         Raises:
-            LifecycleError: a message that waits before them is not among them, or has not come yet.
+            LifecycleError: a message that waits before them is not among them, or has not come yet; those before
+                it are left out.
         """
+        rest = chosen = frozenset(ids)
+
+        def work(connection: Connection) -> frozenset[int]:
+            return self._skip(connection, queue, rest, force=force, is_first=rest == chosen)
+
         try:
-            return self._database.run(
-                lambda connection: self._skip(connection, queue, frozenset(ids), force=force)
-            )
+            while gone := self._database.run_bounded(work):
+                rest -= gone
+            return len(chosen) - len(rest)
         except MessageFailed as failed:
             raise LifecycleError(f"it cannot be left out: {failed.error}") from failed
         except Overtaken as overtaken:
@@ -129,7 +137,7 @@ class StoredLetters:
                 raise LifecycleError(f"parked/{stored.message.id} waits no longer: it was handled just now")
             self._write_down(connection, "edit", stored.queue, stored.message)
 
-        self._database.run(work)
+        self._database.run_bounded(work)
 
     def _retry(self, connection: Connection, queue: Queue, *, accept_gaps: Collection[int]) -> int:
         parked = self._claimed(connection, queue)
@@ -151,14 +159,18 @@ class StoredLetters:
             if isinstance(failed.error, SequenceGapError):
                 guard.accept_gap(connection, batch, 0)
 
-    def _skip(self, connection: Connection, queue: Queue, ids: frozenset[int], *, force: bool) -> int:
-        left, parked = 0, self._claimed(connection, queue)
-        while parked is not None and ids:
+    def _skip(
+        self, connection: Connection, queue: Queue, ids: frozenset[int], *, force: bool, is_first: bool
+    ) -> frozenset[int]:
+        """Returns which were left out, some of the first."""
+        gone: set[int] = set()
+        parked = self._claimed(connection, queue)
+        while parked is not None and ids and len(gone) < _SKIPPED_AT_ONCE:
             message = self._queues.first(connection, parked, among=ids if force else None)
             if message is None:
                 break
             if message.id not in ids:
-                if left or not self._waits(connection, ids):
+                if gone or not is_first or not self._waits(connection, ids):
                     break
                 raise LifecycleError(
                     f"parked/{message.id} waits before it, and its key's order is kept: leave that one out too"
@@ -167,9 +179,10 @@ class StoredLetters:
             self._write_down(connection, "skip", queue, message)
             if not self._queues.done(connection, parked, message):
                 raise LifecycleError(f"parked/{message.id} was handled just now")
-            ids, left = ids - {message.id}, left + 1
+            ids = ids - {message.id}
+            gone.add(message.id)
             parked = self._claimed(connection, queue)
-        return left
+        return frozenset(gone)
 
     def _pass_over(self, connection: Connection, batch: ParkedBatch, *, force: bool) -> None:
         if self._guard is None:

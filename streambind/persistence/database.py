@@ -26,6 +26,8 @@ from streambind.persistence.tables import Tables
 T = TypeVar("T")
 
 TRANSACTION_TIMEOUT_MS = 300_000
+OPERATOR_TIMEOUT_MS = 20_000
+"""How long what a person does may hold up, or wait for, what services do."""
 
 _URL = "streambind.datasource.url"
 
@@ -141,6 +143,16 @@ class Database:
                 await_result(connection.close())
 
         return self.loop.call(on_loop)
+
+    def run_bounded(self, work: Callable[[Connection], T]) -> T:
+        """As `run`, for what a person does beside running services: where the database can, it ends the
+        transaction when that stands still, or waits for a lock, for longer than OPERATOR_TIMEOUT_MS."""
+
+        def bounded(connection: Connection) -> T:
+            self.dialect.limit_waits(connection, OPERATOR_TIMEOUT_MS)
+            return work(connection)
+
+        return self.run(bounded)
 
     def run_session(self, work: Callable[[Session, AsyncSession | None], T]) -> T:
         """Run `work` in a transaction of a session of the service's own sessionmaker. On an asynchronous engine

@@ -71,3 +71,32 @@ def test_any_other_line_is_a_mistake_of_the_file(value: Any) -> None:
 def test_what_is_no_json_of_an_export_is_told(line: str) -> None:
     with pytest.raises(ConfigurationError, match="line 3 is no line"):
         letter_of(line, 3)
+
+
+def exported(**changed: object) -> str:
+    """A line of an export, with other values in some fields."""
+    read = read_letter(Message(None, destination="error.a.g", partition=3, offset=4, timestamp_ms=5))
+    came = Message(b"{}", b"k", destination="a", partition=1, offset=2)
+    item = Item("error.a.g/3/4", "open", came, "E", "text", 5, 1, letter=read)
+    return json.dumps({**json.loads(visible_json(document(DESK, item))), **changed})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"partition": 2**31},
+        {"offset": 2**63},
+        {"timestamp_ms": 2**70},
+        {"destination": "a\0b"},
+        {"destination": "a" * 250},
+        {"id": "error.a.g/9999999999/4"},
+        {"id": f"error.a.g/3/{2**63}"},
+        {"id": f"{'a' * 250}/3/4"},
+        {"id": "parked/-1"},
+    ],
+    ids=str,
+)
+def test_a_line_that_no_table_could_hold_is_refused_by_its_number(changed: dict[str, object]) -> None:
+    assert letter_of(exported(), 7).message.offset == 2
+    with pytest.raises(ConfigurationError, match="line 7 is no line of"):
+        letter_of(exported(**changed), 7)

@@ -200,3 +200,10 @@ def test_a_record_that_is_no_letter_says_so() -> None:
     assert letter.format is None
     assert letter.message.destination is None
     assert list(letter.message.raw_headers) == [("type", b"T")]
+
+
+@pytest.mark.parametrize("partition", [2**31 - 1, 2**31, 2**32])
+def test_a_partition_that_nobody_can_have_is_not_known(partition: int) -> None:
+    headers = [("x-original-topic", b"a"), ("x-original-partition", partition.to_bytes(8, "big"))]
+    read = read_letter(Message(b"{}", b"k", raw_headers=headers))
+    assert read.message.partition == (partition if partition < 2**31 else None)
