@@ -85,6 +85,20 @@ def test_it_does_not_while_none_are(monkeypatch: pytest.MonkeyPatch) -> None:
         assert pauses(monkeypatch, statistics) == []
 
 
+def test_trouble_is_waited_for_at_random_so_that_workers_do_not_come_back_at_once() -> None:
+    worker = RetryWorker(
+        "in-things",
+        cast(ParkedRetry, None),
+        poll_interval_ms=1,
+        mass_failure=MassFailure(ParkingProperties()),
+    )
+
+    pauses_s = [worker._troubled(OSError("away")) for _ in range(30)]
+
+    assert all(15 <= pause_s <= 30 for pause_s in pauses_s[9:])
+    assert len(set(pauses_s[9:])) > 1
+
+
 def test_a_turn_that_found_nothing_needs_no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     statistics = DeliveryStatistics()
     with statistics.delivering(Lane("things", 0)):
