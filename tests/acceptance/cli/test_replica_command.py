@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, insert
 
+from streambind import StreamApplication
+from streambind.management import health
+from streambind.testing.eventually import eventually
 from tests.acceptance.cli.conftest import Inside, Shell
-from tests.acceptance.cli.pair import Item
+from tests.acceptance.cli.pair import WITHIN_S, Item
 from tests.acceptance.cli.replica_pair import ReplicaPair
 
 ROOT = Path(__file__).parents[3]
@@ -128,9 +131,16 @@ def test_a_service_that_runs_goes_on_in_the_new_table(pair: ReplicaPair, process
         pair.save(i2="later", i3="c")
         pair.send()
         pair.shows(1, 2, 3)
+        eventually(lambda: freshness(reader) == (0.0, [0]), WITHIN_S, lambda: str(freshness(reader)))
     reader.engine.dispose()
     figures = pair.inside.run("verify", "reader", "in-items", "--source", "source", "--settled")
     assert figures.returncode == 0, figures.stdout
+
+
+def freshness(application: StreamApplication) -> tuple[float | None, list[int | None]]:
+    """How many seconds behind, and the lags of the partitions."""
+    (found,) = health(application).bindings
+    return found.behind_s, [each.lag for each in found.freshness.values()]
 
 
 def test_mistakes_are_told(pair: ReplicaPair) -> None:
