@@ -20,15 +20,11 @@ async def _add(event: CategoryChanged, session: AsyncSession) -> None:
     session.add(CategoryChange(category_id=event.category_id, category_name=event.category_name))
 
 
-def merged(course: dict[str, Any]) -> dict[str, float]:
-    return _kept(course, _merge)
+_WRITES = {"merged": _merge, "added": _add}
 
 
-def added(course: dict[str, Any]) -> dict[str, float]:
-    return _kept(course, _add)
-
-
-def _kept(course: dict[str, Any], write: Any) -> dict[str, float]:
+def written(course: dict[str, Any]) -> dict[str, float]:
+    write = _WRITES[course["writes"]]
     watch = Watch(course)
     broker, app, saw = service(course, watch)
     url = course["database"].replace("postgresql+psycopg:", "postgresql+asyncpg:")

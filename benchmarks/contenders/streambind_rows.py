@@ -40,6 +40,10 @@ def added(course: dict[str, Any]) -> dict[str, float]:
     return _kept(course, note)
 
 
+def written(course: dict[str, Any]) -> dict[str, float]:
+    return {"merged": merged, "added": added}[course["writes"]](course)
+
+
 def _kept(course: dict[str, Any], included: object) -> dict[str, float]:
     database = Database.from_url(course["database"], loop=EventLoop())
     create_tables(database)

@@ -8,7 +8,7 @@ from benchmarks.contests.inbound import INBOUND
 from benchmarks.contests.keys import KEYS, VERIFY
 from benchmarks.contests.outbound import COMMITS_POSTGRESQL, COMMITS_SQLITE, LATENCY, RELAY
 from benchmarks.contests.parking import JOINING, PARKING
-from benchmarks.contests.rows import ROWS_POSTGRESQL, ROWS_SQLITE
+from benchmarks.contests.rows import HANDLERS_POSTGRESQL, HANDLERS_SQLITE, ROWS_POSTGRESQL, ROWS_SQLITE
 
 CONTESTS: dict[str, Contest] = {
     contest.name: contest
@@ -16,6 +16,8 @@ CONTESTS: dict[str, Contest] = {
         INBOUND,
         ROWS_POSTGRESQL,
         ROWS_SQLITE,
+        HANDLERS_POSTGRESQL,
+        HANDLERS_SQLITE,
         COMMITS_POSTGRESQL,
         COMMITS_SQLITE,
         RELAY,

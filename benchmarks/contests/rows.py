@@ -5,47 +5,67 @@ from __future__ import annotations
 from benchmarks.contest import Contender, Contest
 from benchmarks.contests.categories import full_topic
 
+_WAITS = "Commits wait for the disk."
+_NUMBERED = (
+    "Numbered messages come from an outbox of streambind's: it checks that of each key none is missing and none "
+    "comes twice; the others do not look."
+)
 
-def _contest(database: str, title: str, note: str) -> Contest:
+
+def _rows(database: str, title: str, note: str) -> Contest:
     return Contest(
         name=f"rows-{database}",
         title=f"Inbound: into rows of {title}",
         contenders=(
             Contender("bulk loop by hand (limit)", f"bulk:{database}"),
             Contender("streambind, replica", "streambind_rows:replica", target=0.7),
-            Contender("streambind, handler that merges", "streambind_rows:merged", arguments={"share": 0.2}),
             Contender("streambind, handler that adds", "streambind_rows:added", arguments={"share": 0.5}),
-            *_faststream("merges", "merged"),
-            *_faststream("adds", "added"),
+            Contender("streambind, handler that merges", "streambind_rows:merged", arguments={"share": 0.1}),
         ),
         prepare=full_topic,
         courses={"plain": {"messages": 100_000}, "numbered": {"messages": 100_000, "numbered": True}},
+        database=database,
         axis="messages",
+        note=note,
+    )
+
+
+def _handlers(database: str, title: str, note: str) -> Contest:
+    return Contest(
+        name=f"handlers-{database}",
+        title=f"Inbound: a handler that writes one row of {title} a message, and FastStream with SQLAlchemy",
+        contenders=(
+            Contender("FastStream, confluent (the measure)", *_FASTSTREAM, {"client": "confluent", "share": 0.1}),
+            Contender("FastStream, aiokafka", *_FASTSTREAM, {"client": "kafka", "share": 0.1}),
+            Contender("streambind", "streambind_rows:written", target=5.0),
+        ),
+        prepare=full_topic,
+        courses={
+            "session.add()": {"messages": 20_000, "writes": "added"},
+            "session.merge()": {"messages": 20_000, "writes": "merged"},
+        },
         database=database,
         note=note,
     )
 
 
-def _faststream(does: str, function: str) -> list[Contender]:
-    return [
-        Contender(
-            f"FastStream + SQLAlchemy, {client}, handler that {does}",
-            f"faststream_rows:{function}",
-            "faststream",
-            {"client": module, "share": 0.02},
-        )
-        for client, module in (("confluent", "confluent"), ("aiokafka", "kafka"))
-    ]
+_FASTSTREAM = ("faststream_rows:written", "faststream")
 
-
-ROWS_POSTGRESQL = _contest(
+ROWS_POSTGRESQL = _rows(
     "postgresql",
     "PostgreSQL",
     "The limit takes the last event of each key of a batch and writes them, and the position, in one transaction: "
-    "exactly once. So is streambind; its handlers are called for each message: one does `session.merge()`, "
-    "the other `session.add()`. FastStream is at least once (`NACK_ON_ERROR`) with a session, a commit and an "
-    "acknowledgement a message. Commits wait for the disk. Numbered messages come from an outbox of streambind's: "
-    "it checks that of each key none is missing and none comes twice; the others do not look.",
+    f"exactly once. So is streambind; its handlers are called for each message. {_WAITS} {_NUMBERED}",
 )
 
-ROWS_SQLITE = _contest("sqlite", "SQLite", "As with PostgreSQL, in a file.")
+ROWS_SQLITE = _rows("sqlite", "SQLite", "As with PostgreSQL, in a file.")
+
+HANDLERS_POSTGRESQL = _handlers(
+    "postgresql",
+    "PostgreSQL",
+    "FastStream at least once (`NACK_ON_ERROR`), as its users write it: a session a message, committed, then the "
+    "message is acknowledged. streambind exactly once. The same statement in both: `session.add()` of a new row, "
+    f"which streambind writes together with others, or `session.merge()`, which asks before it writes. {_WAITS}",
+)
+
+HANDLERS_SQLITE = _handlers("sqlite", "SQLite", "As with PostgreSQL, in a file.")
