@@ -231,5 +231,6 @@ def test_the_position_is_moved_before_anything_else(postgres_service: Service) -
 
     assert statements[0].strip().startswith("SELECT set_config(")
     assert statements[1].startswith("UPDATE sb_position")
-    assert "FOR UPDATE" in statements[2]
+    assert "FROM sb_parked_key" in statements[2]
+    assert "FOR UPDATE" in statements[3]
     assert statements[-1].startswith("INSERT INTO sb_guard")
