@@ -140,6 +140,10 @@ class ParkedRetry:
             self._database.run(lambda connection: self._refused(connection, attempt, refusal))
             return
         self._unsettled = attempt.queue
+        if isinstance(error, Overtaken):
+            # What another owner was the first to write can be read now.
+            self._postpone(attempt.queue, delay_ms=0)
+            return
         if isinstance(error, Trouble):
             error = error.error
         text = f"{self._binding}: a parked message of {attempt.queue[0]} waits: {told(error)}"
@@ -147,13 +151,13 @@ class ParkedRetry:
         _log.warning("%s; again in %s ms%s", text, _POSTPONED_MS, logged_trace(error) if is_defect(error) else "")
         self._postpone(attempt.queue)
 
-    def _postpone(self, queue: Queue) -> None:
+    def _postpone(self, queue: Queue, *, delay_ms: int = _POSTPONED_MS) -> None:
         """What is in the way of one key may not be in the way of others: they go on, unless it is the database."""
 
         def work(connection: Connection) -> None:
             parked = self._queues.claim_again(connection, queue, alive=True)
             if parked is not None:
-                self._queues.postpone(connection, parked, delay_ms=_POSTPONED_MS)
+                self._queues.postpone(connection, parked, delay_ms=delay_ms)
 
         self._database.run(work)
         self._unsettled = None
