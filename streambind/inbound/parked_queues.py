@@ -181,7 +181,7 @@ class ParkedQueues:
         """Take the message out; the key too if it was the last one. The next one is due at once. `behind_gap`: the
         one that waits for its predecessor still does. False, if the message was there no longer: the transaction
         must not commit."""
-        if connection.execute(delete(self._message).where(self._message.c.id == message.id)).rowcount != 1:
+        if not self._delete(connection, message):
             return False
         failpoint("parking.after_delete")
         if parked.messages <= 1 and self.forget(connection, parked):
@@ -199,6 +199,17 @@ class ParkedQueues:
             error_text=parked.error_text,
         )
         return True
+
+    def take_out(self, connection: Connection, parked: ParkedKey, message: ParkedMessage) -> bool:
+        """Take out one that is not the next one: how the key fares does not change. False, if it was there no
+        longer."""
+        if not self._delete(connection, message):
+            return False
+        self._update(connection, parked, messages=self._key.c.messages - 1)
+        return True
+
+    def _delete(self, connection: Connection, message: ParkedMessage) -> bool:
+        return connection.execute(delete(self._message).where(self._message.c.id == message.id)).rowcount == 1
 
     def forget(self, connection: Connection, parked: ParkedKey) -> bool:
         """Let the key be parked no longer, if nothing waits behind it; whether that is so."""

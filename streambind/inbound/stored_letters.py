@@ -113,7 +113,7 @@ class StoredLetters:
                 rest -= gone
             return len(chosen) - len(rest)
         except MessageFailed as failed:
-            raise LifecycleError(f"it cannot be left out: {failed.error}") from failed
+            raise LifecycleError(f"it cannot be left out: {failed.error} (--force)") from failed
         except Overtaken as overtaken:
             raise LifecycleError("its key was written by somebody else just now: try again") from overtaken
 
@@ -166,18 +166,21 @@ class StoredLetters:
         gone: set[int] = set()
         parked = self._claimed(connection, queue)
         while parked is not None and ids and len(gone) < _SKIPPED_AT_ONCE:
-            message = self._queues.first(connection, parked, among=ids if force else None)
-            if message is None:
+            head = self._queues.first(connection, parked)
+            message = self._queues.first(connection, parked, among=ids) if force else head
+            if head is None or message is None:
                 break
             if message.id not in ids:
                 if gone or not is_first or not self._waits(connection, ids):
                     break
                 raise LifecycleError(
-                    f"parked/{message.id} waits before it, and its key's order is kept: leave that one out too"
+                    f"parked/{message.id} waits before it, and its key's order is kept: leave that one out too "
+                    "(--force)"
                 )
             self._pass_over(connection, ParkedBatch(message), force=force)
             self._write_down(connection, "skip", queue, message)
-            if not self._queues.done(connection, parked, message):
+            take_out = self._queues.done if message == head else self._queues.take_out
+            if not take_out(connection, parked, message):
                 raise LifecycleError(f"parked/{message.id} was handled just now")
             ids = ids - {message.id}
             gone.add(message.id)

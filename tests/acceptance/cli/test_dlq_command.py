@@ -112,6 +112,33 @@ def test_skipped_messages_are_left_out_and_what_waits_behind_them_follows(servic
     assert service.ids("--key", "a") == []
 
 
+def test_forced_a_message_is_left_out_whatever_waits_before_it(service: Service) -> None:
+    service.fail(odd, *EVENTS)
+    [first, second] = service.ids("--key", "a", "--state", "dead")
+
+    assert "1 message left out" in service.dlq("skip", second, "--force")
+    assert service.ids("--key", "a", "--state", "dead") == [first]
+
+
+def test_a_predecessor_that_never_comes_is_given_up_when_it_is_said(service: Service, tmp_path: Path) -> None:
+    service.fail(odd, ("a", 1))
+    [waiting] = service.ids("--state", "dead")
+    payload = tmp_path / "payload.json"
+    payload.write_text(json.loads(service.dlq("show", waiting, "--json"))["payload"])
+    seventh = f"sb-origin=1/somebody/1/{service.topic}/7"
+    service.dlq("edit", waiting, "--payload", str(payload), "--header", seventh)
+    service.dlq("retry", waiting)
+    with service.running():
+        eventually(lambda: service.ids("--state", "gap") == [waiting], 30, lambda: str(service.ls()))
+    assert "(--force)" in service.shell.run("dlq", "skip", ".", waiting).stderr
+
+    service.dlq("retry", waiting, "--accept-gaps")
+
+    with service.running():
+        eventually(lambda: ("a", 1) in service.effects("parked"), 30, lambda: str(service.ls()))
+    assert service.ids("--binding", "in-parked") == []
+
+
 def test_dead_keys_are_purged_and_exported_messages_imported_once(service: Service, tmp_path: Path) -> None:
     service.fail(odd, *EVENTS)
     file = tmp_path / "dead.jsonl"
