@@ -93,6 +93,7 @@ class ParkedRetry:
         self._fate = fate
         self._mass_failure = mass_failure
         self._unsettled: Queue | None = None
+        self._overtaken: Queue | None = None
         self._statistics = statistics
         self._on_commit = on_commit
 
@@ -115,6 +116,8 @@ class ParkedRetry:
                 self._database.run(lambda connection: self._next(connection, attempt))
         except Exception as error:  # noqa: BLE001 - whatever is in the way of one key, others go on
             self._ended(attempt, error)
+        else:
+            self._overtaken = None
         failpoint("parking.after_retry")
         self._statistics.count(**attempt.counts)
         if attempt.counts["drained"]:
@@ -140,8 +143,9 @@ class ParkedRetry:
             self._database.run(lambda connection: self._refused(connection, attempt, refusal))
             return
         self._unsettled = attempt.queue
-        if isinstance(error, Overtaken):
-            # What another owner was the first to write can be read now.
+        if isinstance(error, Overtaken) and self._overtaken != attempt.queue:
+            # Once it is a race: what another owner was the first to write can be read now.
+            self._overtaken = attempt.queue
             self._postpone(attempt.queue, delay_ms=0)
             return
         if isinstance(error, Trouble):

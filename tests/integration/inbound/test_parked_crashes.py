@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, sessionmaker
 
 from streambind.failpoints import FailpointError
+from streambind.inbound.failure import Overtaken
 from streambind.inbound.guard import SequenceGuard
 from streambind.inbound.input import InputPlan
 from streambind.persistence.database import Database
@@ -149,6 +150,24 @@ def test_a_defect_outside_of_a_try_holds_up_no_other_key(
 
     assert parked_keys(any_service) == {b"k": ("retry", 0, 1)}
     assert "in first" in caplog.text
+
+
+def test_who_is_overtaken_again_and_again_waits_and_says_so(
+    any_service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    park(any_service, "k")
+    plan = parking(any_service, adopt=None)
+
+    def overtaken(*_: Any, **__: Any) -> None:
+        raise Overtaken("another owner was faster")
+
+    with monkeypatch.context() as faster:
+        faster.setattr(SequenceGuard, "record", overtaken)
+        assert [turn(plan) for _ in range(3)] == [True, True, False]
+    assert "another owner was faster" in caplog.text
+    set_key(any_service, next_ms=0)
+    turns(plan)
+    assert (any_service.effects(), parked_keys(any_service)) == ([("k", 1)], {})
 
 
 @pytest.mark.parametrize("headers", ["{broken", "{}", "[1]", '[["x", 1]]', '[["x"]]', "null", ""])
