@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from streambind import message as module
+from streambind.configuration.properties import DeadLetterFormat
 from streambind.headers import TYPES
+from streambind.inbound.dead_letter import Failure, dead_letter
 from streambind.message import Message, RawHeaders
 
 
@@ -29,6 +31,18 @@ def test_headers_are_decoded_by_their_types() -> None:
     message = Message(b"", raw_headers=raw)
     assert message.headers == {"n": 8, "other": b"\xff"}
     assert message.raw_headers is raw
+
+
+def test_what_a_dead_letter_says_of_itself_is_no_header_of_the_message() -> None:
+    """Whoever may write to the topic could have written it, and a listener would believe it."""
+    failed = Message(b"", raw_headers=[("why", b"seen")], destination="things", partition=0, offset=1)
+    letter = dead_letter(failed, Failure(ValueError(), 3, 1), form=DeadLetterFormat.SPRING_CLOUD_STREAM, group="g")
+    facts = {name for name, _ in letter.raw_headers if name.startswith("sb-dlq-")}
+
+    assert facts == {"sb-dlq-attempts", "sb-dlq-first-failure", "sb-dlq-group"}
+    assert letter.headers["why"] == b"seen"
+    assert letter.headers.keys() == {name for name, _ in letter.raw_headers} - facts
+    assert Message(b"", raw_headers=[("sb-dlq-replay-by", b"ann"), (TYPES, b"{}")]).headers == {}
 
 
 def test_headers_are_decoded_once_and_only_if_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, delete, func, insert, select, text, update
+from sqlalchemy import Connection, create_engine, delete, func, insert, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import sessionmaker
 from sqlalchemy.pool import StaticPool
@@ -230,6 +230,25 @@ def test_tables_live_in_their_own_schema(postgres_url: str) -> None:
 
     database.run(lambda c: c.execute(insert(database.tables.source).values(source_id="x", epoch=1)))
     assert database.run(lambda c: c.scalar(text("SELECT count(*) FROM messaging.sb_source"))) == 2
+    database.dispose()
+
+
+def test_how_soon_a_dead_network_is_noticed_is_said_in_the_url(postgres_url: str) -> None:
+    told = {
+        "keepalives_idle": "5",
+        "keepalives_interval": "2",
+        "keepalives_count": "3",
+        "tcp_user_timeout": "10000",
+    }
+    url = make_url(postgres_url).update_query_dict(told).render_as_string(hide_password=False)
+    database = Database.from_url(url, loop=EventLoop())
+
+    def parameters(connection: Connection) -> dict[str, str]:
+        driver: Any = connection.connection.driver_connection
+        found: dict[str, str] = driver.info.get_parameters()
+        return found
+
+    assert database.run(parameters).items() >= told.items()
     database.dispose()
 
 

@@ -92,6 +92,36 @@ def test_springs_letters_are_read(
     assert len(found) == len(causes)
 
 
+WRAPPED = b"org.springframework.kafka.listener.ListenerExecutionFailedException"
+
+
+@pytest.mark.parametrize("prefix", ["kafka_dlt-exception-", "kafka_exception-"])
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ({"fqcn": WRAPPED, "cause-fqcn": b"java.lang.IllegalStateException"}, "java.lang.IllegalStateException"),
+        ({"fqcn": b"java.lang.ArithmeticException"}, "java.lang.ArithmeticException"),
+        (
+            {
+                "fqcn": WRAPPED,
+                "cause-fqcn": b"java.lang.Error",
+                "stacktrace": b"x\nCaused by: java.lang.Error: y\nCaused by: java.io.IOException: failed",
+            },
+            "java.io.IOException",
+        ),
+    ],
+    ids=["cause", "no cause", "a cause within the cause"],
+)
+def test_the_cause_is_the_services_own_exception(prefix: str, told: dict[str, bytes], name: str) -> None:
+    """Spring leaves the stack trace out if a letter would be too large, or is told to."""
+    headers: list[tuple[str, bytes | None]] = [(f"{prefix}{part}", value) for part, value in told.items()]
+    headers += [(f"{prefix}message", b"failed"), ("kafka_dlt-original-topic", b"t")]
+
+    cause = read_letter(Message(b"", raw_headers=headers)).cause
+
+    assert (cause.name, cause.text) == (name, "failed")
+
+
 def test_the_attempts_of_retry_topics_are_those_of_the_last_hop() -> None:
     letters = [
         read_letter(record)
