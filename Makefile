@@ -89,7 +89,7 @@ lock: $(DEVELOPMENT) ## choose the versions of requirements-dev.lock anew
 	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 	    --output-file requirements-dev.lock pyproject.toml
 
-# confluent-kafka 2.12 lets nobody make its messages, as unit tests of the binder do, and what it carries is no
+# confluent-kafka 2.13 lets nobody make its messages, as unit tests of the binder do, and what it carries is no
 # broker that can be embedded (2.16 is): here the binder shows itself on a real broker. What depends most on SQLAlchemy
 # runs on SQLite, but for the fleets, which are about time and not about versions.
 .PHONY: lowest

@@ -50,7 +50,8 @@ _CONSUMER_DEFAULTS = {
     # The client stops for fetch.queue.backoff.ms whenever it holds queued.min.messages; with its own defaults
     # (100000 and one second) a fast listener waits most of the time.
     "queued.min.messages": "20000",
-    # The end of a partition is told, once: offsets alone do not say whether a message is left.
+    # The end of a partition is told, once: offsets alone do not say whether a message is left. Clients before
+    # 2.13.2 went on one message too late then, after a pause (github.com/confluentinc/librdkafka/pull/5213).
     "enable.partition.eof": "true",
     "fetch.queue.backoff.ms": "20",
 }
