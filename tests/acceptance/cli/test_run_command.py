@@ -122,6 +122,7 @@ def test_what_is_told_from_outside(service: Shell, send: Send, topic: str) -> No
             "stored": 1,
             "lost": None,
             "lag": 1,
+            "behind_s": None,
         }
     ]
     assert output["lag"] is None
