@@ -176,7 +176,7 @@ class Delivery:
             self._statistics.count(retried=1)
             _log.warning("%s; %s in %s ms", text, why, delay)
             return Outcome(index, RetryAfter(delay, f"{text}; {why}" if why is _HELD else text))
-        tried = f"tried {failing.tries} times" if failing.tries > 1 else "tried once"
+        tried = self._budget.tried(failing.tries, error)
         if failing.fate is OnError.STOP:
             remedy = "mend the cause and start the binding again, or set consumer.on-error to dlq or skip"
             return self._stop(index, error, f"{text} ({tried}); {remedy}", state)

@@ -22,19 +22,11 @@ from streambind.errors import (
 from streambind.persistence.failures import state_of
 from streambind.persistence.stack_trace import qualified_name
 
-_DEFECTS = (
-    CircleError,
-    CaptureError,
-    ConversionError,
-    DeliveryError,
-    ValidationError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    NameError,
-    NotImplementedError,
-)
-"""What no repetition mends: the payload does not fit, or the handler has a mistake."""
+_UNFIT = (CircleError, CaptureError, ConversionError, DeliveryError)
+"""What no repetition mends: it is the message that does not fit."""
+
+_MISTAKES = (ValidationError, TypeError, LookupError, AttributeError, NameError, NotImplementedError)
+"""What most likely is a mistake of the handler, which no repetition mends either."""
 
 _FOREIGN_KEY = "23503"
 
@@ -79,17 +71,32 @@ class Budget:
     def is_retriable(self, error: Exception) -> bool:
         """Named in `retryableExceptions` (the nearest class of its line counts), else what the error says of
         itself, else what is known of its kind, else `defaultRetryable`."""
-        for kind in type(error).__mro__:
-            named = self.retryable.get(qualified_name(kind))
-            if named is not None:
-                return named
+        named = self._named(error)
+        if named is not None:
+            return named
         if isinstance(error, HandlerError):
             return isinstance(error, RetriableError)
-        if isinstance(error, _DEFECTS):
+        if isinstance(error, _UNFIT + _MISTAKES):
             return False
         if isinstance(error, IntegrityError):
             return _is_missing_parent(error)
         return self.default_retryable
+
+    def tried(self, times: int, error: Exception) -> str:
+        """How often a message was tried that ended with this error; and why no more, where that may be wrong."""
+        text = f"tried {times} times" if times > 1 else "tried once"
+        said = self._named(error) is not None or isinstance(error, (HandlerError, *_UNFIT))
+        kind = next((kind for kind in _MISTAKES if isinstance(error, kind)), None)
+        if times >= self.max_attempts or said or kind is None:
+            return text
+        return (
+            f"{text}: {qualified_name(kind)} counts as a mistake of the handler; "
+            "consumer.retryable-exceptions changes that"
+        )
+
+    def _named(self, error: Exception) -> bool | None:
+        named = (self.retryable.get(qualified_name(kind)) for kind in type(error).__mro__)
+        return next((each for each in named if each is not None), None)
 
 
 def names_exception(name: str) -> bool:

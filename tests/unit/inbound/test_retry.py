@@ -139,3 +139,15 @@ def test_trouble_is_waited_for_twice_as_long_each_time() -> None:
 )
 def test_names_of_exceptions_are_looked_up_in_what_is_loaded(name: str, is_known: bool) -> None:
     assert names_exception(name) is is_known
+
+
+def test_what_counts_as_a_mistake_of_the_handler_is_said_to() -> None:
+    because = (
+        "tried once: LookupError counts as a mistake of the handler; consumer.retryable-exceptions changes that"
+    )
+
+    assert budget().tried(1, KeyError("id")) == because
+    assert budget(max_attempts=1).tried(1, KeyError("id")) == "tried once"
+    assert budget(retryable_exceptions={"KeyError": False}).tried(1, KeyError("id")) == "tried once"
+    assert budget().tried(1, PermanentError()) == budget().tried(1, DecodeError()) == "tried once"
+    assert budget().tried(3, ValueError()) == "tried 3 times"
