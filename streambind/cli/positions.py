@@ -15,6 +15,11 @@ from streambind.cli.target import BROKER_TIMEOUT_MS, Brokers, Target, database_n
 from streambind.errors import ConfigurationError, DestinationError, LifecycleError
 from streambind.inbound.stored_positions import Reset, reset_position
 
+_UNTOLD = (
+    "the broker cannot tell whether an instance works on these partitions: make sure that none does, "
+    "then use --force"
+)
+
 
 @click.group()
 def positions() -> None:
@@ -114,10 +119,10 @@ def reset(target: str, binding: str, to: str, partition: tuple[int, ...], dry_ru
     (measure,) = measured(resolved, [planned])
     with resolved.brokers() as brokers:
         moves = _moves(brokers, measure, to, partition)
-        held = _held(brokers, planned, [move.lane for move in moves]) if not force else {}
+        held = {} if force else _held(brokers, planned, [move.lane for move in moves])
     for move in moves:
         lane = f"{move.lane.destination}[{move.lane.partition}]"
-        owner = held.get((move.lane.destination, move.lane.partition))
+        owner = (held or {}).get((move.lane.destination, move.lane.partition))
         write(
             "{}: {} -> {}: {}{}",
             lane,
@@ -127,7 +132,11 @@ def reset(target: str, binding: str, to: str, partition: tuple[int, ...], dry_ru
             f" (held by {owner})" if owner else "",
         )
     if dry_run:
+        if held is None:
+            write("note: {}", _UNTOLD)
         return
+    if held is None:
+        raise LifecycleError(_UNTOLD)
     if held:
         raise LifecycleError(
             f"instances of group {planned.group} work on these partitions: stop them, or use --force: their next "
@@ -214,18 +223,15 @@ def _goal(brokers: Brokers, binding: PlannedBinding, lane: Lane, to: str) -> int
     return offsets[lane.partition]
 
 
-def _held(brokers: Brokers, binding: PlannedBinding, lanes: list[Lane]) -> dict[tuple[str, int], str]:
-    """Who works on which of these partitions."""
+def _held(brokers: Brokers, binding: PlannedBinding, lanes: list[Lane]) -> dict[tuple[str, int], str] | None:
+    """Who works on which of these partitions; None if the broker cannot tell."""
     group = binding.group or ""
     held: dict[tuple[str, int], str] = {}
     for destination in sorted({lane.destination for lane in lanes}):
         name = destination
         owners = brokers.ask(binding.binder, lambda b, name=name: b.owners(group, name, BROKER_TIMEOUT_MS))  # type: ignore[misc]
         if owners is None:
-            raise LifecycleError(
-                "the broker cannot tell whether an instance works on these partitions: make sure that none does, "
-                "then use --force"
-            )
+            return None
         wanted = {lane.partition for lane in lanes if lane.destination == destination}
         held |= {(destination, number): who for number, who in owners.items() if number in wanted}
     return held

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer
 
-from streambind.binders.kafka import inquiries
+from streambind.binders.kafka import EmbeddedBroker, inquiries
 from streambind.testing.eventually import eventually
 from tests.acceptance.cli.conftest import NOWHERE, Inside
 from tests.acceptance.cli.pair import WITHIN_S, Pair
@@ -144,6 +144,18 @@ spring.cloud.stream:
   bindings:
     in-items: {{destination: {topic}, group: {group}}}
 """
+
+
+def test_a_dry_run_needs_no_force_where_the_broker_does_not_know_who_works(inside: Inside) -> None:
+    with EmbeddedBroker() as broker:
+        broker.create_topic("items")
+        inside.write({"plain/application.yaml": PLAIN.format(brokers=broker.address, topic="items", group="g")})
+        reset = ("positions", "reset", "plain", "in-items", "--to", "latest")
+        dry = inside.run(*reset, "--dry-run")
+        refused = inside.run(*reset)
+    assert (dry.returncode, refused.returncode) == (0, 1)
+    assert "note: the broker cannot tell whether an instance works on these partitions" in dry.stdout
+    assert "make sure that none does, then use --force" in refused.stderr
 
 
 def test_a_position_at_the_broker_is_shown_and_moved_while_nobody_runs(pair: Pair) -> None:
