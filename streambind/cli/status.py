@@ -40,8 +40,8 @@ def status(target: str, watch: bool, as_json: bool) -> None:
 
     TARGET is the address of a running application's health, where it has mounted health_app, and then this is
     what the application itself says. Or it is a configuration folder, or module:attribute, and then what can be
-    told from outside: whether tables are missing, what waits in the outbox and whether anybody relays, how far the
-    groups are and whether they go on.
+    told from outside: whether streambind's own tables are missing, what waits in the outbox and whether anybody
+    relays, how far the groups are and whether they go on.
 
     \b
     Examples:
