@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 _WORDS = {
-    "keys": ("parked key", "tried again"),
+    "keys": ("parked key", "handed to the running service to be tried again; `dlq ls` shows what remains"),
     "replayed": ("letter", "replayed"),
     "skipped": ("message", "left out"),
     "edited": ("message", "changed"),

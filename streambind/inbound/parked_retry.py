@@ -39,13 +39,14 @@ _UNENDED = "no try of it is left, and nothing was heard of the last one: the pro
 
 @dataclass(slots=True)
 class _Attempt:
-    """The try of a queue's next message. `is_over`: only its commit was left to be done. `counts` hold once it
-    is."""
+    """The try of a queue's next message. `is_over`: only its commit was left to be done. `counts` and `frees`,
+    that nothing of the key waits any longer, hold once it is."""
 
     queue: Queue
     counts: Counter[str] = field(default_factory=Counter)
     message: ParkedMessage | None = None
     is_over: bool = False
+    frees: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,15 @@ class ParkedRetry:
         self._statistics.count(**attempt.counts)
         if attempt.counts["drained"]:
             self._mass_failure.drained()
+            self._tell_freed(attempt)
         self._on_commit()
         return Turn(claimed=True)
+
+    def _tell_freed(self, attempt: _Attempt) -> None:
+        message = attempt.message
+        if attempt.frees and message is not None:
+            place = f"{message.destination}[{message.partition}]@{message.offset}"
+            _log.info("%s: %s (parked) is handled; its key is parked no longer", self._binding, place)
 
     def _begin(self, connection: Connection) -> tuple[ParkedKey | None, int | None]:
         self._database.dialect.limit_waits(connection, self._database.transaction_timeout_ms)
@@ -183,6 +191,7 @@ class ParkedRetry:
             if not self._queues.done(connection, parked, message, behind_gap=message.id != head.id):
                 raise Overtaken("it was handled by somebody else")
             attempt.counts["drained"] += 1
+            attempt.frees = parked.messages <= 1
         else:
             attempt.counts[self._fate.decide(connection, parked, message, error)] += 1
         failpoint("parking.before_commit")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -35,7 +36,10 @@ def mixed() -> ListBatch:
     return batch(*[each for pair in pairs for each in pair])
 
 
-def test_other_keys_go_on_and_the_parked_one_drains_in_order_once_it_is_mended(service: Service) -> None:
+def test_other_keys_go_on_and_the_parked_one_drains_in_order_once_it_is_mended(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "streambind")
     poison = Poison(("k", 2))
     plan = parking(service, poison)
 
@@ -52,6 +56,8 @@ def test_other_keys_go_on_and_the_parked_one_drains_in_order_once_it_is_mended(s
     assert parked_keys(service) == {b"k": ("retry", 1, 3)}
     poison.fix()
     assert turns(plan) == 3
+    freed = [text for text in caplog.messages if "its key is parked no longer" in text]
+    assert ["@6 (parked) is handled" in text for text in freed] == [True]
 
     assert service.effects() == [("k", 1), *[("a", n) for n in (1, 2, 3, 4)], ("k", 2), ("k", 3), ("k", 4)]
     assert parked_keys(service) == {}
