@@ -16,6 +16,7 @@ from streambind.errors import ConfigurationError, PermanentError
 from streambind.inbound.letter import Letter, read_letter
 from streambind.inbound.letter_replay import LetterReplay
 from streambind.inbound.parked_batch import ParkedBatch
+from streambind.inbound.parked_queues import Queue
 from streambind.inbound.replay import Replay, place_of
 from streambind.inbound.stored_letters import StoredLetters, StoredMessage
 from streambind.inbound.stored_positions import stored_positions
@@ -27,7 +28,8 @@ OPEN = "open"
 @dataclass(frozen=True, slots=True)
 class Item:
     """One message that failed. `state`: of a parked one `retry`, `gap` or `dead`; of a letter `open`, `replayed`
-    or `skipped`. One of `parked` and `letter` is there."""
+    or `skipped`. One of `parked` and `letter` is there. `behind`: the id of the first message of its key,
+    which failed while this one only waits."""
 
     id: str
     state: str
@@ -38,6 +40,7 @@ class Item:
     attempts: int | None
     parked: StoredMessage | None = None
     letter: Letter | None = None
+    behind: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,9 @@ class Desk:
     def items(self, brokers: Brokers) -> Iterator[Item]:
         """Parked messages, then letters in the order of their log."""
         if self.stored is not None:
+            firsts: dict[Queue, int] = {}
             for stored in self.stored.messages():
-                yield _parked(stored)
+                yield _parked(stored, firsts.setdefault(stored.queue, stored.message.id))
         known = {} if self.replay is None else self.replay.known()
         for letter in self._letters(brokers):
             yield _letter(letter, known.get(place_of(letter), OPEN))
@@ -142,7 +146,7 @@ def _groups(target: Target) -> frozenset[str]:
     return frozenset(group for group, _ in ask_database(database, lambda: stored_positions(database)))
 
 
-def _parked(stored: StoredMessage) -> Item:
+def _parked(stored: StoredMessage, first: int) -> Item:
     batch = ParkedBatch(stored.message)
     try:
         message = batch.message(0)
@@ -158,6 +162,7 @@ def _parked(stored: StoredMessage) -> Item:
         failed_ms=stored.since_ms,
         attempts=stored.attempts,
         parked=stored,
+        behind=None if stored.message.id == first else f"parked/{first}",
     )
 
 

@@ -28,6 +28,7 @@ def document(desk: Desk, item: Item) -> dict[str, Any]:
         "error": item.error,
         "text": item.text,
         "attempts": item.attempts,
+        "behind": item.behind,
         "failed_ms": item.failed_ms,
         "destination": came.destination,
         "partition": came.partition,

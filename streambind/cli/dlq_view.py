@@ -65,7 +65,7 @@ def group_documents(made: Sequence[Group]) -> list[dict[str, Any]]:
 def item_table(found: Sequence[tuple[Desk, list[Item]]]) -> RenderableType:
     columns = ("id", "binding", "state", "key", "from", "failed", "exception")
     rows = [
-        (item.id, desk.name, item.state, item.message.key, place(item), moment(item.failed_ms), item.error)
+        (item.id, desk.name, item.state, item.message.key, place(item), moment(item.failed_ms), _why(item))
         for desk, items in found
         for item in items
     ]
@@ -81,6 +81,8 @@ def item_lines(desk: Desk, item: Item) -> Iterator[RenderableType]:
     if item.attempts is not None:
         yield line("attempts    {}", item.attempts)
     yield line("failed      {}", moment(item.failed_ms))
+    if item.behind is not None:
+        yield line("waiting     behind {}, which failed", item.behind)
     yield line("exception   {}: {}", item.error, item.text, lines=True)
     if item.letter is not None and item.letter.cause.stack_trace:
         yield line("{}", item.letter.cause.stack_trace.rstrip(), lines=True)
@@ -90,6 +92,10 @@ def item_lines(desk: Desk, item: Item) -> Iterator[RenderableType]:
     yield line("payload     {}", _size(came.payload))
     if came.payload:
         yield line("{}", _payload(came.payload), lines=True)
+
+
+def _why(item: Item) -> str:
+    return item.error if item.behind is None else f"waiting behind {item.behind}"
 
 
 def place(item: Item) -> str:

@@ -48,6 +48,11 @@ def test_what_failed_is_grouped_by_its_cause_and_shown_in_full(service: Service)
     assert all(group["oldest_ms"] <= group["newest_ms"] for group in by_cause)
     assert "in-letters" in service.dlq("ls")
 
+    first, second = service.ls("--key", "a", "--state", "dead")
+    assert (first["behind"], second["behind"]) == (None, first["id"])
+    assert f"behind {first['id']}, which failed" in service.dlq("show", second["id"])
+    assert f"waiting behind {first['id']}" in service.dlq("ls", "--each", "--key", "a", "--state", "dead")
+
     assert len(service.ls("--key", "c")) == 2
     assert len(service.ls("--key", "c", "--binding", "in-letters")) == 1
     assert len(service.ls("--error", "number 3")) == 2
