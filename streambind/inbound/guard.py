@@ -69,8 +69,9 @@ class _Before:
         return self._seen().began_within or self._seen().is_compacted
 
     def may_leave_out(self) -> bool:
-        if self._seen().is_compacted:
-            return True
+        return self._seen().is_compacted or self.was_moved()
+
+    def was_moved(self) -> bool:
         skipped_ms = self._seen().skipped_ms
         return skipped_ms is not None and self.since_ms is not None and self.since_ms <= skipped_ms
 

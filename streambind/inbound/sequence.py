@@ -33,6 +33,10 @@ class Before(Protocol):
         """Whether the group was moved past messages since the chain's last event, or the log leaves some out."""
         ...
 
+    def was_moved(self) -> bool:
+        """Whether the group was moved past messages since the chain's last event."""
+        ...
+
     def latest_epoch(self, enough: int) -> int:
         """The highest epoch that any key of the source has had here, 0 if none came from it; or a lower one that
         is `enough`."""
@@ -49,7 +53,8 @@ def follows(last: Applied | None, event: Applied, before: Before) -> bool:
     - A lower epoch is a history that a restore of the source has undone: a duplicate.
     - With a higher epoch the source's numbers have gone back to where its restored database stood, which is not
       known here: any number up to the one after the last begins the new history. Only up to the epoch after the
-      latest: one that anyone made up would have all later events passed over.
+      latest, also where the log is compacted, unless the group was moved past messages since: one that anyone
+      made up would have all later events passed over.
 
     Raises:
         SequenceGapError: a predecessor has not been applied.
@@ -82,7 +87,7 @@ def _refuse_made_up(event: Applied, before: Before, *, may_be_first: bool) -> No
     if event.epoch == 1:
         return
     latest = before.latest_epoch(event.epoch - 1)
-    if event.epoch > latest + 1 and not (may_be_first and latest == 0) and not before.may_leave_out():
+    if event.epoch > latest + 1 and not (may_be_first and latest == 0) and not before.was_moved():
         raise SequenceForkError(
             f"epoch {event.epoch} of its source came, the last one known is {latest}: only the next follows"
         )

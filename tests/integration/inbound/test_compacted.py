@@ -76,6 +76,19 @@ def test_what_waits_is_applied_once_the_destination_is_compacted(any_service: Se
     assert parked_keys(any_service) == {}
 
 
+def test_an_epoch_that_anyone_made_up_stops_the_partition_and_silences_no_key(any_service: Service) -> None:
+    plan = parking(any_service)
+    told(plan, True)
+
+    forged = numbered(event("a", 99), "a", 5, epoch=1_000)
+    drain(plan, ListBatch([event_of("a", 3), forged, event_of("a", 7)]))
+
+    assert any_service.position(0) == 1
+    drain(plan, ListBatch([event_of("a", 9)], partition=1))
+    assert any_service.effects() == [("a", 3), ("a", 9)]
+    assert any_service.guarded() == {b"a": (1, 9)}
+
+
 def test_a_policy_that_is_not_told_stays_what_it_was(any_service: Service) -> None:
     plan = parking(any_service)
     told(plan, True)

@@ -21,13 +21,17 @@ class Before:
 
     began_within: bool = False
     leaves_out: bool = False
+    moved: bool = False
     epoch: int = 0
 
     def may_begin_within(self) -> bool:
         return self.began_within
 
     def may_leave_out(self) -> bool:
-        return self.leaves_out
+        return self.leaves_out or self.moved
+
+    def was_moved(self) -> bool:
+        return self.moved
 
     def latest_epoch(self, enough: int) -> int:
         return self.epoch
@@ -39,7 +43,7 @@ class Silent(Before):
     def may_begin_within(self) -> bool:
         raise AssertionError("number 1 is the first, wherever the group began")
 
-    may_leave_out = may_begin_within
+    may_leave_out = was_moved = may_begin_within
 
 
 A, B = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
@@ -118,8 +122,16 @@ def test_a_key_may_have_missed_an_epoch_that_its_source_had() -> None:
 
 
 def test_epochs_that_the_group_was_moved_past_are_not_missed() -> None:
-    assert follows(Applied(1, 3, A), Applied(4, 17, B), Before(epoch=1, leaves_out=True))
-    assert follows(None, Applied(4, 1, A), Before(epoch=1, leaves_out=True))
+    assert follows(Applied(1, 3, A), Applied(4, 17, B), Before(epoch=1, moved=True))
+    assert follows(None, Applied(4, 1, A), Before(epoch=1, moved=True))
+
+
+@pytest.mark.parametrize("last", [Applied(1, 3, A), None])
+def test_a_log_that_leaves_numbers_out_leaves_out_no_epoch(last: Applied | None) -> None:
+    compacted = Before(epoch=1, began_within=True, leaves_out=True)
+    assert follows(last, Applied(2, 17, B), compacted)
+    with pytest.raises(SequenceForkError, match="epoch 3 of its source came, the last one known is 1"):
+        follows(last, Applied(3, 17, B), compacted)
 
 
 def test_the_first_event_of_a_key_is_of_an_epoch_that_its_source_may_have() -> None:
