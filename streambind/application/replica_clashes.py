@@ -1,4 +1,4 @@
-"""Replicas of tables whose changes must be seen by somebody else."""
+"""Replicas of tables that others have something to do with."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ from streambind.application.declarations import Declarations
 from streambind.configuration import Finding, Severity
 from streambind.configuration.code_origin import code_origin
 from streambind.inbound.input import InputPlan
+from streambind.inbound.replica_rivals import rivals_of
 from streambind.outbound.publication import publications_of
 
 
 def replica_clashes(declarations: Declarations, inputs: Mapping[str, InputPlan]) -> Iterator[Finding]:
-    """Replicas into tables that another class publishes: what they write would be no event of it."""
+    """Replicas into tables that another class publishes, as what they write would be no event of it; and those
+    that fill the same columns."""
+    yield from _unpublished(declarations, inputs)
+    yield from _rivals(inputs)
+
+
+def _unpublished(declarations: Declarations, inputs: Mapping[str, InputPlan]) -> Iterator[Finding]:
     published = dict(_published(declarations))
     for plan in inputs.values():
         for replica in plan.replicas:
@@ -28,6 +35,19 @@ def replica_clashes(declarations: Declarations, inputs: Mapping[str, InputPlan])
                     f"not see its changes; put @replicates on {name}"
                 )
                 yield Finding(Severity.ERROR, text, code_origin(cls))
+
+
+def _rivals(inputs: Mapping[str, InputPlan]) -> Iterator[Finding]:
+    for binding, plan in inputs.items():
+        for replica in plan.replicas:
+            cls = replica.mark.declared_on
+            if rivals := sorted(each for each in rivals_of(replica.mark) if each in inputs and each > binding):
+                text = (
+                    f"replica {cls.__qualname__}: {', '.join(rivals)} fills columns that {binding} fills too: "
+                    "whose a row is cannot be told, so `streambind replica repair` deletes none; say with owns= "
+                    "which columns are whose, if they are"
+                )
+                yield Finding(Severity.WARNING, text, code_origin(cls))
 
 
 def _published(declarations: Declarations) -> Iterator[tuple[FromClause, type]]:

@@ -21,6 +21,7 @@ from streambind.replicas.diff import topic_difference
 from streambind.replicas.rebuild import Rebuild
 from streambind.replicas.repair import Repaired
 from streambind.replicas.repair import repair as mend
+from streambind.replicas.repair_doubts import doubts
 from streambind.replicas.replica import Replica
 from streambind.replicas.source import Source
 from streambind.replicas.source_diff import SourceDiff, SourceDifference
@@ -101,6 +102,7 @@ def diff(
 @_CLASS
 @click.option("--source", metavar="APPLICATION", required=True, help="The application that publishes.")
 @click.option("--keep-extra", is_flag=True, help="Delete no row that the source does not have.")
+@click.option("--force", is_flag=True, help="Delete more than a tenth of the table, or all of it.")
 @_LIMIT
 @click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
 @json_option
@@ -110,6 +112,7 @@ def repair(
     cls: str | None,
     source: str,
     keep_extra: bool,
+    force: bool,
     limit: int,
     dry_run: bool,
     as_json: bool,
@@ -117,6 +120,9 @@ def repair(
     """Mend a replica: what differs from the source's rows is sent again, what the source does not have is deleted.
 
     Rows are sent through the outbox of the source, as `streambind snapshot` sends them, and arrive as any change.
+    Nothing is done if the source has sent the group no event, while others have; nor, but with --keep-extra, while
+    rows of the source cannot be read, where several bindings fill the same columns, or, but with --force, if more
+    than a tenth of the table would be deleted.
 
     \b
     Example:
@@ -124,7 +130,7 @@ def repair(
           --source category.app:stream --dry-run
 
     Exit code 0 if nothing is left to be done but to wait for what was sent, 1 if rows would have to be mended
-    (--dry-run) or were kept (--keep-extra), 3 if a database does not answer.
+    (--dry-run), were kept (--keep-extra) or nothing was done, 3 if a database does not answer.
     """
     _, found, database = _asked(target, binding, cls)
     origin = source_of(source, found)
@@ -132,12 +138,17 @@ def repair(
         seen = _compared(database, found, origin, limit)
         if keep_extra:
             seen = replace(seen, extra=())
-        done = Repaired(0, 0) if dry_run else mend(database, found, origin, seen)
+        refused = list(doubts(database, found, origin, seen, force=force)) if dry_run else []
+        done = Repaired(0, 0) if dry_run else mend(database, found, origin, seen, force=force)
     if as_json:
         document = difference_document(found, seen.difference, unreadable=seen.unreadable, moving=seen.moving)
-        print_json({**document, "dry_run": dry_run, "sent": done.sent, "removed": done.removed})
+        print_json(
+            {**document, "dry_run": dry_run, "sent": done.sent, "removed": done.removed, "refused": refused}
+        )
     else:
         show_difference(found, seen.difference, unreadable=seen.unreadable, moving=seen.moving)
+        for doubt in refused:
+            write("[red bold]would be refused[/]  {}", doubt)
         if not dry_run:
             write("{} sent again, {} deleted", count(done.sent, "row"), count(done.removed, "row"))
     if (dry_run and not seen.difference.is_none) or len(seen.extra) < seen.difference.extra:

@@ -9,18 +9,19 @@ from typing import TypeVar
 from sqlalchemy import Connection, Table, inspect, text
 
 from streambind.errors import ConfigurationError
+from streambind.persistence.cut_names import cut_name
 
 _LIMIT = 50
 
 
 def shadow_name(table: Table) -> str:
     """The name of the table that is being made."""
-    return f"sb_new_{table.name[:_LIMIT]}"
+    return f"sb_new_{cut_name(table.name, _LIMIT)}"
 
 
 def kept_name(table: Table) -> str:
     """The name of the table that another one has replaced."""
-    return f"sb_old_{table.name[:_LIMIT]}"
+    return f"sb_old_{cut_name(table.name, _LIMIT)}"
 
 
 def exists(connection: Connection, table: Table, name: str) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sqlalchemy import Connection
-from sqlalchemy.schema import CreateTable, DropTable
 
 from streambind.persistence.database import Database
 from streambind.replicas.comparison import Comparison, Difference
+from streambind.replicas.expected_rows import expected_table
 from streambind.replicas.fold import Fold, Folded, Log
 from streambind.replicas.replica import Replica
 
@@ -28,25 +28,12 @@ def topic_difference(
     Raises:
         LifecycleError: the log cannot be folded.
     """
-    stage = replica.stage()
-    fold = Fold(database, replica, stage, log, skip_unreadable=skip_unreadable)
+    with expected_table(database, replica) as table:
+        fold = Fold(database, replica, table, log, skip_unreadable=skip_unreadable)
 
-    def begin(connection: Connection) -> None:
-        fold.forget(connection)
-        connection.execute(DropTable(stage, if_exists=True))
-        connection.execute(CreateTable(stage))
+        def compare(connection: Connection) -> Difference:
+            with fold.meeting(connection):
+                return Comparison(replica, table).difference(connection, limit=limit)
 
-    def compare(connection: Connection) -> Difference:
-        with fold.meeting(connection):
-            return Comparison(replica, stage).difference(connection, limit=limit)
-
-    def end(connection: Connection) -> None:
-        fold.forget(connection)
-        connection.execute(DropTable(stage, if_exists=True))
-
-    database.run(begin)
-    try:
         fold.catch_up(progress)
         return database.run(compare), fold.folded
-    finally:
-        database.run(end)

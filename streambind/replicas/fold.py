@@ -23,7 +23,9 @@ from streambind.inbound.guard import SequenceGuard
 from streambind.inbound.positions import DatabasePositions
 from streambind.inbound.reasons import told
 from streambind.message import Message
+from streambind.persistence.cut_names import cut_name
 from streambind.persistence.database import Database
+from streambind.replicas.group_goals import group_goals
 from streambind.replicas.messages import MessageBatch
 from streambind.replicas.replica import Replica, onto
 
@@ -63,7 +65,7 @@ class Fold:
         self._replica = replica
         self._log = log
         self._skip_unreadable = skip_unreadable
-        self.group = f"{replica.group} -> {table.name}"[:255]
+        self.group = _fold_group(replica, table.name)
         self._positions = DatabasePositions(database, self.group)
         self._guard = SequenceGuard(database, self.group) if replica.trusts else None
         self._reader = replica.reader()
@@ -72,8 +74,7 @@ class Fold:
 
     def forget(self, connection: Connection) -> None:
         """What is left of a fold of this name."""
-        for table in (self._database.tables.position, self._database.tables.guard):
-            connection.execute(delete(table).where(table.c.group_name == self.group))
+        _forget(connection, self._database, self.group)
 
     def catch_up(self, progress: Callable[[int, int], None]) -> None:
         """Fold in transactions of their own, until few messages are left to where the group is. `progress` gets
@@ -201,20 +202,7 @@ class Fold:
             self._guard.record(connection, batch.destination, found, passed_over=True)
 
     def _goals(self, connection: Connection, *, lock: bool) -> dict[Lane, int]:
-        """Where the replica's group is."""
-        columns = self._database.tables.position.c
-        query = (
-            select(columns.destination, columns.partition, columns.next_offset)
-            .where(columns.group_name == self._replica.group, columns.destination.in_(self._replica.destinations))
-            .order_by(columns.destination, columns.partition)
-        )
-        rows = connection.execute(self._database.dialect.locked(query) if lock else query)
-        goals = {Lane(row.destination, row.partition): row.next_offset for row in rows}
-        if not goals:
-            raise LifecycleError(
-                f"group {self._replica.group} has no position in the database: nothing of the replica is there yet"
-            )
-        return goals
+        return group_goals(connection, self._database, self._replica, lock=lock)
 
     def _begin(self, goals: Mapping[Lane, int]) -> None:
         known = self._positions.read([*goals])
@@ -226,6 +214,20 @@ class Fold:
                     f"{goals[lane]}: messages were lost to retention"
                 )
         self._positions.adopt(new, self._log.identities)
+
+
+def forget_fold(connection: Connection, database: Database, replica: Replica, table: str) -> None:
+    """What is left of a fold of the replica into a table of this name."""
+    _forget(connection, database, _fold_group(replica, table))
+
+
+def _forget(connection: Connection, database: Database, group: str) -> None:
+    for table in (database.tables.position, database.tables.guard):
+        connection.execute(delete(table).where(table.c.group_name == group))
+
+
+def _fold_group(replica: Replica, table: str) -> str:
+    return cut_name(f"{replica.group} -> {table}", 255)
 
 
 def _place(batch: MessageBatch) -> str:

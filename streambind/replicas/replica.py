@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 
-from sqlalchemy import Column, MetaData, Table, Text
+from sqlalchemy import Column, Table
 
 from streambind.errors import ConfigurationError
 from streambind.inbound.arrival import Arrival
@@ -18,11 +18,6 @@ from streambind.inbound.replica_plan import ReplicaPlan, Row
 from streambind.inbound.replica_rows import ReplicaRows
 from streambind.persistence.database import Database
 from streambind.persistence.row_statements import row_statements
-
-REF = "sb_ref"
-"""Of an expected row: where it comes from."""
-
-_NAME_LENGTH = 60
 
 
 @dataclass(frozen=True)
@@ -54,16 +49,6 @@ class Replica:
             ConfigurationError: there is no way from the binding's content type to its event.
         """
         return ReplicaReader(self)
-
-    def stage(self) -> Table:
-        """The definition of a table for expected rows: the columns that the replica fills, and REF."""
-        keys = {column.name for column in self.plan.key}
-        columns = [
-            Column(column.name, column.type, primary_key=column.name in keys, autoincrement=False)
-            for column in self.plan.columns
-        ]
-        name = f"sb_diff_{self.plan.table.name}"[:_NAME_LENGTH]
-        return Table(name, MetaData(schema=self.plan.table.schema), *columns, Column(REF, Text))
 
 
 def onto(plan: ReplicaPlan, table: Table) -> ReplicaPlan:

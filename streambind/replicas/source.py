@@ -68,6 +68,14 @@ class Source:
 
         return self.database.run_session(lambda session, _: work(session))
 
+    def refs(self, key: Key) -> list[str]:
+        """Where rows with this primary key would be."""
+        return [
+            f"{number}:{key_text(key)}"
+            for number, rows in enumerate(self._rows)
+            if len(rows.mapper.primary_key) == len(key)
+        ]
+
     def send(self, refs: Sequence[str]) -> int:
         """Send the rows again, as a snapshot would; returns how many events that were."""
         sent, repair = 0, uuid.uuid4()

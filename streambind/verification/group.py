@@ -104,6 +104,20 @@ class GroupKeys:
         )
         return self._database.run(lambda c: c.execute(query.limit(1)).first() is not None)
 
+    def knows_others_only(self) -> bool:
+        """Whether the group has had numbered events of the destination, and none of them from this source."""
+        columns = self._tables.guard.c
+        query = select(columns.key).where(
+            columns.group_name == self._group, columns.destination == self._destination
+        )
+        mine, others = columns.source_id == self._source_id, columns.source_id != self._source_id
+
+        def work(connection: Connection) -> bool:
+            known, foreign = (connection.execute(query.where(each).limit(1)).first() for each in (mine, others))
+            return known is None and foreign is not None
+
+        return self._database.run(work)
+
     def _guards(self) -> Select[tuple[bytes, int, int, UUID | None]]:
         columns = self._tables.guard.c
         event_id = type_coerce(columns.event_id, self._tables.key.c.event_id.type)

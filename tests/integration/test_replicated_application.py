@@ -305,3 +305,19 @@ def test_a_replica_goes_with_an_asynchronous_listener(
         streams.settle()
         assert database.run(lambda c: c.scalars(select(Note.text)).all()) == ["a", "b"]
     database.dispose()
+
+
+def test_replicas_that_fill_the_same_columns_are_warned_of(stream_application: Applications) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    @replicates("in-categories", CategoryChanged)
+    @replicates("in-stock", CategoryChanged)
+    class Both(Base):
+        __tablename__ = "both"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+
+    (found,) = stream_application(READER, include=[Both]).blueprint.findings
+    assert "in-stock fills columns that in-categories fills too" in found.text
+    assert stream_application(READER, include=[Offer]).blueprint.findings == ()

@@ -70,7 +70,7 @@ def test_what_differs_is_found_and_mended(pair: ReplicaPair) -> None:
         assert (code, found["examples"]) == (1, {"wrong": [["1"]], "missing": [["2"]], "extra": [["9"]]})
     before = pair.shown()
     code, found = asked(pair, "repair", *source, "--dry-run")
-    assert (code, found["sent"], found["removed"], pair.waiting()) == (1, 0, 0, 0)
+    assert (code, found["sent"], found["removed"], found["refused"], pair.waiting()) == (1, 0, 0, [], 0)
     assert pair.shown() == before
     code, found = asked(pair, "repair", *source)
     assert (code, found["sent"], found["removed"]) == (0, 2, 1)
