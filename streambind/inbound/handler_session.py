@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -31,8 +30,8 @@ class HandlerSession:
     `commit()` in a handler flushes and ends the session's own transaction, not the batch's. For `rollback()` and
     `close()` there are two ways. Without savepoints, one session serves the whole batch, and either is reported
     by `end_of_handler`: the batch is done again. With `savepoints`, each handler works in a savepoint, and either
-    undoes what the handler did since it began or last committed. Without them, new objects may wait to be
-    written, if there is an `at_once`, which says of what classes they may not.
+    undoes what the handler did since it began or last committed. Without them, `waits` lets new objects wait to
+    be written.
     """
 
     def __init__(
@@ -41,7 +40,7 @@ class HandlerSession:
         connection: Connection,
         *,
         savepoints: bool,
-        at_once: Callable[[type], bool] | None = None,
+        waits: bool = False,
     ) -> None:
         self._connection = connection
         self._savepoints = savepoints
@@ -60,8 +59,8 @@ class HandlerSession:
             event.listen(self.session, "after_commit", self._after_commit)
             event.listen(self.session, "after_transaction_end", self._after_end)
         self._leftovers: Leftovers | None = None
-        if at_once is not None and not savepoints:
-            self._leftovers = Leftovers(self.session, connection, at_once)
+        if waits and not savepoints:
+            self._leftovers = Leftovers(self.session, connection)
 
     @property
     def is_lost(self) -> bool:
@@ -80,7 +79,7 @@ class HandlerSession:
         Raises:
             SessionEnded: the handler has undone the work of others too.
             PermanentError: the handler caught a database error that had ended its transaction.
-            Exception: what it left cannot be written.
+            OthersWait, Exception: what it left, or earlier ones, cannot be written.
         """
         if self._leftovers is not None and self._leftovers.is_lost:
             self.is_ended = True

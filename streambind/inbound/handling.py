@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -52,15 +52,14 @@ class Handling:
         database: Database,
         *,
         replies: Replies | None,
-        publishes: Callable[[type], bool],
         inbox: Inbox | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._database = database
         self._replies = replies
         self._inbox = inbox
-        self._at_once: Callable[[type], bool] | None = publishes
-        """Of what classes new objects may not wait to be written; None: of none they may."""
+        self._waits = True
+        """Whether new objects may wait to be written."""
         self._savepoints = False
         self._suspected: tuple[str, int, int] | None = None
 
@@ -88,7 +87,7 @@ class Handling:
             self._database,
             connection,
             savepoints=singly or self._savepoints,
-            at_once=self._at_once if len(indexes) > 1 else None,
+            waits=self._waits and len(indexes) > 1,
         )
         sessions.session.info[CAUSE] = cause = MessageCause(batch)
         unit: Sequence[int] = ()
@@ -137,10 +136,11 @@ class Handling:
 
     def _cleared(self, batch: Batch) -> None:
         """Each message went well by itself. If the batch had failed because new objects had waited to be written,
-        that would happen again: for want of a relationship() nobody knows that one has to come before another."""
+        that would happen again: for want of a relationship() nobody knows that one has to come before another, or
+        the handlers execute statements before their own objects are written."""
         if self._suspected == _place(batch):
-            _log.info("new objects do not wait to be written any more: together they were refused, one by one not")
-            self._at_once = self._suspected = None
+            _log.info("new objects do not wait to be written any more: together they failed, one by one not")
+            self._waits, self._suspected = False, None
 
 
 def _place(batch: Batch) -> tuple[str, int, int]:

@@ -144,9 +144,7 @@ def _kept(
     positions = DatabasePositions(database, group)
     guard = SequenceGuard(database, group) if trusts else None
     inbox = _inbox(properties.consumer, database, group)
-    handling = Handling(
-        dispatcher, database, replies=surroundings.replies, publishes=surroundings.publishes, inbox=inbox
-    )
+    handling = Handling(dispatcher, database, replies=surroundings.replies, inbox=inbox)
     mass_failure, back_off = MassFailure(parking), BackOff(parking)
     queues = ParkedQueues(database, group, destinations_of(binding, properties))
     fate = ParkedFate(

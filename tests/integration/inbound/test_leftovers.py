@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -76,6 +76,97 @@ def test_a_later_handler_sees_what_earlier_ones_left(
     assert any_service.keeping(looks).deliver(things()) == Outcome(4, Continue())
 
     assert seen == [0, 1, 2, 3]
+
+
+def by_core(session: Session, name: str) -> bool:
+    return session.connection().scalar(select(Thing.id).where(Thing.name == name)) is not None
+
+
+def without_autoflush(session: Session, name: str) -> bool:
+    with session.no_autoflush:
+        return session.scalars(select(Thing.id).where(Thing.name == name)).first() is not None
+
+
+def and_shrugs_off_errors(session: Session, name: str) -> bool:
+    with suppress(Exception):
+        return by_core(session, name)
+    return False
+
+
+@pytest.mark.parametrize("is_taken", [by_core, without_autoflush, and_shrugs_off_errors])
+def test_an_object_of_the_handler_at_work_is_not_written_before_it_asks_for_that(
+    any_service: Service, is_taken: Callable[[Session, str], bool]
+) -> None:
+    calls: list[int] = []
+
+    def looks_last(event: Event, session: Session) -> None:
+        calls.append(event.number)
+        keep(event, session)
+        thing = Thing(id=event.number, name=f"thing {event.number}")
+        session.add(thing)
+        if is_taken(session, thing.name):
+            session.delete(thing) if thing not in session.new else session.expunge(thing)
+
+    plan = any_service.keeping(looks_last, max_attempts=1)
+
+    assert plan.deliver(things()) == Outcome(4, Continue())
+    calls.clear()
+    assert plan.deliver(ListBatch(things(8).records[4:], start=4)) == Outcome(4, Continue())
+
+    assert sorted(any_service.things()) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert calls == [5, 6, 7, 8]
+
+
+def test_a_change_of_the_handler_at_work_is_not_written_before_it_asks_for_that(any_service: Service) -> None:
+    any_service.insert(Thing, id=99, name="taken")
+
+    def changes_for_a_while(event: Event, session: Session) -> None:
+        thing = session.get_one(Thing, 99)
+        keep(event, session)
+        thing.name = f"half {event.number}"
+        seen.append(session.connection().scalar(select(Thing.name).where(Thing.id == 99)) or "")
+        thing.name = "taken"
+
+    seen: list[str] = []
+    assert any_service.keeping(changes_for_a_while, max_attempts=1).deliver(things()) == Outcome(4, Continue())
+
+    assert set(seen) == {"taken"}
+    assert any_service.effects() == ALL
+
+
+def test_a_savepoint_of_the_connection_takes_along_nothing_of_others(any_service: Service) -> None:
+    def tries(event: Event, session: Session) -> None:
+        with session.connection().begin_nested() as savepoint:
+            session.execute(update(Thing).values(name="gone"))
+            savepoint.rollback()
+        keep(event, session)
+
+    assert any_service.keeping(tries).deliver(things()) == Outcome(4, Continue())
+
+    assert any_service.effects() == ALL
+
+
+@pytest.mark.parametrize("name", ["before_insert", "after_insert"])
+def test_what_listens_to_inserts_runs_under_its_own_message(any_service: Service, name: str) -> None:
+    """What such a hook publishes carries the way of the message that a handler is at work on."""
+    seen: list[tuple[int, int]] = []
+    at_work = 0
+
+    def note(_m: object, _c: object, effect: Effect) -> None:
+        seen.append((effect.number, at_work))
+
+    def works(event: Event, session: Session) -> None:
+        nonlocal at_work
+        at_work = event.number
+        keep(event, session)
+
+    events.listen(Effect, name, note)
+    try:
+        assert any_service.keeping(works).deliver(things()) == Outcome(4, Continue())
+    finally:
+        events.remove(Effect, name, note)
+
+    assert seen == [(n, n) for n in (1, 2, 3, 4)]
 
 
 @pytest.mark.parametrize("throws_away", [Session.expunge_all, Session.expire_all])
