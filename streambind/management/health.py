@@ -26,6 +26,8 @@ from streambind.persistence.failures import describe
 STUCK_S = 30.0
 """For how long a delivery may run before somebody should look."""
 
+_UNKNOWN_TOPIC = "UNKNOWN_TOPIC_OR_PART"
+
 
 class HealthStatus(StrEnum):
     """`degraded`: something is in the way, nothing is lost, and all else goes on; `down`: somebody must act."""
@@ -136,10 +138,11 @@ def _binding(
     now_ms = time.time_ns() // 1_000_000
     freshness = {_text(p.lane): _freshness(p, times, now_ms) for p in partitions}
     uncounted = trouble if application.parks(status.name) else None
-    stuck = _stuck(figures)
+    stuck, gone = _stuck(figures), _gone(status)
     degraded = (
         retrying
         or stuck
+        or gone
         or status.state is BindingState.WAITING
         or (figures and figures.degraded_since)
         or parked
@@ -158,7 +161,7 @@ def _binding(
         assigned=tuple(_text(p.lane) for p in partitions),
         stalled=stalled,
         retrying=retrying,
-        last_error=stuck or status.last_error or (figures.last_error if figures else None) or uncounted,
+        last_error=stuck or gone or status.last_error or (figures.last_error if figures else None) or uncounted,
         counts=asdict(figures) if figures else {},
         parked=parked or None,
         freshness=freshness,
@@ -185,6 +188,14 @@ def _stuck(figures: Figures | None) -> str | None:
         return None
     work = "a delivery, or the try of a parked message,"
     return f"{work} has run for {figures.longest_s:.0f} s: its handler or the database does not answer"
+
+
+def _gone(status: BindingStatus) -> str | None:
+    """Of a topic that does not exist nothing is assigned, and nothing of it fails: the client says so once."""
+    error = status.last_error or ""
+    if status.state is not BindingState.RUNNING or status.partitions or _UNKNOWN_TOPIC not in error:
+        return None
+    return f"nothing is assigned: {status.destination} does not exist, or did not when this was said: {error}"
 
 
 def _text(lane: Lane) -> str:

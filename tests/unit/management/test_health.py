@@ -55,6 +55,15 @@ def test_a_binding_is_as_well_as_its_partitions(binding: object, word: HealthSta
     assert (report.status, report.bindings[0].status) == (word, word)
 
 
+def test_an_input_whose_topic_is_gone_is_degraded_until_it_is_assigned_again() -> None:
+    error = "UNKNOWN_TOPIC_OR_PART (Subscribed topic not available: a)"
+    report = health(StagedApplication([an_input(last_error=error)]).as_application())
+    assert report.status is DEGRADED
+    assert (report.bindings[0].last_error or "").startswith("nothing is assigned: a does not exist")
+    again = health(StagedApplication([an_input(partition(0), last_error=error)]).as_application())
+    assert (again.status, again.bindings[0].last_error) == (UP, error)
+
+
 def test_trouble_of_a_delivery_degrades_until_it_is_over() -> None:
     application = StagedApplication([an_input(partition(0))], {"in-a": Figures(handled=3, degraded_since=1.0)})
     assert health(application.as_application()).status is DEGRADED
