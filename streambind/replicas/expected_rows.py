@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, inspect
@@ -22,6 +22,7 @@ from streambind.persistence.row_statements import row_statements
 from streambind.replicas.comparison import Comparison
 from streambind.replicas.fold import forget_fold
 from streambind.replicas.messages import MessageBatch
+from streambind.replicas.refused_rows import is_for_its_values
 from streambind.replicas.replica import Replica
 from streambind.replicas.source import SourceRow
 
@@ -71,7 +72,8 @@ def _is_abandoned(name: str, prefix: str) -> bool:
 
 class ExpectedRows:
     """What the events of a source's rows make of them, put into `table`. `unreadable`: how many the replica cannot
-    read; `are_keyed`: whether the keys of all that were read are the primary keys of the source's rows."""
+    read, or its database refuses; `are_keyed`: whether the keys of all that were read are the primary keys of the
+    source's rows."""
 
     def __init__(self, database: Database, replica: Replica, table: Table) -> None:
         self.table = table
@@ -106,9 +108,20 @@ class ExpectedRows:
         connection.execute(delete(self.table))
 
     def put(self, connection: Connection, rows: Iterable[Row]) -> None:
+        """Add rows. Those that the database refuses count as unreadable."""
         by_key = {row[: self._width]: row for row in rows}
-        if by_key:
-            self._put(connection, list(by_key.values()))
+        if by_key and not self._is_put(connection, [*by_key.values()]):
+            self.unreadable += sum(not self._is_put(connection, [row]) for row in by_key.values())
+
+    def _is_put(self, connection: Connection, rows: Sequence[Row]) -> bool:
+        try:
+            with connection.begin_nested():
+                self._put(connection, rows)
+        except Exception as error:
+            if not is_for_its_values(error):
+                raise
+            return False
+        return True
 
 
 def _is_of(ref: str, key: Row) -> bool:

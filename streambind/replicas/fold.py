@@ -27,6 +27,7 @@ from streambind.persistence.cut_names import cut_name
 from streambind.persistence.database import Database
 from streambind.replicas.group_goals import group_goals
 from streambind.replicas.messages import MessageBatch
+from streambind.replicas.refused_rows import is_for_its_values
 from streambind.replicas.replica import Replica, onto
 
 Read = Callable[[Lane, int], Sequence[Message]]
@@ -47,16 +48,25 @@ class Log:
 
 @dataclass(slots=True)
 class Folded:
-    """`messages`: how many were read; `unreadable`: how many were left out, as they cannot be read."""
+    """`messages`: how many were read; `unreadable`: how many were left out, as they cannot be
+    read, or the database refuses them."""
 
     messages: int = 0
     unreadable: int = 0
     blocked: str | None = None
 
 
+class _Refused(Exception):
+    """The database refuses what messages say: all of them, or some of them together."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Fold:
     """One fold of a replica's destinations into `table`. `skip_unreadable`: leave out what the replica cannot
-    read; else that is an error."""
+    read, or the database refuses; else that is an error."""
 
     def __init__(
         self, database: Database, replica: Replica, table: Table, log: Log, *, skip_unreadable: bool
@@ -150,6 +160,11 @@ class Fold:
             batch = MessageBatch(messages, position=at, next_offset=last)
             try:
                 self._apply(connection, batch)
+            except _Refused as refused:
+                if len(messages) > 1:
+                    messages = messages[: len(messages) // 2]
+                    continue
+                self._leave_out(connection, batch, refused.error)
             except MessageFailed as failed:
                 if failed.index > 0:
                     messages = messages[: failed.index]
@@ -182,11 +197,26 @@ class Fold:
         arrivals = [Arrival(batch, index, session, limits=self._replica.limits) for index in indexes]
         try:
             if concerned := [arrival for arrival in arrivals if self._reader.concerns(arrival)]:
-                self._writer.apply(concerned)
+                self._write(session, concerned)
         finally:
             session.close()
         if found is not None and self._guard is not None:
             self._guard.record(connection, batch.destination, found)
+
+    def _write(self, session: Session, arrivals: Sequence[Arrival]) -> None:
+        """
+        Raises:
+            _Refused: the database takes none of it; what was written before stays.
+        """
+        try:
+            with session.begin_nested():
+                self._writer.apply(arrivals)
+        except MessageFailed:
+            raise
+        except Exception as error:
+            if not is_for_its_values(error):
+                raise
+            raise _Refused(error) from error
 
     def _leave_out(self, connection: Connection, batch: MessageBatch, error: Exception) -> None:
         if not self._skip_unreadable:

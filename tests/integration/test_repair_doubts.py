@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import String, delete, insert, select
+from sqlalchemy import Connection, String, delete, insert, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from streambind.configuration.properties import BindingProperties
 from streambind.errors import LifecycleError
 from streambind.inbound.input import InputPlan
 from streambind.inbound.limits import Limits
+from streambind.inbound.replica_plan import Row
 from streambind.inbound.replicates import replicas_of, replicates
 from streambind.inbound.surroundings import Surroundings
 from streambind.replicas import source as source_module
+from streambind.replicas.expected_rows import ExpectedRows
 from streambind.replicas.repair import Repaired, repair
 from streambind.replicas.replica import Replica
 from streambind.replicas.source import Source
@@ -67,6 +69,26 @@ def test_copies_of_rows_that_cannot_be_read_are_kept(world: World) -> None:
         repair(world.reader, narrow, world.publisher(), seen, force=True)
     assert world.copies() == world.seats()
     assert repair(world.reader, narrow, world.publisher(), replace(seen, extra=())) == Repaired(0, 0)
+
+
+def test_rows_that_the_replicas_database_refuses_count_as_unreadable(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(world, 4)
+    refused = ExpectedRows.put
+
+    def put(self: ExpectedRows, connection: Connection, rows: Collection[Row]) -> None:
+        """One row has a number that the column does not take."""
+        too_large = (2**70 if row[1] == 2 else row[1] for row in rows)
+        refused(
+            self, connection, [(row[0], number, *row[2:]) for row, number in zip(rows, too_large, strict=True)]
+        )
+
+    monkeypatch.setattr(ExpectedRows, "put", put)
+    seen = compared(world, world.replica())
+    assert (seen.difference.extra, seen.difference.expected, seen.unreadable) == (1, 3, 1)
+    with pytest.raises(LifecycleError, match="1 rows of the source cannot be read"):
+        repair(world.reader, world.replica(), world.publisher(), seen)
 
 
 def test_a_source_that_the_group_never_heard_of_is_refused(world: World, tmp_path: Path) -> None:

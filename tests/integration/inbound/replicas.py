@@ -50,6 +50,17 @@ class Item(Base):
     price: Mapped[int]
 
 
+@replicates("in-things", ItemChanged)
+class Badge(Base):
+    """With a name that no other one may have."""
+
+    __tablename__ = "badge"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(40), unique=True)
+    price: Mapped[int]
+
+
 class ArticleChanged(EntityEvent):
     tenant: str
     number: int

@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select, update
 
 from streambind.errors import LifecycleError
-from tests.integration.inbound.replicas import Article, Colour, Item, Kept, Offer, changed, rows, tombstone
+from tests.integration.inbound.replicas import (
+    Article,
+    Badge,
+    Colour,
+    Item,
+    Kept,
+    Offer,
+    changed,
+    items,
+    rows,
+    tombstone,
+)
 from tests.integration.inbound.service import Service
 from tests.integration.inbound.topic import Topic
 from tests.unit.inbound.batches import numbered, record
@@ -78,6 +89,30 @@ def test_a_message_that_cannot_be_read_is_named_or_left_out(service: Service) ->
         topic.difference()
     assert topic.tables() == set()
     assert counts(topic, skip_unreadable=True) == NOTHING
+
+
+@pytest.mark.parametrize("at", [0, 3, 6])
+def test_a_message_that_the_database_refuses_is_named_or_left_out(service: Service, at: int) -> None:
+    topic = Topic(service, service.plan(Item, on_error="skip", max_attempts=1))
+    events = [changed("INSERT", each, f"n{each}", seq=1) for each in range(1, 7)]
+    topic.deliver(*events[:at], changed("INSERT", 9, "b", seq=1, price=2**70), *events[at:])
+    assert len(items(service)) == 6
+    with pytest.raises(LifecycleError, match=rf"things\[0\]@{at} cannot be applied.*--skip-unreadable"):
+        topic.difference()
+    assert topic.tables() == set()
+    assert counts(topic, skip_unreadable=True) == NOTHING
+
+
+def test_messages_that_the_database_refuses_together_are_folded_apart(service: Service) -> None:
+    """Two rows swap a unique name, which no single statement may do."""
+    topic = Topic(service, service.plan(Badge))
+    topic.deliver(changed("INSERT", 1, "a", seq=1), changed("INSERT", 2, "b", seq=1))
+    swap = (changed("UPDATE", 1, "c", seq=2), changed("UPDATE", 2, "a", seq=2), changed("UPDATE", 1, "b", seq=3))
+    for each in swap:
+        topic.deliver(each)
+    topic.few = 2
+    assert counts(topic) == NOTHING
+    assert topic.difference().expected == 2
 
 
 def test_values_of_every_type_are_compared_as_the_table_holds_them(service: Service) -> None:

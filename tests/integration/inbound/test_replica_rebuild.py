@@ -16,7 +16,7 @@ from streambind.replicas import fold as fold_module
 from streambind.replicas import rebuild as rebuild_module
 from streambind.replicas.rebuild import Rebuild
 from tests.integration.inbound.conftest import MakeDatabase
-from tests.integration.inbound.replicas import Item, Kept, Offer, changed, items, rows
+from tests.integration.inbound.replicas import Badge, Item, Kept, Offer, changed, items, rows
 from tests.integration.inbound.service import Service
 from tests.integration.inbound.topic import Topic
 from tests.integration.urls import drivers
@@ -161,6 +161,28 @@ def test_interrupted_anywhere_it_can_be_called_again(
     assert topic.rebuilding().confirm()
     assert topic.service.count(topic.service.database.tables.position) == 2
     assert topic.service.count(topic.service.database.tables.guard) == 6
+
+
+@pytest.mark.parametrize("few", [2, 3, 100])
+def test_a_unique_name_that_rows_swap_is_made_as_it_was_delivered(service: Service, few: int) -> None:
+    topic = Topic(service, service.plan(Badge))
+    topic.deliver(changed("INSERT", 1, "a", seq=1), changed("INSERT", 2, "b", seq=1))
+    swap = (changed("UPDATE", 1, "c", seq=2), changed("UPDATE", 2, "a", seq=2), changed("UPDATE", 1, "b", seq=3))
+    topic.deliver(*swap)
+    topic.few = few
+    done = topic.rebuild()
+    assert (done.swapped, done.difference.is_none) == (True, True)
+    assert rows(service, select(Badge.id, Badge.name).order_by(Badge.id)) == [(1, "b"), (2, "a")]
+
+
+def test_what_the_database_refuses_is_left_out_of_a_rebuild_if_that_is_said(service: Service) -> None:
+    topic = Topic(service, service.plan(Item, on_error="skip", max_attempts=1))
+    topic.deliver(changed("INSERT", 1, "a", seq=1), changed("INSERT", 2, "b", seq=1, price=2**70))
+    with pytest.raises(LifecycleError, match=r"things\[0\]@1 cannot be applied"):
+        topic.rebuild()
+    done = topic.rebuild(skip_unreadable=True)
+    assert (done.swapped, done.folded.unreadable) == (True, 1)
+    assert items(service) == {1: "a"}
 
 
 def test_begun_anew_nothing_of_before_counts(topic: Topic) -> None:

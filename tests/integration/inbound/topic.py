@@ -31,6 +31,8 @@ class Topic:
         self.partitions: tuple[list[Record], list[Record]] = ([], [])
         self.starts = [0, 0]
         self.reads = 0
+        self.few = 100
+        """How many messages are read at a time."""
 
     def deliver(self, *records: Record, partition: int = 0) -> None:
         start = len(self.partitions[partition])
@@ -46,7 +48,7 @@ class Topic:
         self.reads += 1
         records = self.partitions[lane.partition]
         batch = ListBatch(records, 0, DESTINATION, lane.partition)
-        return [batch.message(i) for i in range(at, min(at + 100, len(records)))]
+        return [batch.message(i) for i in range(at, min(at + self.few, len(records)))]
 
     def replica(self) -> Replica:
         (plan,) = self.plan.replicas
