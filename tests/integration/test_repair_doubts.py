@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from streambind.replicas import source as source_module
 from streambind.replicas.expected_rows import ExpectedRows
 from streambind.replicas.repair import Repaired, repair
 from streambind.replicas.replica import Replica
-from streambind.replicas.source import Source
+from streambind.replicas.source import Source, SourceRow
 from streambind.replicas.source_diff import SourceDiff, SourceDifference
 from tests.integration.capture.conftest import close_service, make_service
 from tests.integration.capture.models import SeatChanged
@@ -140,6 +140,26 @@ def test_a_row_that_came_back_and_was_delivered_is_kept(world: World) -> None:
     assert repair(world.reader, world.replica(), world.publisher(), seen) == Repaired(0, 1)
     assert world.copies() == world.seats()
     assert world.tables() == set()
+
+
+@pytest.mark.parametrize("world", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
+def test_the_group_stands_still_while_the_source_is_asked_once_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(world, 2)
+    unknown(world)
+    seen = world.difference()
+    free: list[int] = []
+    asked, position = Source.rows, world.reader.tables.position
+
+    def rows(self: Source, refs: Sequence[str]) -> list[SourceRow]:
+        query = select(position.c.next_offset).with_for_update(skip_locked=True)
+        free.append(len(world.reader.run(lambda connection: connection.execute(query).all())))
+        return asked(self, refs)
+
+    monkeypatch.setattr(Source, "rows", rows)
+    assert repair(world.reader, world.replica(), world.publisher(), seen) == Repaired(0, 1)
+    assert free == [0]
 
 
 def test_where_keys_are_not_the_sources_own_it_is_asked_for_all_rows(
