@@ -178,7 +178,6 @@ def _kept(
         poll_interval_ms=parking.poll_interval_ms,
         mass_failure=mass_failure,
         upkeep=_upkeep(inbox, _history(parking, database, group, destinations_of(binding, properties))),
-        others_busy=lambda: statistics.is_delivering,
     )
     effects = DatabaseEffects(
         handling,

@@ -34,15 +34,20 @@ _log = logging.getLogger(__name__)
 _POSTPONED_MS = 5_000
 """After which a key is looked at again whose message met trouble."""
 
+_RUN = 50
+"""Messages of one key that are handled one after the other before other keys have a turn."""
+
 _UNENDED = "no try of it is left, and nothing was heard of the last one: the process ended in it"
 
 
 @dataclass(slots=True)
 class _Attempt:
-    """The try of a queue's next message. `is_over`: only its commit was left to be done. `counts` and `frees`,
-    that nothing of the key waits any longer, hold once it is."""
+    """The try of a queue's next message. `follows`: the one before it was handled just now, and that this try
+    begins is not committed yet. `is_over`: only its commit was left to be done. `counts` and `frees`, that nothing
+    of the key waits any longer, hold once it is."""
 
     queue: Queue
+    follows: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     message: ParkedMessage | None = None
     is_over: bool = False
@@ -66,7 +71,8 @@ class ParkedRetry:
     last one, of its key's come about together or not at all; so does a failure's count, without the effects.
 
     That a try begins is committed before it does: a message that ends the process uses up its tries too, with
-    pauses, and meanwhile all others go on.
+    pauses, and meanwhile all others go on. Of those that follow one that was handled it is not: should one of them
+    end the process, it is the next one of its key, and its next try is committed.
     """
 
     def __init__(
@@ -95,6 +101,8 @@ class ParkedRetry:
         self._mass_failure = mass_failure
         self._unsettled: Queue | None = None
         self._overtaken: Queue | None = None
+        self._following: Queue | None = None
+        self._followed = 0
         self._statistics = statistics
         self._on_commit = on_commit
 
@@ -107,11 +115,13 @@ class ParkedRetry:
         """
         if self._unsettled is not None:
             self._postpone(self._unsettled)
-        parked, due_in_ms = self._database.run(self._begin)
-        if parked is None:
-            return Turn(claimed=False, due_in_ms=due_in_ms)
-        failpoint("parking.after_begin")
-        attempt = _Attempt(parked.queue)
+        attempt = self._follower()
+        if attempt is None:
+            parked, due_in_ms = self._database.run(self._begin)
+            if parked is None:
+                return Turn(claimed=False, due_in_ms=due_in_ms)
+            failpoint("parking.after_begin")
+            attempt = _Attempt(parked.queue)
         try:
             with self._statistics.delivering(None):
                 self._database.run(lambda connection: self._next(connection, attempt))
@@ -123,9 +133,16 @@ class ParkedRetry:
         self._statistics.count(**attempt.counts)
         if attempt.counts["drained"]:
             self._mass_failure.drained()
+            self._following = None if attempt.frees else attempt.queue
             self._tell_freed(attempt)
         self._on_commit()
         return Turn(claimed=True)
+
+    def _follower(self) -> _Attempt | None:
+        """The next message of the key of which one was handled just now."""
+        queue, self._following = self._following, None
+        self._followed = 0 if queue is None else self._followed + 1
+        return None if queue is None or self._followed % _RUN == 0 else _Attempt(queue, follows=True)
 
     def _tell_freed(self, attempt: _Attempt) -> None:
         message = attempt.message
@@ -177,6 +194,8 @@ class ParkedRetry:
     def _next(self, connection: Connection, attempt: _Attempt) -> None:
         self._database.dialect.limit_waits(connection, self._database.transaction_timeout_ms)
         parked = self._queues.claim_again(connection, attempt.queue, alive=True)
+        if parked is not None and attempt.follows:
+            parked = self._begun(connection, parked)
         if parked is None:
             return
         head = self._queues.first(connection, parked)
@@ -196,6 +215,13 @@ class ParkedRetry:
             attempt.counts[self._fate.decide(connection, parked, message, error)] += 1
         failpoint("parking.before_commit")
         attempt.is_over = error is None
+
+    def _begun(self, connection: Connection, parked: ParkedKey) -> ParkedKey | None:
+        """The key as `begin` leaves it; None if somebody else has begun a try of it meanwhile."""
+        if parked.attempts > 0:
+            return None
+        self._queues.begin(connection, parked, delay_ms=self._back_off.pause_ms(1))
+        return parked._replace(attempts=1)
 
     def _try_next(
         self, connection: Connection, parked: ParkedKey, head: ParkedMessage, attempt: _Attempt

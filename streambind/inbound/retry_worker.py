@@ -26,9 +26,6 @@ class RetryWorker:
 
     While keys fail en masse it stands still: tries would be used up for an outage. `upkeep` is called now and
     then.
-
-    While `others_busy` says so, it rests for as long as each turn took: thousands of messages behind one key shall
-    not take half of the process from those that are delivered.
     """
 
     def __init__(
@@ -39,14 +36,12 @@ class RetryWorker:
         poll_interval_ms: int,
         mass_failure: MassFailure,
         upkeep: Callable[[], object] | None = None,
-        others_busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self._binding = binding
         self.retry = retry
         self._poll_s = poll_interval_ms / 1000
         self._mass_failure = mass_failure
         self._upkeep = upkeep
-        self._others_busy = others_busy
         self._upkeep_at = 0.0
         self._lock = threading.Lock()
         self._signal = threading.Event()
@@ -103,10 +98,7 @@ class RetryWorker:
     def _run(self, signal: threading.Event, stopping: threading.Event) -> None:
         try:
             while not stopping.is_set():
-                began = time.monotonic()
                 pause_s = self._guarded_turn()
-                if pause_s == 0.0 and self._others_busy():
-                    stopping.wait(time.monotonic() - began)
                 signal.wait(pause_s)
                 signal.clear()
         except BaseException as error:

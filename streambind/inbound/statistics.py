@@ -71,11 +71,6 @@ class DeliveryStatistics:
         finally:
             del self._running[lane]
 
-    @property
-    def is_delivering(self) -> bool:
-        """Whether a delivery runs now; tries of parked messages are none."""
-        return any(lane is not None for lane in list(self._running))
-
     def count(self, **counts: int) -> None:
         """Add to the counters of these names."""
         with self._lock:
