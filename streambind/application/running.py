@@ -29,6 +29,8 @@ from streambind.persistence.schema import prepare_tables
 
 log = logging.getLogger("streambind")
 
+_RELAY_LEAST_MS = 100
+"""Also after a handler that has used up all the time: the statement under way ends, and the leases are let go."""
 _RELAY_SHARE = 0.5
 """Of the time that is left after the inputs have stopped, the relay may use this much for draining."""
 _NOTIFIER_SHARE = 0.1
@@ -117,7 +119,7 @@ class Running:
         if self._listener is not None:
             self._listener.stop(_left_ms(deadline))
         if self.relay is not None:
-            self.relay.stop(round(_left_ms(deadline) * _RELAY_SHARE))
+            self.relay.stop(max(_RELAY_LEAST_MS, round(_left_ms(deadline) * _RELAY_SHARE)))
         if self._notifier is not None:
             self._notifier.stop(round(_left_ms(deadline) * _NOTIFIER_SHARE))
         self.outputs.stop(_left_ms(deadline))

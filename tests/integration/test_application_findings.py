@@ -109,7 +109,7 @@ def test_a_binding_without_listener_is_a_warning(tmp_path: Path, monkeypatch: py
     ("database", "configuration", "says"),
     [
         ("streambind.datasource.url: garbage\n", CONFIGURATION, "is not a SQLAlchemy URL"),
-        ("streambind.datasource.url: mysql://a/b\n", CONFIGURATION, "not yet in mysql"),
+        ("streambind.datasource.url: oracle://a/b\n", CONFIGURATION, "not yet in oracle"),
         ("streambind.datasource.url: ${NOWHERE}\n", CONFIGURATION, "NOWHERE"),
         (DATABASE, CONFIGURATION.replace("destination: things\n", "destination: t!\n", 1), "topic name"),
         (DATABASE, CONFIGURATION.replace("spring:", "spring: [", 1), "not YAML"),
