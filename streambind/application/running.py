@@ -116,6 +116,9 @@ class Running:
         """Inputs first; then the relay sends what their handlers have committed; outputs last. `deadline` is a
         time.monotonic(); what is not sent by then stays in the outbox."""
         self.bindings.stop_inputs(_left_ms(deadline))
+        if _left_ms(deadline) == 0:
+            # A coroutine that hangs holds locks which the relay may be waiting for.
+            self._blueprint.loop.cancel(_CANCELLED_WITHIN_S)
         if self._listener is not None:
             self._listener.stop(_left_ms(deadline))
         if self.relay is not None:
