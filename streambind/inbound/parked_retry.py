@@ -193,9 +193,7 @@ class ParkedRetry:
 
     def _next(self, connection: Connection, attempt: _Attempt) -> None:
         self._database.dialect.limit_waits(connection, self._database.transaction_timeout_ms)
-        parked = self._queues.claim_again(connection, attempt.queue, alive=True)
-        if parked is not None and attempt.follows:
-            parked = self._begun(connection, parked)
+        parked = self._claimed(connection, attempt)
         if parked is None:
             return
         head = self._queues.first(connection, parked)
@@ -216,8 +214,11 @@ class ParkedRetry:
         failpoint("parking.before_commit")
         attempt.is_over = error is None
 
-    def _begun(self, connection: Connection, parked: ParkedKey) -> ParkedKey | None:
-        """The key as `begin` leaves it; None if somebody else has begun a try of it meanwhile."""
+    def _claimed(self, connection: Connection, attempt: _Attempt) -> ParkedKey | None:
+        """The key, locked, its try begun; None if it is parked no longer, dead, or somebody else's meanwhile."""
+        parked = self._queues.claim_again(connection, attempt.queue, alive=True)
+        if parked is None or not attempt.follows:
+            return parked
         if parked.attempts > 0:
             return None
         self._queues.begin(connection, parked, delay_ms=self._back_off.pause_ms(1))
@@ -270,7 +271,7 @@ class ParkedRetry:
             )
 
     def _refused(self, connection: Connection, attempt: _Attempt, error: DBAPIError) -> None:
-        parked = self._queues.claim_again(connection, attempt.queue, alive=True)
+        parked = self._claimed(connection, attempt)
         if parked is None or attempt.message is None:
             return
         if self._queues.first(connection, parked, among=[attempt.message.id]) is not None:

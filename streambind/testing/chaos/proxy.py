@@ -12,8 +12,7 @@ _HOST = "127.0.0.1"
 _BUFFER = 64 * 1024
 _CONNECT_S = 5.0
 _COMMIT = re.compile(rb"COMMIT;?\x00|\x07\x00\x00\x00\x03COMMIT", re.IGNORECASE)
-"""As it stands in PostgreSQL's and in MySQL's messages."""
-"""PostgreSQL's protocol carries the statement as text, closed by a zero byte."""
+"""As it stands in PostgreSQL's messages, as text closed by a zero byte, and in MySQL's."""
 
 
 class Proxy:

@@ -168,6 +168,21 @@ def test_a_message_that_only_the_commit_refuses_uses_up_its_tries(postgres_servi
     assert parked_keys(postgres_service) == {}
 
 
+def test_so_does_one_that_follows_a_message_which_was_handled_just_now(postgres_service: Service) -> None:
+    owners: dict[int, int | None] = {1: 99, 2: 99}
+
+    def handle(event: Event, session: Session) -> None:
+        session.add(Thing(id=event.number, name=f"n{event.number}", owner_id=owners[event.number]))
+
+    plan = parking(postgres_service, handle, parking={"max_attempts": 3})
+    drain(plan, batch(*of_key("k", 1, 2)))
+    owners[1] = None
+    turn(plan)
+    assert postgres_service.things() == {1: "n1"}
+    turn(plan)
+    assert parked_keys(postgres_service) == {b"k": ("retry", 1, 1)}
+
+
 def test_headers_that_cannot_be_read_are_parked_with_their_message(any_service: Service) -> None:
     plan = parking(any_service, parking={"max_attempts": 2})
     drain(plan, batch(Record(b"{}", b"k", unreadable=True), *of_key("k", 1)))
