@@ -97,7 +97,7 @@ lowest: $(LOWEST)/.installed maven ## run unit and conformance tests, and those 
 	@$(LOWEST)/bin/python -m pytest tests/unit tests/conformance/test_memory.py tests/conformance/test_kafka.py \
 	    --ignore tests/unit/binders/kafka -k "not embedded" $(ARGS)
 	@$(LOWEST)/bin/python -m pytest tests/integration/capture tests/integration/inbound tests/integration/persistence \
-	    --ignore tests/integration/inbound/test_fleet.py -m "not postgres and not mariadb and not kafka" -k "not postgres" $(ARGS)
+	    --ignore tests/integration/inbound/test_fleet.py -m "not postgres and not mariadb and not kafka" -k "not postgres and not asyncmy" $(ARGS)
 
 .PHONY: build
 build: $(DEVELOPMENT) ## build the wheel and the source archive into dist/

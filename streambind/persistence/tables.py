@@ -163,7 +163,8 @@ class Tables:
             Column("event_id", _EventText),
             Column("updated_ms", BigInteger, nullable=False),
             # A batch rewrites rows that lie side by side: where their page has room for them, no index changes.
-            postgresql_with={"fillfactor": 50},
+            # SQLAlchemy 2.0 knows no storage parameters of tables, but writes what stands here as it is.
+            postgresql_using="heap WITH (fillfactor = 50)",
         )
         """`seq` is the last number that was applied or passed over, `applied_seq` the last that was applied: those
         between were passed over, and may be taken back."""
