@@ -52,8 +52,14 @@ def lock(connection: Connection, table: Table) -> None:
 
 
 def swap(connection: Connection, table: Table) -> None:
-    """Let the shadow take the table's name, owner and grants, and keep the table under another name."""
+    """Let the shadow take the table's name, owner and grants, and keep the table under another name.
+
+    Raises:
+        IntegrityError: rows violate a constraint that is held against them only at the end of a transaction.
+    """
     if connection.dialect.name == "postgresql":
+        # A table is not altered while constraints wait to be held against its rows.
+        connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
         _postgres_hand_over(connection, table)
     for before, after in ((table.name, kept_name(table)), (shadow_name(table), table.name)):
         here = _quoted(connection, table, before)
@@ -124,8 +130,14 @@ _POSTGRES_OBSTACLES = [
 def _postgres_shadow(connection: Connection, table: Table) -> None:
     here, there = (_quoted(connection, table, name) for name in (table.name, shadow_name(table)))
     connection.exec_driver_sql(f"CREATE TABLE {there} (LIKE {here} INCLUDING ALL)")
-    query = text("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f' AND conrelid = :oid")
-    for (definition,) in connection.execute(query, {"oid": _oid(connection, table, table.name)}).all():
+    query = text(
+        "SELECT pg_get_constraintdef(oid) AS definition, CAST(CAST(confrelid AS regclass) AS text) AS target, "
+        "confrelid = conrelid AS is_to_itself FROM pg_constraint WHERE contype = 'f' AND conrelid = :oid"
+    )
+    for key in connection.execute(query, {"oid": _oid(connection, table, table.name)}).all():
+        definition = str(key.definition)
+        if key.is_to_itself:
+            definition = definition.replace(f" REFERENCES {key.target}(", f" REFERENCES {there}(", 1)
         connection.exec_driver_sql(f"ALTER TABLE {there} ADD {definition}")
 
 
@@ -180,12 +192,19 @@ def _sqlite_shadow(connection: Connection, table: Table) -> None:
     there = _name(connection, shadow_name(table))
     for row in sorted(rows, key=lambda row: row.type != "table"):
         if row.type == "table":
-            connection.exec_driver_sql(_CREATE_TABLE.sub(rf"\g<1>{there}", row.sql, count=1))
+            made = _CREATE_TABLE.sub(rf"\g<1>{there}", row.sql, count=1)
+            connection.exec_driver_sql(_references_to(table).sub(rf"\g<1>{there}", made))
         elif row.type == "index":
             # Names are unique in the database, and stay with the table that is kept.
             name = _name(connection, f"{row.name}_{uuid.uuid4().hex[:8]}")
             made = _CREATE_INDEX.sub(rf"\g<1>{name} ON {there}", row.sql, count=1)
             connection.exec_driver_sql(made)
+
+
+def _references_to(table: Table) -> re.Pattern[str]:
+    """A table's references to itself: of the shadow they mean the shadow."""
+    name = re.escape(table.name)
+    return re.compile(rf"(\bREFERENCES\s+)(?:\"{name}\"|\[{name}\]|`{name}`|{name}\b)", re.IGNORECASE)
 
 
 _IDENTIFIER = r"(?:\"[^\"]+\"|\[[^\]]+\]|`[^`]+`|\w+)"

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Numeric, String, select
+from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Numeric, String, select
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -125,6 +125,21 @@ class Kept(Base):
     name: Mapped[str] = mapped_column(String(40))
     price: Mapped[int]
     deleted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class NodeChanged(EntityEvent):
+    id: int
+    parent_id: int | None = None
+
+
+@replicates("in-things", NodeChanged)
+class Node(Base):
+    """A tree: rows refer to rows of their own table, by the end of the transaction."""
+
+    __tablename__ = "node"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("node.id", deferrable=True, initially="DEFERRED"))
 
 
 BROKEN: set[int] = set()

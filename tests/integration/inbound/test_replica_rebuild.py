@@ -16,10 +16,11 @@ from streambind.replicas import fold as fold_module
 from streambind.replicas import rebuild as rebuild_module
 from streambind.replicas.rebuild import Rebuild
 from tests.integration.inbound.conftest import MakeDatabase
-from tests.integration.inbound.replicas import Badge, Item, Kept, Offer, changed, items, rows
+from tests.integration.inbound.replicas import Badge, Item, Kept, Node, Offer, changed, items, rows
 from tests.integration.inbound.service import Service
 from tests.integration.inbound.topic import Topic
 from tests.integration.urls import drivers
+from tests.unit.inbound.batches import Record, numbered
 
 SWAPPING = drivers(
     "sqlite", "postgresql+psycopg", "sqlite+aiosqlite", "postgresql+psycopg_async", "postgresql+asyncpg"
@@ -173,6 +174,23 @@ def test_a_unique_name_that_rows_swap_is_made_as_it_was_delivered(service: Servi
     done = topic.rebuild()
     assert (done.swapped, done.difference.is_none) == (True, True)
     assert rows(service, select(Badge.id, Badge.name).order_by(Badge.id)) == [(1, "b"), (2, "a")]
+
+
+def test_a_table_that_refers_to_itself_goes_on_to_do_so(service: Service) -> None:
+    topic = Topic(service, service.plan(Node))
+    topic.deliver(node(1), node(2, parent=1))
+    assert topic.rebuild().swapped
+    topic.deliver(node(3), node(4, parent=3))
+    assert topic.rebuilding().confirm()
+    topic.deliver(node(6, parent=5), node(5))
+    found = dict(rows(service, select(Node.id, Node.parent_id)))
+    assert found == {1: None, 2: 1, 3: None, 4: 3, 5: None, 6: 5}
+    (key,) = service.database.run(lambda connection: inspect(connection).get_foreign_keys("node"))
+    assert key["referred_table"] == "node"
+
+
+def node(id: int, *, parent: int | None = None) -> Record:  # noqa: A002
+    return numbered({"jobType": "INSERT", "id": id, "parentId": parent}, str(id), 1)
 
 
 def test_what_the_database_refuses_is_left_out_of_a_rebuild_if_that_is_said(service: Service) -> None:
