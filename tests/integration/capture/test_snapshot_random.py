@@ -156,10 +156,10 @@ def _take_while_writers_write(service: Service, seed: int) -> None:
         except Exception as error:  # noqa: BLE001 - asserted below
             errors.append(error)
 
-    writers = [threading.Thread(target=write_on, args=(number,)) for number in range(3)]
+    writers = [threading.Thread(target=write_on, args=(number,), daemon=True) for number in range(3)]
     first = Snapshot(service.database, "out-seatChanged", chunk=1)
     first.begin(JobType.UPDATE)
-    takers = [threading.Thread(target=take) for _ in range(2)]
+    takers = [threading.Thread(target=take, daemon=True) for _ in range(2)]
     for thread in [*writers, *takers]:
         thread.start()
     for thread in takers:
