@@ -1,13 +1,14 @@
 """The picture of the page, from the records: `python plot.py FILE.png < SUMMARY`. Runs where matplotlib is.
 
 The summary is JSON: `bars`, a list of [contest, contender, ratio, target or null], and `lines`, a list of
-[contest, axis, contender, [x...], [ratio...]].
+[contest, axis, contender, [x...], [ratio...]]: lines for three x or more that are numbers, else bars side by side.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from itertools import groupby
 
 import matplotlib
@@ -46,19 +47,28 @@ def draw_bars(ax, title, bars) -> None:  # type: ignore[no-untyped-def]
     ax.invert_yaxis()
     ax.set_xlim(0, max(1.15, max(ratios) * 1.12))
     ax.tick_params(axis="x", labelsize=7)
-    ax.set_title(title, fontsize=9, loc="left")
+    ax.set_title("\n".join(textwrap.wrap(title, 80)), fontsize=9, loc="left")
     ax.spines[["top", "right"]].set_visible(False)
 
 
 def draw_lines(ax, title, axis, lines) -> None:  # type: ignore[no-untyped-def]
-    for _, _, name, xs, ratios in lines:
-        ax.plot(range(len(xs)), ratios, marker="o", markersize=3.5, linewidth=1.4, label=name)
-    ax.set_xticks(range(len(lines[0][3])), lines[0][3], fontsize=8)
+    xs = lines[0][3]
+    grows = len(xs) > 2 and all(x.replace(",", "").isdigit() for x in xs)
+    width = 0.8 / len(lines)
+    for number, (_, _, name, _, ratios) in enumerate(lines):
+        if grows:
+            ax.plot(range(len(xs)), ratios, marker="o", markersize=3.5, linewidth=1.4, label=name)
+        else:
+            bars = ax.bar(
+                [x - 0.4 + width * (number + 0.5) for x in range(len(xs))], ratios, width * 0.92, label=name
+            )
+            ax.bar_label(bars, fmt="%.2f", fontsize=7)
+    ax.set_xticks(range(len(xs)), xs, fontsize=8)
     ax.set_xlabel(axis, fontsize=8)
     ax.set_ylim(bottom=0)
     ax.tick_params(axis="y", labelsize=7)
-    ax.legend(fontsize=7, frameon=False)
-    ax.set_title(f"{title}, of the limit", fontsize=9, loc="left")
+    ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    ax.set_title("\n".join(textwrap.wrap(f"{title}, of the limit", 80)), fontsize=9, loc="left")
     ax.spines[["top", "right"]].set_visible(False)
 
 
