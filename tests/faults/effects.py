@@ -1,7 +1,8 @@
 """A service whose listener's effects can be counted: `python -m tests.faults.effects`, until SIGTERM.
 
 Per event one row in a log without unique constraint, one more on a counter, and the copy of the item: an event
-that is handled twice, or half, shows. LISTENER names one of `tests.faults.mutants` to be used instead.
+that is handled twice, or half, shows. LISTENER names one of `tests.faults.mutants` to be used instead; in the
+profile of `tests.faults.mirrors` there are replicas beside it.
 """
 
 from __future__ import annotations
@@ -87,11 +88,13 @@ def keep(event: ItemChanged, session: Session) -> None:
 
 
 def main() -> None:
-    from tests.faults import effects, mutants
+    from tests.faults import effects, mirrors, mutants
 
     logging.basicConfig(level="INFO")
-    included = mutants.listener(os.environ["LISTENER"]) if "LISTENER" in os.environ else effects
-    stream = StreamApplication("tests/faults/config/effects", include=[included])
+    included = [mutants.listener(os.environ["LISTENER"]) if "LISTENER" in os.environ else effects]
+    if os.environ.get("SPRING_PROFILES_ACTIVE") == mirrors.PROFILE:
+        included.append(mirrors)
+    stream = StreamApplication("tests/faults/config/effects", include=included)
     sys.stdout.write("runs\n")
     stream.run()
 

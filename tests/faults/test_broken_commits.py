@@ -100,7 +100,7 @@ def test_the_checker_rejects_who_does_an_unconfirmed_commit_again(fresh: World, 
 def _has_hole(fresh: World) -> bool:
     """Whether an item has the effect of a later change and not of an earlier one."""
     history = fresh.history()
-    done = set(history.effects)
+    done = set(history.effects or ())
     for item in {change.item for change in history.committed}:
         flags = [change in done for change in history.committed if change.item == item]
         if any(later and not earlier for earlier, later in itertools.pairwise(flags)):

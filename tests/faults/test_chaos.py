@@ -15,12 +15,13 @@ from streambind.testing.chaos import Chaos
 from streambind.testing.chaos.report import Report
 from tests.acceptance.services import Services
 from tests.acceptance.stage import Stage, prepare
-from tests.faults import effects, workload
+from tests.faults import effects, mirrors, workload
 from tests.faults.world import World, world
 from tests.services import KafkaBroker, MariadbServer, PostgresServer
 
 _CONSUMER = "SPRING_CLOUD_STREAM_BINDINGS_INITEMS_CONSUMER"
 FAILING = {
+    "SPRING_PROFILES_ACTIVE": mirrors.PROFILE,
     "FAILING": "0.02",
     f"{_CONSUMER}_MAXATTEMPTS": "1",
     f"{_CONSUMER}_PARKING_BACKOFFINITIALINTERVAL": "200ms",
@@ -28,7 +29,7 @@ FAILING = {
     f"{_CONSUMER}_PARKING_POLLINTERVAL": "500ms",
     f"{_CONSUMER}_PARKING_MASSFAILUREKEYS": "1000",
 }
-"""Handlers fail at random after their writes: their keys are parked, and tried again."""
+"""Handlers and replicas fail at random after their writes: their keys are parked, and tried again."""
 
 
 @pytest.fixture
@@ -44,7 +45,8 @@ def brokers(chaos: Chaos) -> Iterator[str]:
 
 @pytest.fixture
 def everything(chaos: Chaos, brokers: str, own_postgres: PostgresServer, services: Services) -> Iterator[World]:
-    """Two writers, one of which relays, a relay and two listeners, none of them started."""
+    """Two writers, one of which relays, a relay, and a service that listens and has replicas, twice; none of them
+    started."""
     chaos.server("postgres", crash=own_postgres.crash, restart=own_postgres.restart)
     with _programs(chaos, brokers, own_postgres, services) as made:
         yield made
@@ -73,6 +75,7 @@ def _programs(
     with world(Stage(brokers, new_database), services) as made:
         workload.prepare(made.source_url)
         made.create_topic(partitions=4)
+        made.prepare_mirrors()
         common = {"KAFKA_BROKERS": brokers, "TOPIC": made.topic, "GROUP": made.group}
         out = {**common, "DATABASE_URL": chaos.database("source", made.source_url)}
         chaos.writer("writer", workload.write, environment=out)

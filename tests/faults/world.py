@@ -22,7 +22,7 @@ from streambind.testing.chaos import Change, History, Violation, violations
 from streambind.testing.eventually import eventually
 from tests.acceptance.services import ServiceProcess, Services
 from tests.acceptance.stage import Stage
-from tests.faults import effects, source
+from tests.faults import effects, mirrors, source
 
 WRITTEN = 60  # Changes on the topic of `written`, which many groups read.
 DRAIN_S = 45.0
@@ -60,6 +60,10 @@ class World:
         process = self.services.program(name, "tests.faults.effects", settings)
         process.start(**environment)
         return process
+
+    def prepare_mirrors(self) -> None:
+        """The tables of `tests.faults.mirrors`, which are held against the source too from now on."""
+        mirrors.Base.metadata.create_all(self._engine(self.effects_url))
 
     def create_topic(self, partitions: int) -> None:
         """Before anybody asks for it: who comes first decides how many partitions it has."""
@@ -116,7 +120,8 @@ class World:
             handled = [_change(row) for row in session.scalars(select(effects.Effect).order_by("id"))]
             counters = {row.item_id: row.value for row in session.scalars(select(effects.Counter))}
             copy = {row.item_id: row.version for row in session.scalars(select(effects.Copy))}
-        return History(committed, handled, counters=counters, source=items, copy=copy, outbox=outbox)
+        copies = {"copy": copy, **mirrors.copies(self._engine(self.effects_url))}
+        return History(committed, handled, counters=counters, source=items, copies=copies, outbox=outbox)
 
     def letters(self) -> list[Letter]:
         """What is on the dead-letter topic, copies included."""

@@ -185,7 +185,7 @@ class Chaos:
             faults=dict(schedule.counts),
             restarts=dict(self._restarts),
             events=len(told.committed),
-            effects=len(told.effects),
+            effects=None if told.effects is None else len(told.effects),
             parked=len(told.parked),
             records=wire.records,
             duplicates=wire.duplicates,

@@ -21,10 +21,11 @@ class Change(NamedTuple):
 
 
 class Kind(StrEnum):
-    """What is broken. `half`: effects of one event that belong together were not made together; `parked`: set
-    aside without a reason, or set aside and done all the same; `position`: one went backwards; `gap`: a key's
-    number is on the topic and the one before it is not, or only later; `growth`: memory or backlog went beyond the
-    bounds; `standstill`: nothing moved for too long after a fault was over."""
+    """What is broken. `copy`: a read model is not what the source is; `half`: effects of one event that belong
+    together were not made together; `parked`: set aside without a reason, or set aside and done all the same;
+    `position`: one went backwards; `gap`: a key's number is on the topic and the one before it is not, or only
+    later; `growth`: memory or backlog went beyond the bounds; `standstill`: nothing moved for too long after a
+    fault was over."""
 
     LOST = "lost"
     TWICE = "twice"
@@ -50,34 +51,34 @@ class Violation:
 class History:
     """What the databases say when all is drained.
 
-    `committed` and `effects` are in order, that of the commits and that of the handling; `counters` are the
-    effects per item, counted one by one; `source` and `copy` are the items as they stand; `outbox` is how many
-    messages still wait; `parked` are changes that were set aside (parked keys, dead letters), each with its
-    reason.
+    `committed` and `effects` are in order, that of the commits and that of the handling. `effects` is None where
+    nobody logs them, as with `@replicates`: then the copies alone tell. `counters` are the effects per item,
+    counted one by one. `source` are the items as they stand, `copies` what each read model has of them, by its
+    name. `outbox` is how many messages still wait; `parked` are changes that were set aside (parked keys, dead
+    letters), each with its reason.
+
+    Raises:
+        ValueError: neither effects nor copies: nothing could be wrong.
     """
 
-    committed: Sequence[Change]
-    effects: Sequence[Change]
+    committed: Sequence[Change] = ()
+    effects: Sequence[Change] | None = None
     counters: Mapping[Any, int] | None = None
     source: Mapping[Any, object] = field(default_factory=dict)
-    copy: Mapping[Any, object] = field(default_factory=dict)
+    copies: Mapping[str, Mapping[Any, object]] = field(default_factory=dict)
     outbox: int = 0
     parked: Mapping[Change, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.effects is None and not self.copies:
+            raise ValueError("a History needs effects or copies: without them, nothing could be wrong")
 
 
 def violations(history: History) -> list[Violation]:
     """Everything that is broken, item by item; empty if all promises are kept."""
-    found: list[Violation] = []
-    by_item = _labels(history.committed)
-    effects = _labels(history.effects)
-    for item in sorted({*by_item, *effects}, key=str):
-        aside = {change.label: why for change, why in history.parked.items() if change.item == item}
-        done = effects.get(item, [])
-        found += _of_item(item, by_item.get(item, []), done, aside)
-        counted = len(done) if history.counters is None else history.counters.get(item, 0)
-        if counted != len(done):
-            found.append(Violation(Kind.HALF, f"item {item}: counted {counted} effects, logged {len(done)}"))
-    found += _of_copies(history)
+    found = [] if history.effects is None else _of_effects(history, history.effects)
+    for name, copy in history.copies.items():
+        found += _of_copy(history, name, copy)
     if history.outbox:
         found.append(Violation(Kind.UNSENT, f"{history.outbox} messages wait in the outbox"))
     return found
@@ -85,6 +86,19 @@ def violations(history: History) -> list[Violation]:
 
 def kinds(found: Iterable[Violation]) -> set[Kind]:
     return {violation.kind for violation in found}
+
+
+def _of_effects(history: History, logged: Sequence[Change]) -> list[Violation]:
+    found: list[Violation] = []
+    by_item, effects = _labels(history.committed), _labels(logged)
+    for item in sorted({*by_item, *effects}, key=str):
+        aside = {change.label: why for change, why in history.parked.items() if change.item == item}
+        done = effects.get(item, [])
+        found += _of_item(item, by_item.get(item, []), done, aside)
+        counted = len(done) if history.counters is None else history.counters.get(item, 0)
+        if counted != len(done):
+            found.append(Violation(Kind.HALF, f"item {item}: counted {counted} effects, logged {len(done)}"))
+    return found
 
 
 def _of_item(
@@ -118,15 +132,15 @@ def _first_out_of_order(committed: Sequence[str], seen: Sequence[str]) -> str:
     return f"{after} was committed before {before}, and had its effect after it"
 
 
-def _of_copies(history: History) -> list[Violation]:
-    source, copy = history.source, history.copy
+def _of_copy(history: History, name: str, copy: Mapping[Any, object]) -> list[Violation]:
+    source = history.source
     aside = {change.item for change in history.parked}
     if wrong := [
-        f"{item}: source {source.get(item)}, copy {copy.get(item)}"
+        f"{item}: source {source.get(item)}, read model {copy.get(item)}"
         for item in sorted({*source, *copy} - aside, key=str)
         if (item in source, source.get(item)) != (item in copy, copy.get(item))
     ]:
-        return [Violation(Kind.COPY, f"read model and source differ: {_some(wrong)}")]
+        return [Violation(Kind.COPY, f"read model {name} and source differ: {_some(wrong)}")]
     return []
 
 

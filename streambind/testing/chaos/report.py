@@ -13,7 +13,8 @@ from streambind.testing.chaos.watch import summary
 @dataclass
 class Report:
     """`restarts` are programs that ended by themselves, and were started again; `fenced` are batches that came
-    from somebody who no longer owned the partition, as far as the services' logs tell."""
+    from somebody who no longer owned the partition, as far as the services' logs tell. `effects` is None where
+    nobody logs them."""
 
     name: str
     seed: int
@@ -21,7 +22,7 @@ class Report:
     faults: Mapping[str, int] = field(default_factory=dict)
     restarts: Mapping[str, int] = field(default_factory=dict)
     events: int = 0
-    effects: int = 0
+    effects: int | None = 0
     parked: int = 0
     records: int = 0
     duplicates: int = 0
@@ -35,10 +36,11 @@ class Report:
 
     def text(self) -> str:
         faults = ", ".join(f"{count} {kind}" for kind, count in sorted(self.faults.items())) or "none"
+        effects = "effects not logged" if self.effects is None else f"{self.effects} effects"
         lines = [
             f"{self.name}: seed {self.seed}, {self.seconds:g} s",
             f"  faults: {sum(self.faults.values())} ({faults})",
-            f"  events: {self.events} committed, {self.effects} effects, {self.parked} set aside; "
+            f"  events: {self.events} committed, {effects}, {self.parked} set aside; "
             f"{self.records} records, {self.duplicates} duplicates on the wire filtered, "
             f"{self.fenced} batches fenced",
             f"  drained in {self.drained_s:.1f} s; at most {self.memory_mb:.0f} MB per process, "

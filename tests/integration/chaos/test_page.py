@@ -1,4 +1,4 @@
-"""The example of docs/chaos.md is run as it stands there, with a shop that its words fit."""
+"""The examples of docs/chaos.md are run as they stand there, with a shop that their words fit."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ class Base(DeclarativeBase): pass
 
 class CategoryChanged(EntityEvent):
     category_id: int
+    name: str
 
 @publishes("out-categoryChanged", CategoryChanged)
 class Category(Base):
     __tablename__ = "category"
     category_id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(default="Python")
 
 def stream() -> StreamApplication:
     return StreamApplication("config/category", include=[Category], arguments=())
@@ -62,6 +64,26 @@ def keep(event: CategoryChanged, session: Session) -> None:
 
 def stream() -> StreamApplication:
     return StreamApplication("config/lecture", include=[keep], arguments=())
+"""
+
+REPLICA = """
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from streambind import EntityEvent, StreamApplication, replicates
+
+class Base(DeclarativeBase): pass
+
+class CategoryChanged(EntityEvent):
+    category_id: int
+    name: str
+
+@replicates("in-categoryChanged", CategoryChanged)
+class CategoryCopy(Base):
+    __tablename__ = "category_copy"
+    category_id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+def stream() -> StreamApplication:
+    return StreamApplication("config/lecture", include=[CategoryCopy], arguments=())
 """
 
 CONFIGURATION = """
@@ -102,19 +124,33 @@ def history() -> History:
         committed=[Change(item, "added") for item in items],
         effects=[Change(item, "added") for item in effects],
         source=dict.fromkeys(items, True),
-        copy=dict.fromkeys(effects, True),
+        copies={"lecture": dict.fromkeys(effects, True)},
     )
 """
 
 
 def test_the_example_of_the_page(pytester: pytest.Pytester) -> None:
-    found = re.search(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    assert found is not None
-    shown, _, to_fill_in = found[1].partition("def history()")
-    assert all(f"{part}=" in to_fill_in for part in ("committed", "effects", "source", "copy"))
+    shown, _, to_fill_in = _shown()[0].partition("def history()")
+    assert all(f"{part}=" in to_fill_in for part in ("committed", "effects", "source", "copies"))
+
+    _run(pytester, LECTURE, BEFORE + shown + HISTORY)
+
+
+def test_the_example_of_a_replica(pytester: pytest.Pytester) -> None:
+    shown, _, _ = _shown()[0].partition("def history()")
+    history_of_replica = _shown()[1]
+    imports = "from shop.category import Category\nfrom shop.lecture import CategoryCopy\n"
+
+    _run(pytester, REPLICA, BEFORE + imports + shown + history_of_replica + "\nhistory = history_of_replica\n")
+
+
+def _shown() -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def _run(pytester: pytest.Pytester, lecture: str, test: str) -> None:
     pytester.makepyfile(
-        **{"shop/__init__": "", "shop/category": CATEGORY, "shop/lecture": LECTURE},
-        test_page=BEFORE + shown + HISTORY,
+        **{"shop/__init__": "", "shop/category": CATEGORY, "shop/lecture": lecture}, test_page=test
     )
     topic = "categoryChanged: {destination: categoryChanged"
     for name, binding, more in (

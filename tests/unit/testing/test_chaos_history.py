@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from streambind.testing.chaos import Change, History, Kind, kinds, violations
+from streambind.testing.chaos import Change, History, Kind, Violation, kinds, violations
 
 A1, A2, A3 = Change(1, "INSERT 1"), Change(1, "UPDATE 2"), Change(1, "DELETE 2")
 B1, B2 = Change(2, "INSERT 1"), Change(2, "UPDATE 2")
@@ -15,7 +15,7 @@ RIGHT = History(
     effects=[B1, A1, A2, A3, B2],
     counters={1: 3, 2: 2},
     source={2: 2},
-    copy={2: 2},
+    copies={"listener": {2: 2}, "replica": {2: 2}},
 )
 
 
@@ -48,8 +48,8 @@ def test_a_history_is_accepted_when_each_key_is_in_order() -> None:
         ),
         pytest.param({"counters": {1: 3, 2: 3}}, {Kind.HALF}, id="counted-but-not-logged"),
         pytest.param({"counters": {1: 3}}, {Kind.HALF}, id="logged-but-not-counted"),
-        pytest.param({"copy": {2: 1}}, {Kind.COPY}, id="old-copy"),
-        pytest.param({"copy": {1: 2, 2: 2}}, {Kind.COPY}, id="deleted-but-still-there"),
+        pytest.param({"copies": {"listener": {2: 2}, "replica": {2: 1}}}, {Kind.COPY}, id="old-copy"),
+        pytest.param({"copies": {"replica": {1: 2, 2: 2}}}, {Kind.COPY}, id="deleted-but-still-there"),
         pytest.param({"outbox": 1}, {Kind.UNSENT}, id="unsent"),
     ],
 )
@@ -62,3 +62,15 @@ def test_a_violation_names_the_item_and_the_change() -> None:
     [found] = violations(dataclasses.replace(RIGHT, effects=[B1, A1, A3, B2], counters={1: 2, 2: 2}))
     assert "item 1" in found.text
     assert "UPDATE 2" in found.text
+
+
+def test_a_replica_that_logs_nothing_is_judged_by_what_it_holds() -> None:
+    kept = dataclasses.replace(RIGHT, effects=None, counters=None)
+    assert violations(kept) == []
+    [found] = violations(dataclasses.replace(kept, copies={"replica": {}}))
+    assert found == Violation(Kind.COPY, "read model replica and source differ: 2: source 2, read model None")
+
+
+def test_a_history_that_could_show_nothing_wrong_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="needs effects or copies"):
+        History(committed=[A1], source={1: 1})
