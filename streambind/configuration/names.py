@@ -100,7 +100,8 @@ def environment_variables(name: Name) -> tuple[str, ...]:
 def nearest(wrong: str, known: Iterable[str]) -> str | None:
     """The known spelling that was probably meant, or None if none is near."""
     spellings = {uniform(k): k for k in known}
-    near = get_close_matches(uniform(wrong), spellings, n=1, cutoff=0.72)
+    cutoff = 0.65 if len(wrong) <= 3 else 0.72  # one letter of three may be wrong
+    near = get_close_matches(uniform(wrong), spellings, n=1, cutoff=cutoff)
     return spellings[near[0]] if near else None
 
 

@@ -106,7 +106,13 @@ def test_uniform_keeps_what_has_no_ascii_letter() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "right"),
-    [("destinaton", "destination"), ("goup", "group"), ("content_tpye", "contentType"), ("xyz", None)],
+    [
+        ("destinaton", "destination"),
+        ("goup", "group"),
+        ("content_tpye", "contentType"),
+        ("uri", "url"),
+        ("xyz", None),
+    ],
 )
 def test_nearest_finds_what_was_meant(wrong: str, right: str | None) -> None:
-    assert nearest(wrong, ["destination", "group", "contentType"]) == right
+    assert nearest(wrong, ["destination", "group", "contentType", "url"]) == right
