@@ -24,12 +24,12 @@ from streambind.outbound.captured_session import CapturedSession, captured_sessi
 from streambind.outbound.outbox_status import count_rows
 from streambind.outbound.snapshot_rows import Key, SnapshotRows, key_text, read_key, rows_of
 from streambind.persistence.database import Database
-from streambind.persistence.failures import describe, is_database_trouble, state_of
+from streambind.persistence.failures import LOCK_TIMEOUT, describe, is_database_trouble, state_of
 
 MAX_BACKLOG = 5_000
 """How many messages may wait in the outbox: what is committed meanwhile is sent behind them."""
 
-_IN_THE_WAY = frozenset({"55P03", "40P01", "40001"})
+_IN_THE_WAY = frozenset({LOCK_TIMEOUT, "40P01", "40001"})
 """SQLSTATE: lock not available, deadlock, serialization failure."""
 
 
@@ -138,7 +138,7 @@ class Snapshot:
     def _taken(self, session: Session, snapshot: UUID) -> Step:
         captured = _captured(session)
         connection = session.connection(bind_arguments={"mapper": self._rows[0].mapper})
-        self._database.dialect.give_way(connection)
+        _give_way(self._database, connection)
         place = self._place(connection, lock=True)
         if place is None:
             return Step(None, done=True)  # Another process has taken the last chunk.
@@ -218,10 +218,17 @@ def send_again(
     many. Where writers are in the way it raises what `gave_way` knows: then roll back, and try again."""
     captured = _captured(session)
     connection = session.connection(bind_arguments={"mapper": rows.mapper})
-    database.dialect.give_way(connection)
+    _give_way(database, connection)
     messages = list(rows.messages(rows.of(session, database.dialect, keys), job, mark))
     captured.write(session, messages, rows.mapper)
     return len(messages)
+
+
+def _give_way(database: Database, connection: Connection) -> None:
+    """Wait for no writer, and let none wait long: for a process that is stopped, or whose host is gone, rows would
+    stay locked."""
+    database.bound(connection)
+    database.dialect.give_way(connection)
 
 
 def gave_way(error: Exception) -> bool:

@@ -149,10 +149,15 @@ class Database:
         transaction when that stands still, or waits for a lock, for longer than OPERATOR_TIMEOUT_MS."""
 
         def bounded(connection: Connection) -> T:
-            self.dialect.limit_waits(connection, OPERATOR_TIMEOUT_MS)
+            self.bound(connection)
             return work(connection)
 
         return self.run(bounded)
+
+    def bound(self, connection: Connection) -> None:
+        """What `run_bounded` begins with, for a session's transaction. On MySQL it lasts until the connection is
+        used by `run` again."""
+        self.dialect.limit_waits(connection, OPERATOR_TIMEOUT_MS)
 
     def run_session(self, work: Callable[[Session, AsyncSession | None], T]) -> T:
         """Run `work` in a transaction of a session of the service's own sessionmaker. On an asynchronous engine

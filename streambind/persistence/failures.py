@@ -14,11 +14,12 @@ from streambind.visible import visible
 UNIQUE = "23505"
 UNDEFINED_TABLE = "42P01"
 STATEMENT_TIMEOUT = "57014"
+LOCK_TIMEOUT = "55P03"
 
 _TRANSIENT_CLASSES = ("08", "53", "57", "58")
 """SQLSTATE classes: connection, resources (disk full, too many connections), operator (shutdown), system."""
 
-_TRANSIENT_STATES = frozenset({"40000", "40001", "40P01", "25P03", "25P04", "55P03", "XX000"})
+_TRANSIENT_STATES = frozenset({"40000", "40001", "40P01", "25P03", "25P04", LOCK_TIMEOUT, "XX000"})
 """Transaction gone, serialization, deadlock, idle and transaction time-outs, lock time-out, internal error."""
 
 _WORDS = {
@@ -35,7 +36,7 @@ _WORDS = {
     "42P01": "no such table",
     "53100": "disk full",
     "53300": "too many connections",
-    "55P03": "lock not available",
+    LOCK_TIMEOUT: "lock not available",
     "57014": "statement timed out",
     "57P01": "server shuts down",
 }
@@ -48,9 +49,9 @@ _NUMBERS = {
     # In a SAVEPOINT these show that the whole transaction is gone, and the connection would go on without it.
     1213: "40P01",
     1020: "40001",
-    1205: "55P03",
-    1206: "55P03",
-    3572: "55P03",
+    1205: LOCK_TIMEOUT,
+    1206: LOCK_TIMEOUT,
+    3572: LOCK_TIMEOUT,
     # The server or the way to it.
     **dict.fromkeys((1053, 1079, 1290, 1836), "57P01"),
     **dict.fromkeys((1152, 1158, 1159, 1160, 1161, 1184, 1927, 2002, 2003, 2006, 2013, 2055, 4031), "08006"),

@@ -32,8 +32,7 @@ def topic_difference(
         fold = Fold(database, replica, table, log, skip_unreadable=skip_unreadable)
 
         def compare(connection: Connection) -> Difference:
-            with fold.meeting(connection):
-                return Comparison(replica, table).difference(connection, limit=limit)
+            return Comparison(replica, table).difference(connection, limit=limit)
 
         fold.catch_up(progress)
-        return database.run(compare), fold.folded
+        return fold.meet(compare, progress), fold.folded

@@ -7,11 +7,12 @@ further. Where the group's positions are locked meanwhile, both tables are of on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from streambind.binding.binder import Identity, Lane
@@ -25,16 +26,21 @@ from streambind.inbound.reasons import told
 from streambind.message import Message
 from streambind.persistence.cut_names import cut_name
 from streambind.persistence.database import Database
+from streambind.persistence.failures import LOCK_TIMEOUT, state_of
 from streambind.replicas.group_goals import group_goals
 from streambind.replicas.messages import MessageBatch
 from streambind.replicas.refused_rows import is_for_its_values
 from streambind.replicas.replica import Replica, onto
+
+T = TypeVar("T")
 
 Read = Callable[[Lane, int], Sequence[Message]]
 """The next messages of a partition from an offset on; none at the end."""
 
 _FEW = 500
 """How many messages may be left to be folded while the group waits."""
+
+_TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +109,31 @@ class Fold:
                 return
             self._round(goals, progress)
 
-    @contextmanager
-    def meeting(self, connection: Connection) -> Iterator[None]:
-        """Inside of the block, in the connection's transaction, the group stands still, the fold at its side."""
+    def meet(self, work: Callable[[Connection], T], progress: Callable[[int, int], None]) -> T:
+        """Do the work in a transaction in which the group stands still, the fold at its side.
+
+        Again, while somebody is in the way for longer than the database waits. If this process stands still in it,
+        the database ends the transaction: the group would stand still with it.
+
+        Raises:
+            LifecycleError: the fold cannot go on.
+        """
+
+        def met(connection: Connection) -> T:
+            self._join(connection)
+            return work(connection)
+
+        for _ in range(_TRIES - 1):
+            try:
+                return self._database.run_bounded(met)
+            except DBAPIError as error:
+                if state_of(error) != LOCK_TIMEOUT:
+                    raise
+            self.catch_up(progress)
+        return self._database.run_bounded(met)
+
+    def _join(self, connection: Connection) -> None:
+        """Hold the group until the transaction ends, and fold what is left to where it is."""
         goals = self._goals(connection, lock=True)
         at = self._own(connection)
         if missing := goals.keys() - at.keys():
@@ -115,14 +143,14 @@ class Fold:
             before = dict(at)
             for lane in sorted(waiting, key=lambda x: (x.destination, x.partition)):
                 while at[lane] < goals[lane]:
-                    moved = self._advance(connection, lane, at[lane], goals[lane])
+                    messages = self._next(lane, at[lane], goals[lane])
+                    moved = self._advance(connection, messages, lane, at[lane], goals[lane])
                     if moved is None:
                         break
                     at[lane] = moved
             waiting = {lane for lane in waiting if at[lane] < goals[lane]}
             if waiting and at == before:
                 raise LifecycleError(self.folded.blocked or "the fold cannot go on")
-        yield
 
     def _own(self, connection: Connection) -> dict[Lane, int]:
         columns = self._database.tables.position.c
@@ -143,16 +171,21 @@ class Fold:
             raise LifecycleError(self.folded.blocked or "the fold cannot go on: somebody else folds too")
 
     def _step(self, lane: Lane, at: int, goal: int) -> int | None:
+        messages = self._next(lane, at, goal)  # Not in the transaction, which others wait for.
         try:
-            moved = self._database.run(lambda connection: self._advance(connection, lane, at, goal))
+            moved = self._database.run(lambda connection: self._advance(connection, messages, lane, at, goal))
         except Fenced:
             return at  # Another process was faster: look where it is.
         failpoint("rebuild.after_batch")
         return moved
 
-    def _advance(self, connection: Connection, lane: Lane, at: int, goal: int) -> int | None:
+    def _next(self, lane: Lane, at: int, goal: int) -> Sequence[Message]:
+        return [message for message in self._log.read(lane, at) if (message.offset or 0) < goal]
+
+    def _advance(
+        self, connection: Connection, messages: Sequence[Message], lane: Lane, at: int, goal: int
+    ) -> int | None:
         """Fold the next messages; returns where the lane is then, None if it must wait for another one."""
-        messages = [message for message in self._log.read(lane, at) if (message.offset or 0) < goal]
         if not messages:
             return self._moved(connection, lane, at, goal)
         while True:

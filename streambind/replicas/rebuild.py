@@ -10,16 +10,15 @@ binding: positions and guard stay as they are.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, MetaData
-from sqlalchemy.exc import DBAPIError
 
 from streambind.errors import ConfigurationError, LifecycleError
 from streambind.failpoints import failpoint
 from streambind.persistence import shadow_tables
 from streambind.persistence.database import Database
-from streambind.persistence.failures import state_of
 from streambind.replicas.comparison import Comparison, Difference
 from streambind.replicas.fold import Fold, Folded, Log
 from streambind.replicas.replica import Replica
@@ -34,7 +33,6 @@ class Rebuilt:
     swapped: bool
 
 
-_TRIES = 10
 _NO_LOG = Log({}, {}, lambda *_: ())
 
 
@@ -87,34 +85,21 @@ class Rebuild:
         rebuilt: list[Rebuilt] = []
 
         def work(connection: Connection) -> None:
-            with fold.meeting(connection):
-                shadow_tables.lock(connection, self._table)
-                difference = Comparison(self._replica, self._shadow).difference(connection, limit=limit)
-                swaps = not dry_run and (force or not difference.extra)
-                rebuilt.append(Rebuilt(difference, fold.folded, swaps))
-                if not swaps:
-                    raise _Kept
-                shadow_tables.swap(connection, self._table)
-                failpoint("rebuild.before_swap")
+            shadow_tables.lock(connection, self._table)
+            difference = Comparison(self._replica, self._shadow).difference(connection, limit=limit)
+            swaps = not dry_run and (force or not difference.extra)
+            rebuilt.append(Rebuilt(difference, fold.folded, swaps))
+            if not swaps:
+                raise _Kept
+            shadow_tables.swap(connection, self._table)
+            failpoint("rebuild.before_swap")
 
-        self._meet(work, lambda: fold.catch_up(progress))
+        with suppress(_Kept):
+            fold.meet(work, progress)
         if rebuilt[-1].swapped:
             failpoint("rebuild.after_swap")
             self._database.run(fold.forget)
         return rebuilt[-1]
-
-    def _meet(self, work: Callable[[Connection], None], catch_up: Callable[[], None]) -> None:
-        """Do the work of the swap; again, while somebody who reads the table stays longer than it waits."""
-        for left in reversed(range(_TRIES)):
-            try:
-                return self._database.run(work)
-            except _Kept:
-                return None
-            except DBAPIError as error:
-                if state_of(error) != "55P03" or not left:
-                    raise
-            catch_up()
-        return None
 
     def confirm(self) -> bool:
         """Drop the table that was replaced; False if there is none."""

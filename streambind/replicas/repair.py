@@ -71,6 +71,7 @@ class _Removal:
         """Delete those of the rows that the source still does not have; returns how many. Where the keys are the
         source's own it is asked for these only, else for all that it has."""
         connection = session.connection(bind_arguments={"mapper": self._replica.plan.mapper})
+        self._database.bound(connection)
         self._expected.clear(connection)
         group_goals(connection, self._database, self._replica, lock=True)
         for rows in self._asked(keys) if are_keyed else self._source.walk():

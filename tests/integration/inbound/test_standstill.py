@@ -6,12 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Engine, create_engine, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from streambind.binding.outcome import Continue, Outcome, RetryAfter
+from streambind.message import Message
+from streambind.persistence import database as database_module
 from streambind.testing.eventually import eventually
 from tests.integration.inbound.conftest import MakeDatabase
+from tests.integration.inbound.replicas import Item, changed, items
 from tests.integration.inbound.service import Event, Service, event, keep
+from tests.integration.inbound.topic import Topic
 from tests.integration.urls import drivers
 from tests.unit.inbound.batches import ListBatch, numbered
 
@@ -92,3 +97,35 @@ def test_a_transaction_that_stands_still_is_ended_and_done_again(impatient: Serv
     assert impatient.effects() == []
     assert plan.deliver(BATCH) == Outcome(2, Continue())
     assert impatient.effects() == [("k", 1), ("k", 2)]
+
+
+def test_a_comparison_that_stands_still_lets_its_group_go(
+    impatient: Service, other: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed it would; but its process is stopped, or its host is gone."""
+    monkeypatch.setattr(database_module, "OPERATOR_TIMEOUT_MS", TIMEOUT_MS)
+    impatient.database.transaction_timeout_ms = ORDINARY_MS
+    topic = Topic(impatient, impatient.plan(Item))
+    topic.deliver(changed("INSERT", 1, "a", seq=1))
+    position = select(impatient.database.tables.position).with_for_update(nowait=True)
+
+    def is_free() -> bool:
+        try:
+            with other.begin() as connection:
+                return connection.execute(position).first() is not None
+        except DBAPIError:
+            return False
+
+    def stands_still(*_: object) -> list[Message]:
+        assert not is_free()
+        eventually(is_free, WITHIN_S, "the group's positions are held still")
+        topic.deliver(changed("INSERT", 2, "b", seq=1))
+        return []
+
+    with monkeypatch.context() as patch:
+        patch.setattr(topic, "_read", stands_still)
+        with pytest.raises(DBAPIError):
+            topic.difference()
+
+    assert items(impatient) == {1: "a", 2: "b"}
+    assert topic.difference().is_none
