@@ -139,6 +139,7 @@ class DatabaseEffects:
             singly=singly,
             claim=_Claim(self._positions, connection, batch, boundary(batch, count)),
         )
+        failpoint("delivery.before_numbers")
         self._record(connection, batch, found)
         failpoint("delivery.before_commit")
         return _Applied(found, len(aside), repeated)

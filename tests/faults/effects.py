@@ -91,7 +91,7 @@ def main() -> None:
     from tests.faults import effects, mirrors, mutants
 
     logging.basicConfig(level="INFO")
-    included = [mutants.listener(os.environ["LISTENER"]) if "LISTENER" in os.environ else effects]
+    included = mutants.included(os.environ["LISTENER"]) if "LISTENER" in os.environ else [effects]
     if os.environ.get("SPRING_PROFILES_ACTIVE") == mirrors.PROFILE:
         included.append(mirrors)
     stream = StreamApplication("tests/faults/config/effects", include=included)

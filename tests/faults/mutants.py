@@ -5,21 +5,26 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import ModuleType
 
 from sqlalchemy import Connection, create_engine, update
 from sqlalchemy.orm import Session
 
-import streambind.inbound.input
 from streambind import stream_listener
 from streambind.binding.binder import Lane
 from streambind.errors import PermanentError
 from streambind.failpoints import failpoint
+from streambind.inbound import input as inbound_input
+from streambind.inbound import replica as inbound_replica
+from streambind.inbound.arrival import Arrival
 from streambind.inbound.delivery_positions import DatabaseEffects
 from streambind.inbound.failure import Trouble
+from streambind.inbound.handler_session import session_of
 from streambind.inbound.positions import DatabasePositions
+from streambind.inbound.replica_rows import ReplicaRows
 from streambind.message import Batch, Message, boundary
-from tests.faults import effects, replica
+from tests.faults import effects, published_replica, replica
 
 
 class OffsetsOnly:
@@ -110,25 +115,50 @@ class TakenForGranted(DatabaseEffects):
             super().apply(batch, count, singly=singly)
 
 
-def listener(name: str) -> object:
+class WrittenElsewhere(ReplicaRows):
+    """Writes a replica's rows in a transaction of its own, before the one that moves the position."""
+
+    def apply(self, arrivals: Sequence[Arrival]) -> None:
+        given = arrivals[0].session
+        with Session(session_of(given).connection().engine) as own, own.begin():
+            for arrival in arrivals:
+                arrival.session = own
+            super().apply(arrivals)
+        for arrival in arrivals:
+            arrival.session = given
+
+
+def included(name: str) -> list[object]:
     """What the service of the effects includes instead of its own listener."""
+    for module, replaced in _REPLACED[name].items():
+        vars(module).update(replaced)
+    if name in ("replica", "replica-written-elsewhere"):
+        return [replica.Copy, replica.keep_log]
+    if name == "replica-fails-unless-parked":
+        return [replica.keep_log, replica.FailsUnlessParked]
+    if name == "published-replica":
+        return [published_replica]
     if name == "offsets-only":
-        return OffsetsOnly(os.environ["DATABASE_URL"])
-    if name == "replica":
-        return replica
-    vars(streambind.inbound.input).update(_REPLACED[name])
+        return [OffsetsOnly(os.environ["DATABASE_URL"])]
     if name in ("fails-unless-parked", "position-before-parking"):
-        return FailsUnlessParked()
-    return Poisoned() if name in ("poisoned", "letter-first") else effects
+        return [FailsUnlessParked()]
+    return [Poisoned() if name in ("poisoned", "letter-first") else effects]
 
 
-_REPLACED: Mapping[str, Mapping[str, type]] = {
+_REPLACED: Mapping[str, Mapping[ModuleType, Mapping[str, type]]] = {
+    "offsets-only": {},
     "poisoned": {},
-    "letter-first": {"DatabaseEffects": LetterFirst},
     "fails-unless-parked": {},
-    "position-before-parking": {"DatabaseEffects": PositionBeforeParking},
-    "position-first": {"DatabaseEffects": PositionFirst},
-    "position-unconditional": {"DatabasePositions": Unconditional},
+    "replica": {},
+    "published-replica": {},
+    "replica-fails-unless-parked": {},
+    "letter-first": {inbound_input: {"DatabaseEffects": LetterFirst}},
+    "position-before-parking": {inbound_input: {"DatabaseEffects": PositionBeforeParking}},
+    "position-first": {inbound_input: {"DatabaseEffects": PositionFirst}},
+    "position-unconditional": {inbound_input: {"DatabasePositions": Unconditional}},
     # Comparing, the next move would notice.
-    "commit-taken-for-granted": {"DatabaseEffects": TakenForGranted, "DatabasePositions": Unconditional},
+    "commit-taken-for-granted": {
+        inbound_input: {"DatabaseEffects": TakenForGranted, "DatabasePositions": Unconditional}
+    },
+    "replica-written-elsewhere": {inbound_replica: {"ReplicaRows": WrittenElsewhere}},
 }

@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 from streambind.testing.chaos import Kind, kinds
 from streambind.testing.chaos.proxy import Proxy
 from streambind.testing.eventually import eventually
-from tests.faults.world import World
+from tests.faults.world import BOTH, World
 
 BROKEN = 12
 A_FEW = 6  # One may be that of a transaction that looks after parked keys.
@@ -59,12 +59,13 @@ def doors(fresh: World) -> Iterator[tuple[Door, Door]]:
         door.proxy.close()
 
 
+@BOTH
 @ON_REAL_SERVERS
 def test_every_change_has_one_effect_though_commits_are_not_confirmed(
-    fresh: World, doors: tuple[Door, Door]
+    fresh: World, doors: tuple[Door, Door], listener: dict[str, str]
 ) -> None:
     out, into = doors
-    source, effects = fresh.source(0, **out.environment), fresh.effects(**into.environment)
+    source, effects = fresh.source(0, **out.environment), fresh.effects(**into.environment, **listener)
     eventually(lambda: fresh.handled() > 0, WITHIN_S, effects.tail)
     out.break_commits(BROKEN, fresh.committed)
     into.break_commits(BROKEN, fresh.handled)

@@ -8,13 +8,14 @@ import pytest
 from streambind.testing.chaos import Kind, kinds
 from streambind.testing.eventually import eventually
 from tests.acceptance.services import ServiceProcess
-from tests.faults.world import World
+from tests.faults.world import REPLICA, World
 
 CHANGES = 60
 FROZEN_WITHIN_S = 40.0
 WITHIN_S = 60.0
 IN_MEMORY = "delivery.after_poll=stop@2"
 IN_TRANSACTION = "delivery.in_handler=stop@2"
+IN_REPLICA = "replica.after_upsert=stop@2"
 SHORT_TRANSACTIONS = {"STREAMBIND_DATASOURCE_TRANSACTIONTIMEOUT": "2s"}
 NO_GUARD = {"SPRING_CLOUD_STREAM_BINDINGS_INITEMS_CONSUMER_SEQUENCE": "ignore"}
 ON_REAL_SERVERS = pytest.mark.parametrize("stage", ["kafka_and_postgres"], indirect=True, scope="module")
@@ -27,6 +28,8 @@ ON_REAL_SERVERS = pytest.mark.parametrize("stage", ["kafka_and_postgres"], indir
         pytest.param(IN_MEMORY, "by another owner", {}, id="in-memory"),
         pytest.param(IN_MEMORY, "by another owner", NO_GUARD, id="in-memory-without-guard"),
         pytest.param(IN_TRANSACTION, "25P03", {**NO_GUARD, **SHORT_TRANSACTIONS}, id="in-transaction"),
+        pytest.param(IN_MEMORY, "by another owner", REPLICA, id="replica-in-memory"),
+        pytest.param(IN_REPLICA, "25P03", {**REPLICA, **SHORT_TRANSACTIONS}, id="replica-in-transaction"),
     ],
 )
 def test_a_batch_of_somebody_who_stood_still_is_fenced(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streambind.testing.chaos import Kind, kinds
-from tests.faults.world import WRITTEN, World
+from tests.faults.world import BOTH, REPLICA, WRITTEN, World
 
 KILLED_WITHIN_S = 30.0
 
@@ -14,6 +14,7 @@ POINTS = [
     "delivery.after_poll=kill@2",
     "delivery.after_position=kill@2",
     "delivery.in_handler=kill@2",
+    "delivery.before_numbers=kill@2",
     "delivery.before_commit=kill@2",
     "delivery.after_commit=kill@2",
     "kafka.after_commit=kill@1",
@@ -22,7 +23,14 @@ POINTS = [
 ON_REAL_SERVERS = pytest.mark.parametrize("stage", ["kafka_and_postgres"], indirect=True, scope="module")
 
 
-REPLICA = {"LISTENER": "replica"}
+PUBLISHED_REPLICA = {"LISTENER": "published-replica", "SPRING_PROFILES_ACTIVE": "published"}
+IN_PUBLISHED_REPLICA = [
+    "capture.before_rows=kill@9",
+    "capture.after_rows=kill@9",
+    "delivery.before_numbers=kill@2",
+    "delivery.before_commit=kill@2",
+    "delivery.after_commit=kill@2",
+]
 IN_REPLICA = ["replica.after_delete=kill@2", "replica.after_upsert=kill@2"]
 
 
@@ -36,22 +44,63 @@ def test_each_event_has_one_effect_when_the_listener_is_killed(
 ) -> None:
     reading.effects(STREAMBIND_FAILPOINTS=point, **listener).wait_for_kill(KILLED_WITHIN_S)
     assert reading.handled() < WRITTEN or point.startswith("kafka.after_commit")
+    assert reading.torn() == []
     again = reading.effects(**listener)
     reading.wait_until_drained(again)
     again.stop()
     assert reading.broken_promises() == []
 
 
-@pytest.mark.parametrize("listener", [{}, REPLICA])
+@BOTH
 def test_each_event_has_one_effect_when_the_listener_is_killed_again_and_again(
     reading: World, listener: dict[str, str]
 ) -> None:
-    for point in POINTS[1:6]:
+    for point in POINTS[1:7]:
         reading.effects(STREAMBIND_FAILPOINTS=point, **listener).wait_for_kill(KILLED_WITHIN_S)
     again = reading.effects(**listener)
     reading.wait_until_drained(again)
     again.stop()
     assert reading.broken_promises() == []
+
+
+@pytest.mark.parametrize("point", IN_PUBLISHED_REPLICA)
+@ON_REAL_SERVERS
+def test_a_replica_that_is_published_in_turn_passes_each_event_on_once_when_it_is_killed(
+    reading: World, point: str
+) -> None:
+    reading.effects(STREAMBIND_FAILPOINTS=point, **PUBLISHED_REPLICA).wait_for_kill(KILLED_WITHIN_S)
+    assert reading.torn() == []
+    assert reading.passed_on() == reading.handled() < WRITTEN
+    again = reading.effects(**PUBLISHED_REPLICA)
+    reading.wait_until_drained(again)
+    again.stop()
+    assert reading.broken_promises() == []
+    assert reading.passed_on() == WRITTEN
+
+
+@BOTH
+@ON_REAL_SERVERS
+def test_one_instance_is_killed_again_and_again_while_another_goes_on(
+    fresh: World, listener: dict[str, str]
+) -> None:
+    source, other = fresh.source(0), fresh.effects("other", **listener)
+    for point in POINTS[1:7]:
+        killed = fresh.effects("killed", STREAMBIND_FAILPOINTS=point, **listener)
+        killed.wait_for_kill(KILLED_WITHIN_S)
+        assert fresh.torn() == []
+    source.stop()
+    fresh.wait_until_drained(other)
+    other.stop()
+    assert fresh.broken_promises() == []
+
+
+@ON_REAL_SERVERS
+def test_the_look_at_rows_and_effects_rejects_a_replica_that_writes_rows_in_another_transaction(
+    reading: World,
+) -> None:
+    mutant = {"LISTENER": "replica-written-elsewhere"}
+    reading.effects(STREAMBIND_FAILPOINTS="delivery.before_commit=kill@2", **mutant).wait_for_kill(KILLED_WITHIN_S)
+    assert reading.torn() != []
 
 
 @ON_REAL_SERVERS

@@ -9,6 +9,8 @@ from tests.faults.world import WRITTEN, World
 
 KILLED_WITHIN_S = 30.0
 FAILING = {"LISTENER": "fails-unless-parked", "MAX_ATTEMPTS": "1"}
+FAILING_REPLICA = FAILING | {"LISTENER": "replica-fails-unless-parked"}
+BOTH = pytest.mark.parametrize("failing", [FAILING, FAILING_REPLICA], ids=["listener", "replica"])
 
 PARKING = ["after_key", "after_message", "after_commit", "after_set_aside"]
 TRYING_AGAIN = ["after_claim", "after_begin", "after_handler", "after_delete", "before_commit", "after_retry"]
@@ -17,25 +19,30 @@ POINTS = [f"parking.{point}=kill@2" for point in (*PARKING, *TRYING_AGAIN)]
 ON_REAL_SERVERS = pytest.mark.parametrize("stage", ["kafka_and_postgres"], indirect=True, scope="module")
 
 
+@BOTH
 @pytest.mark.parametrize("point", POINTS)
 @ON_REAL_SERVERS
-def test_each_event_has_one_effect_when_a_service_that_parks_is_killed(reading: World, point: str) -> None:
-    reading.effects(STREAMBIND_FAILPOINTS=point, **FAILING).wait_for_kill(KILLED_WITHIN_S)
+def test_each_event_has_one_effect_when_a_service_that_parks_is_killed(
+    reading: World, point: str, failing: dict[str, str]
+) -> None:
+    reading.effects(STREAMBIND_FAILPOINTS=point, **failing).wait_for_kill(KILLED_WITHIN_S)
     assert reading.handled() < WRITTEN
-    again = reading.effects(**FAILING)
+    assert reading.torn() == []
+    again = reading.effects(**failing)
     reading.wait_until_drained(again)
     again.stop()
     assert reading.broken_promises() == []
 
 
-def test_two_services_that_park_are_killed_again_and_again(reading: World) -> None:
+@BOTH
+def test_two_services_that_park_are_killed_again_and_again(reading: World, failing: dict[str, str]) -> None:
     """What one of them has parked, the other one tries again."""
     for point in ("after_set_aside", "after_claim", "after_handler", "after_delete", "before_commit"):
-        other = reading.effects(**FAILING)
-        killed = reading.effects(STREAMBIND_FAILPOINTS=f"parking.{point}=kill@1", **FAILING)
+        other = reading.effects(**failing)
+        killed = reading.effects(STREAMBIND_FAILPOINTS=f"parking.{point}=kill@1", **failing)
         other.kill()
         killed.wait_for_kill(KILLED_WITHIN_S)
-    again = [reading.effects(**FAILING) for _ in range(2)]
+    again = [reading.effects(**failing) for _ in range(2)]
     reading.wait_until_drained(*again)
     for service in again:
         service.stop()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
 from streambind.testing.eventually import eventually
 from tests.acceptance.services import Services
 from tests.acceptance.stage import Stage, prepare
-from tests.faults.world import World, world
+from tests.faults.world import BOTH, World, world
 from tests.services import KafkaBroker, MariadbServer, PostgresServer
 
 STARTED_S = 40.0
@@ -70,24 +70,26 @@ def test_all_arrives_when_the_broker_is_killed_while_events_flow(outages: World,
     _flow(outages, crash, what="the broker was killed")
 
 
+@BOTH
 def test_all_arrives_when_the_database_crashes_while_events_flow(
-    outages: World, own_postgres: PostgresServer
+    outages: World, own_postgres: PostgresServer, listener: dict[str, str]
 ) -> None:
     def crash() -> None:
         own_postgres.crash()
         own_postgres.restart()
 
-    _flow(outages, crash, crash, crash, what="the database crashed")
+    _flow(outages, crash, crash, crash, what="the database crashed", listener=listener)
 
 
+@BOTH
 def test_all_arrives_when_mariadb_is_killed_while_events_flow(
-    mariadb_outages: World, own_mariadb: MariadbServer
+    mariadb_outages: World, own_mariadb: MariadbServer, listener: dict[str, str]
 ) -> None:
     def crash() -> None:
         own_mariadb.crash()
         own_mariadb.restart()
 
-    _flow(mariadb_outages, crash, crash, crash, what="MariaDB was killed")
+    _flow(mariadb_outages, crash, crash, crash, what="MariaDB was killed", listener=listener)
 
 
 def test_all_arrives_when_broker_and_database_crash_at_once(
@@ -102,9 +104,11 @@ def test_all_arrives_when_broker_and_database_crash_at_once(
     _flow(outages, crash, what="both crashed")
 
 
-def _flow(outages: World, *crashes: Callable[[], None], what: str) -> None:
+def _flow(
+    outages: World, *crashes: Callable[[], None], what: str, listener: Mapping[str, str] | None = None
+) -> None:
     """Changes are committed without end while the crashes happen; then all is drained and checked."""
-    effects, source = outages.effects(), outages.source(0)
+    effects, source = outages.effects(**(listener or {})), outages.source(0)
     eventually(lambda: outages.handled() >= SOME, STARTED_S, lambda: f"{source.tail()}\n{effects.tail()}")
     for crash in crashes:
         crash()

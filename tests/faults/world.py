@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from sqlalchemy import Engine, create_engine, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from streambind import JobType
 from streambind.binders.kafka import KAFKA
 from streambind.binding.binder import Binder
 from streambind.errors import BrokerError
@@ -24,6 +26,8 @@ from tests.acceptance.services import ServiceProcess, Services
 from tests.acceptance.stage import Stage
 from tests.faults import effects, mirrors, source
 
+REPLICA = {"LISTENER": "replica"}  # The copy is a replica, with a listener beside it that keeps the log.
+BOTH = pytest.mark.parametrize("listener", [{}, REPLICA], ids=["listener", "replica"])
 WRITTEN = 60  # Changes on the topic of `written`, which many groups read.
 DRAIN_S = 45.0
 _TIMEOUT_MS = 5_000
@@ -79,6 +83,10 @@ class World:
         """How many effects there are."""
         return self._count(self.effects_url, select(func.count()).select_from(effects.Effect))
 
+    def passed_on(self) -> int:
+        """How many changes of its copies the reading service has published in turn."""
+        return self._count(self.effects_url, select(func.coalesce(func.sum(_SB.key.c.seq), 0)))
+
     def parked(self) -> int:
         """How many messages wait behind parked keys."""
         mine = _SB.parked.c.group_name == self.group
@@ -122,6 +130,20 @@ class World:
             copy = {row.item_id: row.version for row in session.scalars(select(effects.Copy))}
         copies = {"copy": copy, **mirrors.copies(self._engine(self.effects_url))}
         return History(committed, handled, counters=counters, source=items, copies=copies, outbox=outbox)
+
+    def torn(self) -> list[str]:
+        """Items whose copy is not what the effects so far make of it, as one look shows both: they come together,
+        whoever dies or works on meanwhile."""
+        engine = self._engine(self.effects_url).execution_options(isolation_level="SERIALIZABLE")
+        with Session(engine) as session:
+            last = {row.item_id: row for row in session.scalars(select(effects.Effect).order_by("id"))}
+            made = {item: row.version for item, row in last.items() if row.job != JobType.DELETE}
+            copy = {row.item_id: row.version for row in session.scalars(select(effects.Copy))}
+        return [
+            f"{item}: effects {made.get(item)}, copy {copy.get(item)}"
+            for item in sorted({*made, *copy})
+            if made.get(item) != copy.get(item)
+        ]
 
     def letters(self) -> list[Letter]:
         """What is on the dead-letter topic, copies included."""
