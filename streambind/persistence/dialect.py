@@ -109,6 +109,10 @@ class Dialect(ABC):
         """Whether `column` is none of the values in the parameter `name`, at least one."""
         return column.not_in(bindparam(name, expanding=True))
 
+    def exact(self, value: ColumnElement[Any]) -> ColumnElement[Any]:
+        """The value, so that what is equal is the same: by default anything is."""
+        return value
+
     @abstractmethod
     def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Row]) -> list[Row]:
         """Insert the rows whose primary key is not there yet; returns those of `rows` that were inserted. Of each

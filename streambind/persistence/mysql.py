@@ -15,11 +15,16 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
+    LargeBinary,
     Select,
+    String,
     Table,
+    TypeDecorator,
     and_,
     bindparam,
+    cast,
     func,
     insert,
     literal_column,
@@ -111,6 +116,13 @@ class MySQL(Dialect):
                 f"sql_mode is {mode!r}: the database would cut values short instead of refusing them. Add "
                 "STRICT_TRANS_TABLES to it, in the server's configuration or by the driver's init_command"
             )
+
+    def exact(self, value: ColumnElement[Any]) -> ColumnElement[Any]:
+        # Its ordinary collations know no case, no accents, and no blanks at the end.
+        kind = value.type
+        while isinstance(kind, TypeDecorator):
+            kind = kind.impl_instance
+        return cast(value, LargeBinary) if isinstance(kind, String) else value
 
     def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Row]) -> list[Row]:
         return [row for chunk in chunks(table, rows) for row in _insert_missing(connection, table, chunk)]

@@ -22,6 +22,7 @@ from sqlalchemy import (
     select,
 )
 
+from streambind.persistence.dialect import Dialect
 from streambind.replicas.replica import Replica
 
 Key = tuple[Any, ...]
@@ -47,7 +48,8 @@ class Difference:
 class Comparison:
     """The rows of a replica's table against expected ones in another table that has its columns."""
 
-    def __init__(self, replica: Replica, expected: Table) -> None:
+    def __init__(self, dialect: Dialect, replica: Replica, expected: Table) -> None:
+        self._dialect = dialect
         self._plan = plan = replica.plan
         self._owns_all = replica.owns_all
         self._expected = expected
@@ -93,8 +95,14 @@ class Comparison:
     def _differs(self) -> ColumnElement[bool]:
         keys = {column.name for column in self._plan.key}
         rest = [column.name for column in self._plan.columns if column.name not in keys]
-        pairs = ((_comparable(self._expected.c[name]), _comparable(self._found.c[name])) for name in rest)
+        pairs = (
+            (self._comparable(self._expected.c[name]), self._comparable(self._found.c[name])) for name in rest
+        )
         return or_(literal(value=False), *(one.is_distinct_from(other) for one, other in pairs))
+
+    def _comparable(self, column: Column[Any]) -> ColumnElement[Any]:
+        # PostgreSQL does not compare JSON, but its text.
+        return self._dialect.exact(cast(column, Text) if isinstance(column.type, JSON) else column)
 
     def _held(self) -> ColumnElement[bool] | None:
         """That a row holds anything of the replica's; None: every row does."""
@@ -107,11 +115,6 @@ class Comparison:
             return None
         owned = [self._found.c[column.name] for column in plan.columns if column.name not in keys]
         return or_(literal(value=False), *(column.is_distinct_from(_default(column)) for column in owned))
-
-
-def _comparable(column: Column[Any]) -> ColumnElement[Any]:
-    # PostgreSQL does not compare JSON, but its text.
-    return cast(column, Text) if isinstance(column.type, JSON) else column
 
 
 def _count(connection: Connection, table: Table) -> int:

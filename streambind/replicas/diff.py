@@ -32,7 +32,7 @@ def topic_difference(
         fold = Fold(database, replica, table, log, skip_unreadable=skip_unreadable)
 
         def compare(connection: Connection) -> Difference:
-            return Comparison(replica, table).difference(connection, limit=limit)
+            return Comparison(database.dialect, replica, table).difference(connection, limit=limit)
 
         fold.catch_up(progress)
         return fold.meet(compare, progress), fold.folded

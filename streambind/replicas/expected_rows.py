@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, inspect
-from sqlalchemy.schema import CreateTable, DropTable
+from sqlalchemy.schema import DropTable
 
 from streambind.errors import CaptureError
 from streambind.inbound.arrival import Arrival
 from streambind.inbound.failure import MessageFailed
 from streambind.inbound.replica_plan import Row
 from streambind.outbound.snapshot_rows import key_text
+from streambind.persistence.copied_columns import create_beside
 from streambind.persistence.cut_names import cut_name
 from streambind.persistence.database import Database
 from streambind.persistence.row_statements import row_statements
@@ -52,7 +53,7 @@ def expected_table(database: Database, replica: Replica) -> Iterator[Table]:
             if _is_abandoned(each, prefix):
                 forget_fold(connection, database, replica, each)
                 connection.execute(DropTable(Table(each, MetaData(schema=made.schema)), if_exists=True))
-        connection.execute(CreateTable(table))
+        create_beside(connection, table, made)
 
     def end(connection: Connection) -> None:
         forget_fold(connection, database, replica, name)
@@ -77,7 +78,7 @@ class ExpectedRows:
 
     def __init__(self, database: Database, replica: Replica, table: Table) -> None:
         self.table = table
-        self.comparison = Comparison(replica, table)
+        self.comparison = Comparison(database.dialect, replica, table)
         self.unreadable = 0
         self.are_keyed = True
         self._replica = replica

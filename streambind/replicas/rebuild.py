@@ -86,7 +86,8 @@ class Rebuild:
 
         def work(connection: Connection) -> None:
             shadow_tables.lock(connection, self._table)
-            difference = Comparison(self._replica, self._shadow).difference(connection, limit=limit)
+            comparison = Comparison(self._database.dialect, self._replica, self._shadow)
+            difference = comparison.difference(connection, limit=limit)
             swaps = not dry_run and (force or not difference.extra)
             rebuilt.append(Rebuilt(difference, fold.folded, swaps))
             if not swaps:

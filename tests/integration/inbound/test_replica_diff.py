@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select, text, update
 
 from streambind.errors import LifecycleError
+from tests.integration.inbound.conftest import MakeDatabase
 from tests.integration.inbound.replicas import (
     Article,
     Badge,
@@ -24,7 +25,7 @@ from tests.integration.inbound.replicas import (
 )
 from tests.integration.inbound.service import Service
 from tests.integration.inbound.topic import Topic
-from tests.unit.inbound.batches import numbered, record
+from tests.unit.inbound.batches import Record, numbered, record
 
 NOTHING = (0, 0, 0)
 
@@ -52,6 +53,36 @@ def test_a_replica_that_follows_is_equal(topic: Topic) -> None:
     assert topic.tables() == set()
     topic.deliver(changed("DELETE", 1, seq=3))
     assert counts(topic) == NOTHING
+
+
+def test_values_differ_though_a_collation_takes_them_for_equal(topic: Topic) -> None:
+    topic.deliver(changed("INSERT", 1, "name", seq=1))
+    for other in ("Name", "n\u00e4me", "name "):
+        write(topic.service, update(Item).values(name=other))
+        assert counts(topic) == (0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param('ALTER tenant TYPE varchar(10) COLLATE "C"', marks=pytest.mark.postgres),
+        pytest.param("ALTER amount TYPE numeric(10, 1)", marks=pytest.mark.postgres),
+        pytest.param("CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci", marks=pytest.mark.mariadb),
+        pytest.param("MODIFY amount DECIMAL(10, 1) NOT NULL", marks=pytest.mark.mariadb),
+    ],
+)
+def test_a_table_is_compared_as_it_is_in_the_database(make_database: MakeDatabase, change: str) -> None:
+    """Whoever made it: its types and collations may be other ones than the code's."""
+    service = Service(make_database("postgresql+psycopg" if change.startswith("ALTER") else "mysql+pymysql"))
+    topic = Topic(service, service.plan(Article))
+    try:
+        write(service, text(f"ALTER TABLE article {change}"))
+        topic.deliver(article(1), article(2))
+        assert counts(topic) == NOTHING
+        write(service, update(Article).where(Article.number == 1).values(heading="x"))
+        assert counts(topic) == (0, 0, 1)
+    finally:
+        write(service, text("DROP TABLE article"))
 
 
 def test_what_was_changed_by_hand_is_found(topic: Topic) -> None:
@@ -118,24 +149,28 @@ def test_messages_that_the_database_refuses_together_are_folded_apart(service: S
 def test_values_of_every_type_are_compared_as_the_table_holds_them(service: Service) -> None:
     """Text that its type writes in capitals, amounts with a scale, times with a zone, JSON."""
     topic = Topic(service, service.plan(Article))
-    payload = {
-        "jobType": "INSERT",
-        "tenant": "t",
-        "number": 1,
-        "title": "abc",
-        "colour": "red",
-        "token": "6a1f0c1e-0000-4000-8000-000000000001",
-        "made": "2026-01-31T12:00:00+09:00",
-        "amount": "1.5",
-        "attributes": {"b": 1, "a": [None, "x"]},
-        "remark": None,
-    }
-    topic.deliver(numbered(payload, '["t",1]', 1))
+    topic.deliver(article(1))
     assert counts(topic) == NOTHING
     write(service, update(Article).values(colour=Colour.BLUE))
     assert counts(topic) == (0, 0, 1)
     write(service, update(Article).values(colour=Colour.RED, attributes={"b": 2}))
     assert counts(topic) == (0, 0, 1)
+
+
+def article(number: int) -> Record:
+    payload = {
+        "jobType": "INSERT",
+        "tenant": "t",
+        "number": number,
+        "title": "abc",
+        "colour": "red",
+        "token": "6a1f0c1e-0000-4000-8000-000000000001",
+        "made": "2026-01-31T12:00:00+09:00",
+        "amount": "1.57",
+        "attributes": {"b": 1, "a": [None, "x"]},
+        "remark": None,
+    }
+    return numbered(payload, f'["t",{number}]', 1)
 
 
 def test_rows_that_are_kept_as_deleted_are_expected(service: Service) -> None:
