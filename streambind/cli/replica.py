@@ -263,7 +263,7 @@ def _source_difference(
 
 @contextmanager
 def _bar() -> Iterator[Callable[[int, int], None]]:
-    """Shows on a terminal how many messages are folded."""
+    """Shows on a terminal how many messages are folded; all of them, once the work is done."""
     with click.progressbar(length=1, label="messages", file=sys.stderr, hidden=not err.is_terminal) as bar:
 
         def show(done: int, of: int) -> None:
@@ -271,3 +271,4 @@ def _bar() -> Iterator[Callable[[int, int], None]]:
             bar.update(done - bar.pos)
 
         yield show
+        bar.update((bar.length or 0) - bar.pos)

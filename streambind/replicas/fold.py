@@ -103,11 +103,11 @@ class Fold:
         while True:
             goals = self._database.run(lambda connection: self._goals(connection, lock=False))
             self._begin(goals)
-            left = sum(goals[lane] - at for lane, at in self._positions.read([*goals]).items())
-            progress(self.folded.messages, self.folded.messages + max(0, left))
+            left = sum(max(0, goals[lane] - at) for lane, at in self._positions.read([*goals]).items())
+            progress(self.folded.messages, self.folded.messages + left)
             if left <= _FEW:
                 return
-            self._round(goals, progress)
+            self._round(goals, left, progress)
 
     def meet(self, work: Callable[[Connection], T], progress: Callable[[int, int], None]) -> T:
         """Do the work in a transaction in which the group stands still, the fold at its side.
@@ -158,7 +158,7 @@ class Fold:
         rows = connection.execute(query.where(columns.group_name == self.group))
         return {Lane(row.destination, row.partition): row.next_offset for row in rows}
 
-    def _round(self, goals: Mapping[Lane, int], progress: Callable[[int, int], None]) -> None:
+    def _round(self, goals: Mapping[Lane, int], left: int, progress: Callable[[int, int], None]) -> None:
         moved_any = False
         for lane, goal in goals.items():
             while (at := self._positions.read([lane])[lane]) < goal:
@@ -166,7 +166,8 @@ class Fold:
                 if moved is None:
                     break
                 moved_any = True
-                progress(self.folded.messages, self.folded.messages)
+                left -= moved - at
+                progress(self.folded.messages, self.folded.messages + left)
         if not moved_any:
             raise LifecycleError(self.folded.blocked or "the fold cannot go on: somebody else folds too")
 

@@ -75,6 +75,28 @@ class Shell:
             check=False,
         )
 
+    def shown(self, *arguments: object) -> str:
+        """What a command that ends well shows on a terminal, beside its output."""
+        ours, theirs = os.openpty()
+        process = subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            cwd=self.folder,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=theirs,
+            preexec_fn=heed_signals,
+        )
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # Nobody has the other end any more.
+            while part := os.read(ours, 4096):
+                shown += part
+        os.close(ours)
+        text = shown.decode(errors="replace")
+        assert process.wait(WITHIN_S) == 0, text
+        return text
+
     @contextmanager
     def started(self, *arguments: object) -> Iterator[Started]:
         """A command that goes on, in a process group of its own; ended with all that it started if it still runs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,17 @@ def test_a_service_that_runs_goes_on_in_the_new_table(pair: ReplicaPair, process
     reader.engine.dispose()
     figures = pair.inside.run("verify", "reader", "in-items", "--source", "source", "--settled")
     assert figures.returncode == 0, figures.stdout
+
+
+@pytest.mark.parametrize("pair", ["sqlite"], indirect=True)
+def test_a_terminal_shows_how_far_a_rebuild_is(pair: ReplicaPair, process: Shell) -> None:
+    pair.save(i1="a", i2="b", i3="c")
+    pair.send()
+    pair.follow(1, 2, 3)
+    shown = process.shown("replica", "rebuild", pair.target("reader"), "in-items")
+    percents = [int(each) for each in re.findall(r"messages .*?(\d+)%", shown)]
+    assert percents[0] == 0
+    assert percents[-1] == 100
 
 
 def freshness(application: StreamApplication) -> tuple[float | None, list[int | None]]:

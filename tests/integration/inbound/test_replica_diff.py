@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select, text, update
 
 from streambind.errors import LifecycleError
+from streambind.replicas import fold as fold_module
 from tests.integration.inbound.conftest import MakeDatabase
 from tests.integration.inbound.replicas import (
     Article,
@@ -83,6 +84,16 @@ def test_a_table_is_compared_as_it_is_in_the_database(make_database: MakeDatabas
         assert counts(topic) == (0, 0, 1)
     finally:
         write(service, text("DROP TABLE article"))
+
+
+def test_it_tells_how_many_messages_are_folded_of_how_many(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold_module, "_FEW", 1)
+    topic.few = 2
+    topic.deliver(*(changed("INSERT", each, f"n{each}", seq=1) for each in range(1, 6)))
+    topic.deliver(*(changed("INSERT", each, f"n{each}", seq=1) for each in range(6, 9)), partition=1)
+    told: list[tuple[int, int]] = []
+    topic.difference(progress=lambda done, of: told.append((done, of)))
+    assert told == [(0, 8), (2, 8), (4, 8), (5, 8), (7, 8), (8, 8), (8, 8)]
 
 
 def test_what_was_changed_by_hand_is_found(topic: Topic) -> None:
