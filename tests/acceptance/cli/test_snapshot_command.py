@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,19 @@ def test_rows_of_before_reach_a_read_model(pair: Pair) -> None:
     pair.receive(i1="name 1", i2="name 2", i3="changed", i4="name 4", i5="name 5", i9="new")
     result = pair.inside.run("verify", "reader", "in-items", "--source", "source", "--settled")
     assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("source_url", ["sqlite"], indirect=True)
+def test_a_terminal_shows_how_far_it_is(offline: Pair, process: Shell) -> None:
+    fill(offline, 7)
+    command = ("snapshot", target(offline), "out-items", "--chunk", "2", "--rate", "20")
+    shown = process.shown(*command)
+    percents = [int(each) for each in re.findall(r"rows .*?(\d+)%", shown)]
+    assert percents[0] == 0
+    assert percents[-1] == 100
+    assert percents == sorted(percents)
+    assert sum(0 < each < 100 for each in percents) > 0
+    assert "%" not in process.run(*command).stderr
 
 
 @pytest.mark.parametrize("point", ["snapshot.before_commit", "snapshot.after_commit", "capture.after_rows"])
