@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -110,6 +113,45 @@ def test_a_time_is_a_place_too(pair: Pair) -> None:
     late = pair.inside.run("positions", "reset", "reader", "in-items", "--to", "2199-01-31T00:00:00Z", "--dry-run")
     assert early.stdout.startswith(f"{pair.topic}[0]: 1 -> 0: ")
     assert late.stdout == f"{pair.topic}[0]: 1 -> 1: stays\n"
+
+
+@pytest.fixture
+def seoul(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Clocks on the wall are nine hours ahead of UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Seoul")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("seoul")
+def test_a_time_leads_to_the_first_message_that_is_not_older_and_without_a_zone_is_utc(pair: Pair) -> None:
+    pair.save(i1="a", i2="b")
+    pair.send()
+    between = datetime.now(UTC)
+    pair.save(i3="c")
+    pair.send()
+    pair.receive(i1="a", i2="b", i3="c")
+    for told in (between, between.replace(tzinfo=None), between.astimezone(timezone(timedelta(hours=-5)))):
+        dry = pair.inside.run("positions", "reset", "reader", "in-items", "--to", told.isoformat(), "--dry-run")
+        assert dry.stdout.startswith(f"{pair.topic}[0]: 3 -> 2: comes again to 1 message;"), dry.stdout
+
+
+def test_the_latest_place_leaves_out_what_is_not_handled_and_only_where_it_is_said(pair: Pair) -> None:
+    pair.save(i1="a")
+    pair.send()
+    pair.receive(i1="a")
+    pair.grow_topic(2)
+    pair.save(i2="b", i3="c", i4="d", i5="e")
+    pair.send()
+    lanes = json.loads(pair.inside.run("positions", "show", "reader", "in-items", "--json").stdout)
+    ends = {each["partition"]: each["end"] for each in lanes}
+    assert all(ends.values())
+    done = pair.inside.run("positions", "reset", "reader", "in-items", "--to", "latest", "--partition", "0")
+    assert done.stdout.endswith("moved 1 position\n"), done.stdout
+    lanes = json.loads(pair.inside.run("positions", "show", "reader", "in-items", "--json").stdout)
+    assert [(each["partition"], each["position"]) for each in lanes] == [(0, ends[0]), (1, None)]
 
 
 @pytest.mark.parametrize(
