@@ -142,10 +142,12 @@ class Service:
         letters: Letters | None = None,
         replies: Outbox | None = None,
         adopt: tuple[int, str] | None = (0, "earliest"),
+        published: bool = False,
         **consumer: Any,
     ) -> InputPlan:
         """The input binding of replicas and of marked or plain listeners, with positions for two partitions. It
-        stops at what fails, unless it is told otherwise or there are `letters`."""
+        stops at what fails, unless it is told otherwise or there are `letters`. `published`: the replicas' classes
+        are published in turn, though nobody captures their changes."""
         consumer.setdefault("back_off_initial_interval_ms", 1000)
         consumer.setdefault("on_error", "stop" if letters is None else "dlq")
         properties = BindingProperties(
@@ -164,6 +166,7 @@ class Service:
             dead_letters=letters,
             replies=replies,
             on_commit=self._committed,
+            publishes=lambda _: published,
         )
         plan = InputPlan.build(
             "in-things", properties, listeners=marks, replicas=replicas, surroundings=surroundings

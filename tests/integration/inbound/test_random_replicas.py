@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from streambind.binding.binder import Lane
 from streambind.binding.outcome import Continue, Seek
@@ -29,6 +30,8 @@ class Published:
     numbers: dict[int, int] = field(default_factory=dict)
     rows: dict[int, tuple[str, int]] = field(default_factory=dict)
     ever: dict[int, tuple[str, int]] = field(default_factory=dict)
+    born: dict[int, int] = field(default_factory=dict)
+    """Where in the log each of these rows came, or came back."""
     dead: set[int] = field(default_factory=set)
     """Keys that are parked: what follows of them waits."""
 
@@ -47,6 +50,8 @@ class Published:
         if key in self.dead:
             return
         if job == "put":
+            if key not in self.rows:
+                self.born[key] = len(self.records) - 1
             self.rows[key] = self.ever[key] = (name, price)
         else:
             self.rows.pop(key, None)
@@ -66,9 +71,18 @@ def histories(draw: st.DrawFn) -> tuple[Published, list[int]]:
     return published, sorted({*cuts, len(published.records)})
 
 
-def deliver(service: Service, entity: type, published: Published, cuts: list[int]) -> None:
-    """All batches, each of them, and its predecessor, once more: a zombie's, which is fenced."""
-    plan = service.plan(entity, on_error="park", max_attempts=1)
+def deliver(
+    service: Service,
+    entity: type,
+    published: Published,
+    cuts: list[int],
+    *,
+    between: Callable[[int], object] = lambda cut: None,
+    is_published: bool = False,
+) -> None:
+    """All batches, each of them once more: a zombie's, which is fenced. `between` is called after each but the
+    last."""
+    plan = service.plan(entity, on_error="park", max_attempts=1, published=is_published)
     assert plan.positions is not None
     start = 0
     for cut in cuts:
@@ -80,6 +94,8 @@ def deliver(service: Service, entity: type, published: Published, cuts: list[int
             rest = rest.after(outcome.done)
         assert again is not None
         assert plan.deliver(again).then == Seek(cut)
+        if cut < cuts[-1]:
+            between(cut)
         start = cut
     assert plan.positions.read([Lane(DESTINATION, 0)]) == {Lane(DESTINATION, 0): len(published.records)}
 
@@ -90,16 +106,18 @@ def empty(service: Service, entity: Any) -> None:
     service.database.run(lambda c: [c.execute(delete(table)) for table in used])
 
 
-ENGINES = pytest.mark.parametrize("engine", ["sqlite", "postgresql+psycopg", "postgresql+asyncpg"])
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.parametrize("is_published", [False, True])
 @SETTINGS
 @given(history=histories())
-def test_a_replica_is_what_its_source_says(any_service: Service, history: tuple[Published, list[int]]) -> None:
+def test_a_replica_is_what_its_source_says(
+    any_service: Service, is_published: bool, history: tuple[Published, list[int]]
+) -> None:
     published, cuts = history
     empty(any_service, Item)
-    deliver(any_service, Item, published, cuts)
+    deliver(any_service, Item, published, cuts, is_published=is_published)
     found = rows(any_service, select(Item.id, Item.name, Item.price))
     assert {key: (name, price) for key, name, price in found} == published.rows
     guarded = any_service.guarded()
@@ -115,10 +133,18 @@ def test_columns_of_others_live_and_die_with_the_row(
     """A row's note is written by the service between batches; a DELETE takes it along, an update does not."""
     published, cuts = history
     empty(any_service, Offer)
-    deliver(any_service, Offer, published, cuts)
+
+    def note(cut: int) -> None:
+        any_service.database.run(lambda c: c.execute(update(Offer).values(note=f"at {cut}", stock=cut)))
+
+    deliver(any_service, Offer, published, cuts, between=note)
+
+    expected: dict[int, tuple[str, int, str]] = {}
+    for key, (name, _) in published.rows.items():
+        last = max((cut for cut in cuts[:-1] if cut > published.born[key]), default=0)
+        expected[key] = (name, last, f"at {last}" if last else "new")
     found = rows(any_service, select(Offer.id, Offer.name, Offer.stock, Offer.note))
-    assert {key: name for key, name, _, _ in found} == {key: name for key, (name, _) in published.rows.items()}
-    assert all((stock, note) == (0, "new") for _, _, stock, note in found)
+    assert {key: (name, stock, note) for key, name, stock, note in found} == expected
 
 
 @SETTINGS

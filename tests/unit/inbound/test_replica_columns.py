@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import DateTime, Index, UniqueConstraint
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from sqlalchemy import Computed, DateTime, Index, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from streambind.errors import PermanentError
 from streambind.event import EntityEvent
 from streambind.inbound.replica_columns import read_columns
 from streambind.inbound.replica_plan import ReplicaPlan
@@ -111,6 +112,34 @@ def test_an_event_class_of_others_will_do() -> None:
     event = Foreign(id=2, name="Ada")
     assert row(replica, event) == {"id": 2, "fullName": "Ada"}
     assert not replica.is_delete(event)
+
+
+@pytest.mark.parametrize("alias", ["serialization_alias", "validation_alias"])
+def test_either_alias_of_a_field_names_its_column(alias: str) -> None:
+    settings: dict[str, Any] = {alias: "shownAs"}
+    event = create_model("Named", id=(int, ...), name=(str, Field(**settings)))
+    replica = plan(mapped(shownAs=str), event)
+    assert replica.sources == ("id", "name")
+
+
+def test_a_column_that_the_database_computes_needs_no_field() -> None:
+    replica = plan(mapped(full_name=str, length=(int, mapped_column(Computed("length(full_name)")))))
+    assert replica.attributes == ("id", "full_name")
+
+
+@pytest.mark.parametrize(("job", "deletes"), [("INSERT", False), ("UPDATE", False), ("DELETE", True)])
+def test_a_job_may_be_text(job: str, deletes: bool) -> None:
+    event = create_model("Told", id=(int, ...), full_name=(str, ...), job_type=(str, ...))
+    replica = plan(mapped(full_name=str), event)
+    assert replica.is_delete(event(id=1, full_name="Ada", job_type=job)) is deletes
+
+
+@pytest.mark.parametrize("job", ["RENAME", "insert", "", None, 1])
+def test_a_job_that_is_none_of_the_known_is_refused_for_good(job: object) -> None:
+    event = create_model("Told", id=(int, ...), full_name=(str, ...), job_type=(Any, ...))
+    replica = plan(mapped(full_name=str), event)
+    with pytest.raises(PermanentError, match="is none of INSERT, UPDATE and DELETE"):
+        replica.is_delete(event(id=1, full_name="Ada", job_type=job))
 
 
 def test_a_class_that_is_not_ones_own_is_marked_by_a_call() -> None:
