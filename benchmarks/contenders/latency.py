@@ -21,6 +21,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from sqlalchemy import Engine, create_engine, event, insert
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from benchmarks.contenders.publishing import (
     INPUT,
@@ -40,6 +41,8 @@ _PARTITIONS = 4
 _WRITERS = 4
 _WARM_S = 2.0
 _QUIET_S = 60.0
+_BEGUN = "bench.begun"
+"""Under which a connection knows when what it is about to commit began."""
 
 
 class Arrivals:
@@ -115,19 +118,22 @@ def _keep(engine: Engine, begun: list[int]) -> None:
 
 
 def read_by_listener(course: dict[str, Any], arrivals: Arrivals) -> None:
-    sessions = sessionmaker(create_engine(course["database"]))
+    engine = create_engine(course["database"])
+    sessions = sessionmaker(engine)
     done = threading.Event()
 
     @stream_listener(INPUT)
     def keep(change: CategoryChanged, session: Session) -> None:
         session.add(Replica(name=change.name))
-        session.info.setdefault("begun", []).append(change.begun_ns)
+        session.get_bind().info.setdefault(_BEGUN, []).append(change.begun_ns)  # type: ignore[union-attr]
 
-    def committed(session: Session) -> None:
-        if session.get_nested_transaction() is None and not arrivals.saw(session.info.pop("begun", [])):
+    def returned(_: object, record: ConnectionPoolEntry) -> None:
+        # Right after the COMMIT of the batch; a session's own after_commit comes before that.
+        if (begun := record.info.pop(_BEGUN, [])) and not arrivals.saw(begun):
             done.set()
 
-    event.listen(sessions, "after_commit", committed)
+    event.listen(engine, "checkin", returned)
+    event.listen(engine, "rollback", lambda connection: connection.info.pop(_BEGUN, None))
     text = f"""
         spring.cloud.stream:
           kafka.binder.brokers: {course["brokers"]}

@@ -39,8 +39,8 @@ def _commits(database: str, title: str, note: str) -> Contest:
 COMMITS_POSTGRESQL = _commits(
     "postgresql",
     "PostgreSQL",
-    "New entities of four columns in a SQLAlchemy session, one thread. The relay of the first contender works "
-    "elsewhere. Commits wait for the disk.",
+    'New entities of four columns in a SQLAlchemy session, one thread. "outbox" alone has no relay meanwhile, as '
+    "where another machine sends. Commits wait for the disk.",
 )
 COMMITS_SQLITE = _commits("sqlite", "SQLite", "As with PostgreSQL, in a file.")
 
