@@ -91,9 +91,10 @@ def _surroundings(record: Mapping[str, Any]) -> str:
         for package, version in versions.items():
             named.setdefault(package, set()).add(version)
     packages = ", ".join(f"{package} {' and '.join(sorted(found))}" for package, found in named.items())
+    servers = "".join(f"{server} {version}, " for server, version in record.get("servers", {}).items())
     turns = len(next(iter(next(iter(record["results"].values())).values())))
     shortened = "" if record["scale"] == 1 else f", {record['scale']:g} of its full length"
     return (
         f"<sub>{record['when'][:10]}, {turns} turns{shortened}; {record['machine']}, load {record['load']} "
-        f"before; Python {record['python']}, {packages}</sub>"
+        f"before; {servers}Python {record['python']}, {packages}</sub>"
     )

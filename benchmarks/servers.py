@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from sqlalchemy import make_url
 
-from tests.services.kafka import KafkaBroker
+from tests.services.kafka import KafkaBroker, kafka_version
 from tests.services.postgres import FreshDatabases, PostgresServer
 
 POSTGRES = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "256MB", "max_wal_size": "4GB"}
@@ -22,6 +25,7 @@ class Servers:
 
     def __init__(self, brokers: str | None, postgres: str | None) -> None:
         self._brokers = brokers
+        self._is_ours = brokers is None
         self._postgres = postgres
 
     @property
@@ -30,6 +34,18 @@ class Servers:
         if self._brokers is None:
             self._brokers = KafkaBroker().start()
         return self._brokers
+
+    def versions(self, kind: str | None) -> dict[str, str]:
+        """By name, those of a contest's servers; `kind` as with `database`. Which version a broker has that was
+        given nobody tells."""
+        found = {"Kafka": kafka_version()} if self._brokers is not None and self._is_ours else {}
+        if kind == "sqlite":
+            found["SQLite"] = sqlite3.sqlite_version
+        elif self._postgres is not None and kind is not None:
+            url = make_url(self._postgres).set(drivername="postgresql").render_as_string(hide_password=False)
+            with psycopg.connect(url) as connection:
+                found["PostgreSQL"] = connection.info.parameter_status("server_version") or "unknown"
+        return found
 
     @contextmanager
     def database(self, kind: str) -> Iterator[str]:

@@ -46,6 +46,7 @@ def hold(
     ]
     for contender in chosen:
         python_of(contender.environment)
+    surroundings = _surroundings(chosen)
     results: Results = {}
     for label, given in contest.courses.items():
         course = {**contest.prepare(servers, {"scale": scale, **given}), "brokers": servers.brokers}
@@ -54,7 +55,8 @@ def hold(
             for contender in chosen:
                 tell(f"{contest.name} {label}: turn {turn + 1} of {runs}, {contender.name}")
                 figures[contender.name].append(_once(contest, contender, servers, course))
-    return {"contest": contest.name, "scale": scale, **_surroundings(chosen), "results": results}
+    asked = {"servers": servers.versions(contest.database)}
+    return {"contest": contest.name, "scale": scale, **surroundings, **asked, "results": results}
 
 
 def _once(contest: Contest, contender: Contender, servers: Servers, course: Course) -> dict[str, float]:

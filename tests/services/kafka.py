@@ -51,6 +51,12 @@ SETTINGS: Mapping[str, str] = {
 JVM_OPTIONS = ("-Xms128m", "-Xmx640m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
 
 
+def kafka_version() -> str:
+    """That of the brokers that are started here, once they are installed."""
+    jar = next(LIBS.glob("kafka-clients-*.jar"))
+    return jar.stem.removeprefix("kafka-clients-")
+
+
 class KafkaBroker(Server):
     """A broker in a directory of its own. Its address and its data outlive `kill()` and `restart()`.
 
