@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -62,27 +63,40 @@ def hold(
 def _once(contest: Contest, contender: Contender, servers: Servers, course: Course) -> dict[str, float]:
     with servers.database(contest.database) if contest.database else nullcontext() as database:
         whole = {**course, **contender.arguments, "database": database}
-        done = subprocess.run(
-            [
-                python_of(contender.environment),
-                "-m",
-                "benchmarks.run_contender",
-                contender.function,
-                json.dumps(whole),
-            ],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=TIMEOUT_S,
-        )
-    if done.returncode != 0:
-        raise ContenderFailed(
-            f"{contest.name}: {contender.name} failed\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
-        )
-    figures: dict[str, float] = json.loads(done.stdout.rstrip().rpartition("\n")[2])
+        command = [python_of(contender.environment), "-m", "benchmarks.run_contender", contender.function]
+        code, output, errors = _run([*command, json.dumps(whole)])
+    if code != 0:
+        why = f"did not end within {TIMEOUT_S} s" if code is None else "failed"
+        raise ContenderFailed(f"{contest.name}: {contender.name} {why}\n{output[-2000:]}{errors[-4000:]}")
+    figures: dict[str, float] = json.loads(output.rstrip().rpartition("\n")[2])
     return figures
+
+
+def _run(command: list[str]) -> tuple[int | None, str, str]:
+    """Exit code, None if it did not end in time, and what it printed. Processes that it has started end with it:
+    they would work beside the next contender."""
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        code: int | None = None
+        output = errors = ""
+        try:
+            output, errors = process.communicate(timeout=TIMEOUT_S)
+            code = process.returncode
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        if code is None:
+            output, errors = process.communicate()
+    return code, output, errors
 
 
 def _surroundings(contenders: list[Contender]) -> Mapping[str, Any]:
