@@ -4,10 +4,13 @@ than all else that is done with rows."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
+
+_EDGES = (1, 9999)
+"""The years at whose ends a time's UTC may be in a year that Python does not have."""
 
 
 def numbers(values: Sequence[Any]) -> str:
@@ -38,6 +41,7 @@ def elements(values: Iterable[Any]) -> str:
 
     Raises:
         TypeError: a value of a kind that has no text.
+        OverflowError: a time that in UTC lies before the year 1, or after 9999.
     """
     return f"{{{','.join(map(_element, values))}}}"
 
@@ -55,6 +59,8 @@ def _element(value: Any) -> str:
         case bytes() | bytearray() | memoryview():
             return f'"\\\\x{bytes(value).hex()}"'
         case date() | time():  # A datetime is a date.
+            if isinstance(value, datetime) and value.tzinfo is not None and value.year in _EDGES:
+                value.astimezone(UTC)  # PostgreSQL would take it, and no driver could read it again.
             return f'"{value.isoformat()}"'
         case _:
             raise TypeError(f"a {type(value).__name__} is no value of a column: give what the column's type takes")
