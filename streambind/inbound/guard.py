@@ -24,6 +24,7 @@ from streambind.inbound.sequence import Applied, Chain, follows
 from streambind.message import EVENT_ID, Batch, RawHeaders, origin_of
 from streambind.persistence.database import Database
 from streambind.persistence.failures import is_duplicate
+from streambind.persistence.key_chunks import key_chunks
 from streambind.persistence.row_statements import row_statements
 from streambind.persistence.tables import MAX_KEY_BYTES
 
@@ -32,7 +33,6 @@ Numbered = tuple[int, Chain, Applied]
 """An event: the index of its message, whose it is, and its number."""
 
 _SOURCES_REMEMBERED = 1_000
-_KEYS_PER_STATEMENT = 5_000
 _is_event_id = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 """Most are written like this; making a UUID of each would cost more than all else that is done with it."""
 
@@ -284,11 +284,10 @@ def _event_id(headers: RawHeaders) -> str | None:
         return None
 
 
-def _by_source(chains: Sequence[Chain]) -> Iterator[tuple[str, list[bytes]]]:
+def _by_source(chains: Sequence[Chain]) -> Iterator[tuple[str, Sequence[bytes]]]:
     for source_id, group in groupby(chains, key=_source):
-        keys = [chain.key for chain in group]
-        for start in range(0, len(keys), _KEYS_PER_STATEMENT):
-            yield source_id, keys[start : start + _KEYS_PER_STATEMENT]
+        for keys in key_chunks([chain.key for chain in group]):
+            yield source_id, keys
 
 
 def _source(chain: Chain) -> str:

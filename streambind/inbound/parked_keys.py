@@ -7,7 +7,7 @@ empty under that lock is empty, and its row can go.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -21,10 +21,9 @@ from streambind.inbound.guard import event_of
 from streambind.inbound.reasons import reason_of
 from streambind.message import Batch
 from streambind.persistence.database import Database
+from streambind.persistence.key_chunks import key_chunks
 from streambind.persistence.stored_headers import store_headers
 from streambind.persistence.tables import MAX_KEY_BYTES
-
-_KEYS_PER_STATEMENT = 5_000
 
 
 class ParkedState(StrEnum):
@@ -100,7 +99,7 @@ class ParkedKeys:
             if key is not None:
                 by_key.setdefault(_bounded(key), []).append(index)
         found: list[Waiting] = []
-        for keys in _chunks(sorted(by_key)):
+        for keys in key_chunks(sorted(by_key)):
             for row in connection.execute(self._waiting, {"of_destination": batch.destination, "keys": keys}):
                 found.append(Waiting(row.key, by_key[row.key], row.messages, row.gap_ms))
         return found
@@ -209,7 +208,3 @@ class ParkedKeys:
     def _too_many_messages(self) -> ParkingLimitError:
         limit = self._limits.max_messages_per_key
         return ParkingLimitError(f"{limit} messages wait behind its parked key already")
-
-
-def _chunks(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    return (keys[start : start + _KEYS_PER_STATEMENT] for start in range(0, len(keys), _KEYS_PER_STATEMENT))

@@ -10,8 +10,7 @@ from sqlalchemy import Connection, select, update
 from streambind.message import Message, origin_of
 from streambind.outbound.wire_message import Source
 from streambind.persistence.database import Database
-
-_KEYS_PER_STATEMENT = 5_000
+from streambind.persistence.key_chunks import key_chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +80,7 @@ def _numbers(
     found: dict[tuple[str, bytes], int] = {}
     for destination in sorted({destination for destination, _ in places}):
         keys = [key for name, key in places if name == destination]
-        for start in range(0, len(keys), _KEYS_PER_STATEMENT):
-            some = keys[start : start + _KEYS_PER_STATEMENT]
+        for some in key_chunks(keys):
             rows = connection.execute(
                 select(columns.key, columns.seq).where(columns.destination == destination, columns.key.in_(some))
             )

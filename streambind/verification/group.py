@@ -8,8 +8,9 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, or_, select, type_coerce
 
 from streambind.persistence.database import Database
+from streambind.persistence.key_chunks import key_chunks
 from streambind.verification.numbers import Numbers
-from streambind.verification.source import CHUNK, chunks
+from streambind.verification.source import CHUNK
 from streambind.verification.verdict import Guarded
 
 
@@ -45,7 +46,7 @@ class GroupKeys:
 
         def work(connection: Connection) -> dict[bytes, Guarded]:
             found: dict[bytes, Guarded] = {}
-            for some in chunks(keys):
+            for some in key_chunks(keys):
                 for row in connection.execute(self._guards().where(self._tables.guard.c.key.in_(some))):
                     found[row.key] = Guarded(row.epoch, row.seq, row.event_id)
             return found
@@ -58,7 +59,7 @@ class GroupKeys:
 
         def work(connection: Connection) -> dict[bytes, tuple[Numbers, Numbers]]:
             found: dict[bytes, tuple[Numbers, Numbers]] = {}
-            for some in chunks(keys):
+            for some in key_chunks(keys):
                 rows = connection.execute(
                     select(columns.key, columns.epoch, columns.seq).where(
                         columns.group_name == self._group,

@@ -8,12 +8,11 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, select
 
 from streambind.persistence.database import Database
+from streambind.persistence.key_chunks import key_chunks
 from streambind.verification.verdict import Given
 
 CHUNK = 10_000
 """Keys per statement of a walk over all keys."""
-
-KEYS_PER_STATEMENT = 5_000
 
 
 class SourceIdentity(NamedTuple):
@@ -59,7 +58,7 @@ class SourceKeys:
 
         def work(connection: Connection) -> dict[bytes, Given]:
             found: dict[bytes, Given] = {}
-            for some in chunks(keys):
+            for some in key_chunks(keys):
                 rows = connection.execute(
                     select(columns.key, columns.seq, columns.event_id).where(
                         columns.destination == self._destination, columns.key.in_(some)
@@ -76,7 +75,7 @@ class SourceKeys:
 
         def work(connection: Connection) -> dict[bytes, int]:
             found: dict[bytes, int] = {}
-            for some in chunks(keys):
+            for some in key_chunks(keys):
                 rows = connection.execute(
                     select(columns.key, func.min(columns.seq))
                     .where(columns.destination == self._destination, columns.key.in_(some))
@@ -92,8 +91,3 @@ class SourceKeys:
         columns = self._tables.blocked.c
         query = select(columns.key).where(columns.destination == self._destination, columns.row_id == 0)
         return self._database.run(lambda c: set(c.scalars(query)))
-
-
-def chunks(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    for start in range(0, len(keys), KEYS_PER_STATEMENT):
-        yield keys[start : start + KEYS_PER_STATEMENT]

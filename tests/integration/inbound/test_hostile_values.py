@@ -1,5 +1,5 @@
-"""Whatever values stand in an event of a replica: its row is written or refused by name, its neighbours are written,
-and the table can be read by everybody afterwards."""
+"""Values in a replica's event: its row is written or refused by name, its neighbours are written, and the table
+can be read by everybody afterwards."""
 
 from __future__ import annotations
 

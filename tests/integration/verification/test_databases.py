@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, insert, update
 
 from streambind.event_loop import EventLoop
 from streambind.outbound.outbox import Outbox
+from streambind.persistence import key_chunks
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
 from streambind.verification import group as group_module
@@ -44,7 +45,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 def _in_small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (source_module, group_module):
         monkeypatch.setattr(module, "CHUNK", 5)
-    monkeypatch.setattr(source_module, "KEYS_PER_STATEMENT", 3)
+    monkeypatch.setattr(key_chunks, "KEYS_PER_STATEMENT", 3)
 
 
 def commit(database: Database, rounds: int = 2) -> None:

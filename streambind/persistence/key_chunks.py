@@ -1,0 +1,13 @@
+"""Many keys, some at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+KEYS_PER_STATEMENT = 5_000
+
+
+def key_chunks(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """The keys, as many at a time as one statement is given."""
+    for start in range(0, len(keys), KEYS_PER_STATEMENT):
+        yield keys[start : start + KEYS_PER_STATEMENT]
