@@ -125,7 +125,11 @@ class MariadbServer(Server):
     def _prepare(self, directory: Path) -> None:
         command = [_binary("mariadb-install-db"), "--no-defaults", f"--datadir={directory / 'data'}"]
         command += ["--auth-root-authentication-method=normal", "--skip-test-db", *_as_user()]
-        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+        # A server that starts deletes what it takes for left over in the folder of temporary files: others' too.
+        surroundings = {**os.environ, "TMPDIR": str(directory)}
+        done = subprocess.run(
+            command, cwd=directory, env=surroundings, capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
             raise RuntimeError(f"mariadb-install-db failed: {done.stdout}{done.stderr}")
         (directory / "port").write_text(str(free_port(self._preferred_port)))
@@ -138,6 +142,7 @@ class MariadbServer(Server):
             "datadir": str(server.directory / "data"),
             "socket": "socket",  # below datadir; a longer path may be more than a socket's name can be
             "pid-file": "pid",
+            "tmpdir": str(server.directory),
             "port": str(self._port),
         }
         server.start(
