@@ -1,4 +1,8 @@
-"""A second table of the same shape as a service's own, which takes its place in one transaction."""
+"""A second table of the same shape as a service's own, which takes its place in one transaction.
+
+PostgreSQL and SQLite swap the names. MySQL commits at each DDL statement, so there the rows are exchanged: see
+`mysql_shadow`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Table, inspect, text
 
-from streambind.errors import ConfigurationError
+from streambind.persistence import mysql_shadow
 from streambind.persistence.cut_names import cut_name
 
 _LIMIT = 50
@@ -24,70 +28,139 @@ def kept_name(table: Table) -> str:
     return f"sb_old_{cut_name(table.name, _LIMIT)}"
 
 
-def exists(connection: Connection, table: Table, name: str) -> bool:
-    """Whether there is a table of the name, where `table` is."""
-    return inspect(connection).has_table(name, schema=table.schema)
+def is_made(connection: Connection, table: Table) -> bool:
+    """Whether the shadow is there."""
+    return _exists(connection, table, shadow_name(table))
 
 
-def drop(connection: Connection, table: Table, name: str) -> None:
-    """Drop a table that is where `table` is."""
-    connection.exec_driver_sql(f"DROP TABLE {_quoted(connection, table, name)}")
+def is_replaced(connection: Connection, table: Table) -> bool:
+    """Whether the table has been replaced, and its old rows are kept."""
+    if not _exists(connection, table, kept_name(table)):
+        return False
+    # On MySQL it is made before the transaction of the swap, in which it gets its rows.
+    return _is_filled(connection, table, kept_name(table)) or not (
+        _is_mysql(connection) and is_made(connection, table)
+    )
+
+
+def drop_shadow(connection: Connection, table: Table) -> bool:
+    """Drop the shadow, unless its rows are the table's already; False if there is none."""
+    if _is_mysql(connection) and not is_replaced(connection, table):
+        _drop(connection, table, kept_name(table))
+    return _drop(connection, table, shadow_name(table))
+
+
+def drop_kept(connection: Connection, table: Table) -> bool:
+    """Drop what was replaced; False if nothing was."""
+    if not is_replaced(connection, table):
+        return False
+    settle(connection, table, swapped=True)
+    return _drop(connection, table, kept_name(table))
 
 
 def obstacles(connection: Connection, table: Table) -> list[str]:
     """Why no other table can take the place of this one."""
-    return _is(connection, _postgres_obstacles, _sqlite_obstacles)(connection, table)
+    return _is(connection, _postgres_obstacles, _sqlite_obstacles, mysql_shadow.obstacles)(connection, table)
 
 
 def make_shadow(connection: Connection, table: Table) -> None:
     """An empty table with columns, defaults, constraints and indexes of this one, as they are in the database."""
-    _is(connection, _postgres_shadow, _sqlite_shadow)(connection, table)
+    _is(connection, _postgres_shadow, _sqlite_shadow, _mysql_shadow)(connection, table)
+
+
+def make_room(connection: Connection, table: Table) -> None:
+    """What must be there before the transaction of the swap, because it cannot be made in it."""
+    if _is_mysql(connection):
+        mysql_shadow.make_like(connection, *_named(connection, table, table.name, kept_name(table)))
 
 
 def lock(connection: Connection, table: Table) -> None:
-    """Keep everybody from the table until the transaction ends; wait for those who use it, 5 seconds at most."""
-    if connection.dialect.name == "postgresql":
+    """Keep everybody from the table until the transaction ends; wait for those who use it, 5 seconds at most.
+    On MySQL only from the rows that are there: `swap` sees whether others came."""
+    (here,) = _named(connection, table, table.name)
+    if _is_mysql(connection):
+        mysql_shadow.lock(connection, here)
+    elif connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
-        connection.exec_driver_sql(f"LOCK TABLE {_quoted(connection, table, table.name)} IN ACCESS EXCLUSIVE MODE")
+        connection.exec_driver_sql(f"LOCK TABLE {here} IN ACCESS EXCLUSIVE MODE")
 
 
-def swap(connection: Connection, table: Table) -> None:
-    """Let the shadow take the table's name, owner and grants, and keep the table under another name.
+def swap(connection: Connection, table: Table, *, rows: int) -> None:
+    """Let the shadow take the table's name, owner and grants, and keep the table under another name. The table has
+    been locked, and has had so many `rows` since.
 
     Raises:
         IntegrityError: rows violate a constraint that is held against them only at the end of a transaction.
+        Disturbed: somebody else wrote to the table meanwhile. The transaction must be rolled back; try again.
     """
+    if _is_mysql(connection):
+        names = _named(connection, table, table.name, shadow_name(table), kept_name(table))
+        return mysql_shadow.exchange(connection, table, *names, rows=rows)
     if connection.dialect.name == "postgresql":
         # A table is not altered while constraints wait to be held against its rows.
         connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
         _postgres_hand_over(connection, table)
     for before, after in ((table.name, kept_name(table)), (shadow_name(table), table.name)):
-        here = _quoted(connection, table, before)
+        (here,) = _named(connection, table, before)
         connection.exec_driver_sql(f"ALTER TABLE {here} RENAME TO {_name(connection, after)}")
+    return None
+
+
+def settle(connection: Connection, table: Table, *, swapped: bool) -> None:
+    """Drop what the swap needed, once its transaction has ended."""
+    if _is_mysql(connection):
+        _drop(connection, table, shadow_name(table) if swapped else kept_name(table))
 
 
 T = TypeVar("T")
 
 
-def _is(connection: Connection, of_postgres: T, of_sqlite: T) -> T:
+def _is(connection: Connection, of_postgres: T, of_sqlite: T, of_mysql: T) -> T:
     match connection.dialect.name:
         case "postgresql":
             return of_postgres
         case "sqlite":
             return of_sqlite
-        case other:
-            raise ConfigurationError(
-                f"a table of {other} cannot be swapped within a transaction: only PostgreSQL's and SQLite's can"
-            )
+        case _:
+            return of_mysql
 
 
-def _quoted(connection: Connection, table: Table, name: str) -> str:
+def _is_mysql(connection: Connection) -> bool:
+    return _is(connection, of_postgres=False, of_sqlite=False, of_mysql=True)
+
+
+def _exists(connection: Connection, table: Table, name: str) -> bool:
+    return inspect(connection).has_table(name, schema=table.schema)
+
+
+def _is_filled(connection: Connection, table: Table, name: str) -> bool:
+    (there,) = _named(connection, table, name)
+    return connection.exec_driver_sql(f"SELECT 1 FROM {there} LIMIT 1").first() is not None
+
+
+def _drop(connection: Connection, table: Table, name: str) -> bool:
+    if not _exists(connection, table, name):
+        return False
+    (there,) = _named(connection, table, name)
+    connection.exec_driver_sql(f"DROP TABLE {there}")
+    return True
+
+
+def _named(connection: Connection, table: Table, *names: str) -> tuple[str, ...]:
+    """Names of tables where `table` is, quoted."""
     schema = "" if table.schema is None else f"{_name(connection, table.schema)}."
-    return f"{schema}{_name(connection, name)}"
+    return tuple(f"{schema}{_name(connection, name)}" for name in names)
 
 
 def _name(connection: Connection, name: str) -> str:
     return connection.dialect.identifier_preparer.quote(name)
+
+
+# MySQL
+
+
+def _mysql_shadow(connection: Connection, table: Table) -> None:
+    mysql_shadow.make_like(connection, *_named(connection, table, table.name, shadow_name(table)))
 
 
 # PostgreSQL
@@ -95,7 +168,8 @@ def _name(connection: Connection, name: str) -> str:
 
 def _oid(connection: Connection, table: Table, name: str) -> int:
     query = text("SELECT CAST(to_regclass(:name) AS oid)")
-    return int(connection.execute(query, {"name": _quoted(connection, table, name)}).scalar_one())
+    (there,) = _named(connection, table, name)
+    return int(connection.execute(query, {"name": there}).scalar_one())
 
 
 def _postgres_obstacles(connection: Connection, table: Table) -> list[str]:
@@ -128,7 +202,7 @@ _POSTGRES_OBSTACLES = [
 
 
 def _postgres_shadow(connection: Connection, table: Table) -> None:
-    here, there = (_quoted(connection, table, name) for name in (table.name, shadow_name(table)))
+    here, there = _named(connection, table, table.name, shadow_name(table))
     connection.exec_driver_sql(f"CREATE TABLE {there} (LIKE {here} INCLUDING ALL)")
     query = text(
         "SELECT pg_get_constraintdef(oid) AS definition, CAST(CAST(confrelid AS regclass) AS text) AS target, "
@@ -144,7 +218,7 @@ def _postgres_shadow(connection: Connection, table: Table) -> None:
 def _postgres_hand_over(connection: Connection, table: Table) -> None:
     """Owner, grants and sequences: else nobody else could use the new table, nor the old one be dropped."""
     oid = _oid(connection, table, table.name)
-    there = _quoted(connection, table, shadow_name(table))
+    (there,) = _named(connection, table, shadow_name(table))
     owner = connection.execute(
         text("SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class WHERE oid = :oid"), {"oid": oid}
     ).scalar_one()

@@ -56,6 +56,8 @@ class Comparison:
         self._found = plan.table
 
     def difference(self, connection: Connection, *, limit: int) -> Difference:
+        # How many there are comes first: whoever swaps the tables sees by it whether rows have come since.
+        expected, found = _count(connection, self._expected), _count(connection, self._found)
         kinds = {"missing": self.missing(), "extra": self.extra(), "wrong": self.wrong()}
         counts: dict[str, int] = {}
         examples: dict[str, list[Key]] = {}
@@ -63,9 +65,7 @@ class Comparison:
             counts[kind] = int(connection.scalar(select(func.count()).select_from(query.subquery())) or 0)
             if counts[kind]:
                 examples[kind] = [tuple(row) for row in connection.execute(query.limit(limit))]
-        return Difference(
-            _count(connection, self._expected), _count(connection, self._found), **counts, examples=examples
-        )
+        return Difference(expected, found, **counts, examples=examples)
 
     def missing(self) -> Select[Any]:
         """The keys of expected rows that are not there."""

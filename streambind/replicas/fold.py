@@ -88,6 +88,10 @@ class Fold:
         self._writer = self._reader.writer(onto(replica.plan, table), database)
         self.folded = Folded()
 
+    def has_begun(self, connection: Connection) -> bool:
+        """Whether a fold of this name has positions."""
+        return bool(self._own(connection))
+
     def forget(self, connection: Connection) -> None:
         """What is left of a fold of this name."""
         _forget(connection, self._database, self.group)

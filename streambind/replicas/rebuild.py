@@ -3,7 +3,7 @@
 What is there says how far it is, so that any step can be the last one: the new table exists while it is filled,
 the kept one from the swap until somebody confirms it. While the swap's transaction runs, the group's positions and
 the table are locked: no delivery is in the middle of anything, all that the group has done is in both tables, and
-whoever waits finds the new one under the name. Nothing else changes for the group, nor for other listeners of its
+whoever waits finds the new rows under the name. Nothing else changes for the group, nor for other listeners of its
 binding: positions and guard stay as they are.
 """
 
@@ -19,6 +19,7 @@ from streambind.errors import ConfigurationError, LifecycleError
 from streambind.failpoints import failpoint
 from streambind.persistence import shadow_tables
 from streambind.persistence.database import Database
+from streambind.persistence.mysql_shadow import Disturbed
 from streambind.replicas.comparison import Comparison, Difference
 from streambind.replicas.fold import Fold, Folded, Log
 from streambind.replicas.replica import Replica
@@ -33,6 +34,7 @@ class Rebuilt:
     swapped: bool
 
 
+_TRIES = 10
 _NO_LOG = Log({}, {}, lambda *_: ())
 
 
@@ -82,38 +84,42 @@ class Rebuild:
         self._database.run(lambda connection: self._prepare(connection, fold, restart=restart))
         failpoint("rebuild.after_create")
         fold.catch_up(progress)
+        if not dry_run:
+            self._database.run(lambda connection: shadow_tables.make_room(connection, self._table))
+        comparison = Comparison(self._database.dialect, self._replica, self._shadow)
         rebuilt: list[Rebuilt] = []
 
         def work(connection: Connection) -> None:
             shadow_tables.lock(connection, self._table)
-            comparison = Comparison(self._database.dialect, self._replica, self._shadow)
             difference = comparison.difference(connection, limit=limit)
             swaps = not dry_run and (force or not difference.extra)
             rebuilt.append(Rebuilt(difference, fold.folded, swaps))
             if not swaps:
                 raise _Kept
-            shadow_tables.swap(connection, self._table)
+            shadow_tables.swap(connection, self._table, rows=difference.found)
+            fold.forget(connection)
             failpoint("rebuild.before_swap")
 
         with suppress(_Kept):
-            fold.meet(work, progress)
+            self._meet(lambda: fold.meet(work, progress))
         if rebuilt[-1].swapped:
             failpoint("rebuild.after_swap")
-            self._database.run(fold.forget)
-        return rebuilt[-1]
+        done = rebuilt[-1]
+        self._database.run(lambda connection: shadow_tables.settle(connection, self._table, swapped=done.swapped))
+        return done
+
+    def _meet(self, meet: Callable[[], None]) -> None:
+        """Meet the group for the swap; again, while others write to the table."""
+        for _ in range(_TRIES):
+            with suppress(Disturbed):
+                return meet()
+        raise LifecycleError(
+            f"replica {self._replica.name}: others write to its table all the time; try again later"
+        )
 
     def confirm(self) -> bool:
         """Drop the table that was replaced; False if there is none."""
-
-        def work(connection: Connection) -> bool:
-            self._fold(_NO_LOG).forget(connection)
-            name = shadow_tables.kept_name(self._table)
-            if not shadow_tables.exists(connection, self._table, name):
-                return False
-            shadow_tables.drop(connection, self._table, name)
-            return True
-
-        return self._database.run(work)
+        return self._database.run(lambda connection: shadow_tables.drop_kept(connection, self._table))
 
     def abandon(self) -> bool:
         """Drop the new table, which has not replaced anything; False if there is none."""
@@ -123,26 +129,25 @@ class Rebuild:
         return Fold(self._database, self._replica, self._shadow, log, skip_unreadable=skip_unreadable)
 
     def _prepare(self, connection: Connection, fold: Fold, *, restart: bool) -> None:
-        kept = shadow_tables.kept_name(self._table)
-        if shadow_tables.exists(connection, self._table, kept):
+        if shadow_tables.is_replaced(connection, self._table):
+            kept = shadow_tables.kept_name(self._table)
             raise LifecycleError(
                 f"replica {self._replica.name} was rebuilt before, and {kept} holds its old rows: confirm first "
                 "(streambind replica confirm)"
             )
         for text in shadow_tables.obstacles(connection, self._table):
             raise ConfigurationError(f"replica {self._replica.name}: its table cannot be swapped: {text}")
-        if restart:
+        if restart or not fold.has_begun(connection):
             self._drop_shadow(connection, fold)
-        if not shadow_tables.exists(connection, self._table, self._shadow.name):
+        if not shadow_tables.is_made(connection, self._table):
             fold.forget(connection)
             shadow_tables.make_shadow(connection, self._table)
 
     def _drop_shadow(self, connection: Connection, fold: Fold) -> bool:
-        fold.forget(connection)
-        if not shadow_tables.exists(connection, self._table, self._shadow.name):
+        if shadow_tables.is_replaced(connection, self._table):
             return False
-        shadow_tables.drop(connection, self._table, self._shadow.name)
-        return True
+        fold.forget(connection)
+        return shadow_tables.drop_shadow(connection, self._table)
 
 
 def _reasons(replica: Replica, *, published: bool) -> list[str]:
