@@ -15,9 +15,9 @@ from streambind.cli.dlq_desk import Desk, Item
 from streambind.cli.output import FAILED, count, err, print_json, write, write_error
 from streambind.errors import LifecycleError
 from streambind.inbound.letter import Letter
+from streambind.inbound.parked_messages import ParkedMessages, StoredMessage
 from streambind.inbound.parked_queues import Queue
 from streambind.inbound.replay import Replay
-from streambind.inbound.stored_letters import StoredLetters, StoredMessage
 from streambind.message import RawHeaders
 
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class Deeds:
             is_new = self.dry_run or desk.require_replay().skip(letter)
             self.done["skipped" if is_new else "known"] += 1
 
-    def _skipped(self, stored: StoredLetters, queue: Queue, ids: Sequence[int], *, force: bool) -> int:
+    def _skipped(self, stored: ParkedMessages, queue: Queue, ids: Sequence[int], *, force: bool) -> int:
         try:
             return stored.skip(queue, ids, force=force)
         except LifecycleError as error:

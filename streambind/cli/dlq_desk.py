@@ -16,9 +16,9 @@ from streambind.errors import ConfigurationError, PermanentError
 from streambind.inbound.letter import Letter, read_letter
 from streambind.inbound.letter_replay import LetterReplay
 from streambind.inbound.parked_batch import ParkedBatch
+from streambind.inbound.parked_messages import ParkedMessages, StoredMessage
 from streambind.inbound.parked_queues import Queue
 from streambind.inbound.replay import Replay, place_of
-from streambind.inbound.stored_letters import StoredLetters, StoredMessage
 from streambind.inbound.stored_positions import stored_positions
 from streambind.message import Message
 
@@ -50,7 +50,7 @@ class Desk:
 
     planned: PlannedBinding
     route: LetterRoute | None
-    stored: StoredLetters | None
+    stored: ParkedMessages | None
     replay: Replay | None
 
     @property
@@ -129,7 +129,7 @@ def _desk(target: Target, planned: PlannedBinding, groups: frozenset[str], actor
     return Desk(
         planned,
         route,
-        StoredLetters(database, group, planned.destinations, numbered=numbered, actor=actor),
+        ParkedMessages(database, group, planned.destinations, numbered=numbered, actor=actor),
         LetterReplay(database, group, planned.destinations, consumer.parking, numbered=numbered, actor=actor),
     )
 

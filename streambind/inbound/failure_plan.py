@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from streambind.configuration.parking_properties import ParkingProperties
 from streambind.configuration.properties import OnError
-from streambind.inbound.back_off import BackOff
 from streambind.inbound.error_policy import ErrorPolicy
+from streambind.inbound.parked_back_off import ParkedBackOff
 from streambind.inbound.retry import TROUBLE_FIRST_MS, TROUBLE_MAX_MS, Budget
 
 
@@ -38,7 +38,7 @@ def _tries(
     yield Step(at_ms, _fate(policy.default, letters))
     if policy.default is not OnError.PARK:
         return
-    back_off = BackOff(parking)
+    back_off = ParkedBackOff(parking)
     pause: int | None = parking.back_off_initial_interval_ms
     for attempt in range(1, parking.max_attempts + 1):
         at_ms += pause or 0

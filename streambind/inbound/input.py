@@ -14,7 +14,6 @@ from streambind.configuration.properties import BindingProperties, ConsumerPrope
 from streambind.errors import ConfigurationError
 from streambind.event_loop import EventLoop
 from streambind.inbound.accompanied import AccompaniedConsumer
-from streambind.inbound.back_off import BackOff
 from streambind.inbound.commit_times import CommitTimes
 from streambind.inbound.delivery import Delivery
 from streambind.inbound.delivery_broker import BrokerEffects
@@ -29,6 +28,7 @@ from streambind.inbound.limits import Limits
 from streambind.inbound.listener import ListenerMark
 from streambind.inbound.mass_failure import MassFailure
 from streambind.inbound.mistakes import mistakes
+from streambind.inbound.parked_back_off import ParkedBackOff
 from streambind.inbound.parked_fate import ParkedFate
 from streambind.inbound.parked_keys import ParkedKeys
 from streambind.inbound.parked_queues import ParkedQueues
@@ -145,7 +145,7 @@ def _kept(
     guard = SequenceGuard(database, group) if trusts else None
     inbox = _inbox(properties.consumer, database, group)
     handling = Handling(dispatcher, database, replies=surroundings.replies, inbox=inbox)
-    mass_failure, back_off = MassFailure(parking), BackOff(parking)
+    mass_failure, back_off = MassFailure(parking), ParkedBackOff(parking)
     queues = ParkedQueues(database, group, destinations_of(binding, properties))
     fate = ParkedFate(
         binding,

@@ -22,7 +22,7 @@ from streambind.inbound.parked_keys import ParkedKeys, queue_of
 from streambind.inbound.parked_queues import ParkedMessage, ParkedQueues
 from streambind.inbound.reasons import kept_reason
 from streambind.inbound.replay import MAX_REPLAYS, LetterPlace, ReplayOutcome, place_of
-from streambind.inbound.sequence import Applied, Chain
+from streambind.inbound.sequence import Applied, Chain, is_other
 from streambind.message import ORIGIN, origin_of
 from streambind.persistence.database import Database
 from streambind.persistence.stored_headers import store_headers
@@ -134,13 +134,13 @@ class LetterReplay:
             guard.c.source_id == chain.source_id,
             guard.c.key == chain.key,
         )
-        last = connection.execute(self._database.dialect.locked(select(guard).where(*mine))).first()
-        if last is None or (last.epoch, last.seq) < (event.epoch, event.seq):
+        row = connection.execute(self._database.dialect.locked(select(guard).where(*mine))).first()
+        if row is None:
             return True
-        if (last.epoch, last.seq) != (event.epoch, event.seq):
-            return False
-        is_other = None not in (last.event_id, event.event_id) and last.event_id != event.event_id
-        if event.seq <= last.applied_seq or is_other:
+        last = Applied(row.epoch, row.seq, row.event_id)
+        if last[:2] != event[:2]:
+            return last[:2] < event[:2]
+        if event.seq <= row.applied_seq or is_other(last, event):
             # It was applied since, by another copy of the letter or by a read model that was built anew; or it is
             # another event under the same number.
             raise _Refused(ReplayOutcome.KNOWN)

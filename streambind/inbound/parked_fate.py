@@ -9,13 +9,13 @@ from sqlalchemy import Connection
 from streambind.binding.binder import Lane
 from streambind.configuration.properties import OnError
 from streambind.errors import DeliveryError, SequenceGapError
-from streambind.inbound.back_off import BackOff
 from streambind.inbound.dead_letter import DeadLetters, Failure, dead_letter, original
 from streambind.inbound.error_policy import ErrorPolicy
 from streambind.inbound.failure import Overtaken
 from streambind.inbound.guard import SequenceGuard
 from streambind.inbound.handling import own_statements
 from streambind.inbound.mass_failure import MassFailure
+from streambind.inbound.parked_back_off import ParkedBackOff
 from streambind.inbound.parked_batch import ParkedBatch
 from streambind.inbound.parked_queues import ParkedKey, ParkedMessage, ParkedQueues
 from streambind.inbound.positions import DatabasePositions
@@ -44,7 +44,7 @@ class ParkedFate:
         *,
         positions: DatabasePositions,
         guard: SequenceGuard | None,
-        back_off: BackOff,
+        back_off: ParkedBackOff,
         budget: Budget,
         policy: ErrorPolicy,
         mass_failure: MassFailure,

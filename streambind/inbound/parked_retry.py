@@ -13,12 +13,12 @@ from sqlalchemy.exc import DBAPIError
 from streambind.binding.binder import Lane
 from streambind.errors import SequenceGapError, UnfinishedBatchError
 from streambind.failpoints import failpoint
-from streambind.inbound.back_off import BackOff
 from streambind.inbound.failure import MessageFailed, Overtaken, Trouble, Unattributed
 from streambind.inbound.guard import Examination, SequenceGuard
 from streambind.inbound.handling import Handling, own_statements
 from streambind.inbound.mass_failure import MassFailure
 from streambind.inbound.nobodys_fault import is_defect
+from streambind.inbound.parked_back_off import ParkedBackOff
 from streambind.inbound.parked_batch import ParkedBatch
 from streambind.inbound.parked_fate import ParkedFate
 from streambind.inbound.parked_queues import ParkedKey, ParkedMessage, ParkedQueues, Queue
@@ -84,7 +84,7 @@ class ParkedRetry:
         queues: ParkedQueues,
         positions: DatabasePositions,
         guard: SequenceGuard | None,
-        back_off: BackOff,
+        back_off: ParkedBackOff,
         fate: ParkedFate,
         mass_failure: MassFailure,
         statistics: DeliveryStatistics,

@@ -75,12 +75,17 @@ def follows(last: Applied | None, event: Applied, before: Before) -> bool:
         raise SequenceGapError(f"number {event.seq} of its key came after number {last.seq}")
     if event.epoch > last.epoch or event.seq > last.seq:
         return True
-    if event.seq == last.seq and None not in (event.event_id, last.event_id) and event.event_id != last.event_id:
+    if event.seq == last.seq and is_other(last, event):
         raise SequenceForkError(
             f"number {event.seq} of its key came with event id {event.event_id}, was applied with "
             f"{last.event_id}: the source's history has two versions; after a restore raise its epoch"
         )
     return False
+
+
+def is_other(last: Applied, event: Applied) -> bool:
+    """Whether two events that have the same number are known not to be one and the same."""
+    return None not in (event.event_id, last.event_id) and event.event_id != last.event_id
 
 
 def _refuse_made_up(event: Applied, before: Before, *, may_be_first: bool) -> None:

@@ -19,8 +19,8 @@ from streambind.inbound.letter import Cause, Letter, read_letter
 from streambind.inbound.letter_replay import LetterReplay
 from streambind.inbound.parked_batch import ParkedBatch
 from streambind.inbound.parked_keys import ParkedKeys
+from streambind.inbound.parked_messages import ParkedMessages
 from streambind.inbound.replay import MAX_REPLAYS, ReplayOutcome
-from streambind.inbound.stored_letters import StoredLetters
 from streambind.message import Message
 from tests.integration.inbound.parking import turns
 from tests.integration.inbound.service import DESTINATION, GROUP, Event, Letters, Service, drain, event, keep
@@ -280,7 +280,7 @@ def test_what_was_left_out_may_come_back_as_long_as_nothing_later_was_applied(an
     failing = Failing(any_service, 2)
     plan = any_service.keeping(failing.handle, on_error="park", max_attempts=1)
     drain(plan, things(1, 2))
-    stored = StoredLetters(any_service.database, GROUP, (DESTINATION,), numbered=True, actor="ann")
+    stored = ParkedMessages(any_service.database, GROUP, (DESTINATION,), numbered=True, actor="ann")
     [waiting] = stored.messages()
     assert stored.skip(waiting.queue, [waiting.message.id]) == 1
     assert any_service.guarded() == {b"k": (1, 2)}

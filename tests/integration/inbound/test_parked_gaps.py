@@ -8,7 +8,7 @@ import pytest
 
 from streambind.binding.outcome import Continue, Outcome, Stop
 from streambind.errors import LifecycleError, SequenceForkError
-from streambind.inbound.stored_letters import StoredLetters
+from streambind.inbound.parked_messages import ParkedMessages
 from tests.integration.inbound.parking import (
     Poison,
     batch,
@@ -183,8 +183,8 @@ def test_a_gap_stops_where_the_binding_does_not_park(any_service: Service) -> No
 FORGER = "11111111-0000-4000-8000-000000000009"
 
 
-def stored(service: Service) -> StoredLetters:
-    return StoredLetters(service.database, GROUP, (DESTINATION,), numbered=True, actor="ann")
+def stored(service: Service) -> ParkedMessages:
+    return ParkedMessages(service.database, GROUP, (DESTINATION,), numbered=True, actor="ann")
 
 
 def ids(service: Service) -> list[int]:

@@ -35,7 +35,7 @@ class StoredMessage:
     message: ParkedMessage
 
 
-class StoredLetters:
+class ParkedMessages:
     """The parked messages of one group. `numbered`: whether messages' numbers count. `actor` is who does it."""
 
     def __init__(

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import OperationalError
 
-from streambind.inbound import stored_letters
-from streambind.inbound.stored_letters import StoredLetters
+from streambind.inbound import parked_messages as desk_module
+from streambind.inbound.parked_messages import ParkedMessages
 from streambind.persistence import database
 from streambind.persistence.failures import is_database_trouble
 from tests.integration.inbound.parking import Poison, batch, of_key, parked_messages, parked_offsets, parking
@@ -19,15 +19,15 @@ from tests.integration.inbound.service import DESTINATION, GROUP, Service, drain
 KEY = (DESTINATION, b"k")
 
 
-def park(service: Service, count: int) -> tuple[StoredLetters, list[int]]:
+def park(service: Service, count: int) -> tuple[ParkedMessages, list[int]]:
     """So many wait behind one key; their ids."""
     drain(parking(service, Poison(("k", 1))), batch(*of_key("k", *range(1, count + 1))))
-    desk = StoredLetters(service.database, GROUP, (DESTINATION,), numbered=True, actor="ann")
+    desk = ParkedMessages(service.database, GROUP, (DESTINATION,), numbered=True, actor="ann")
     return desk, [row.id for row in parked_messages(service)]
 
 
 def test_many_are_left_out_in_several_transactions(any_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored_letters, "_SKIPPED_AT_ONCE", 2)
+    monkeypatch.setattr(desk_module, "_SKIPPED_AT_ONCE", 2)
     desk, ids = park(any_service, 5)
     begun = 0
     run = any_service.database.run_bounded
@@ -49,7 +49,7 @@ def test_many_are_left_out_in_several_transactions(any_service: Service, monkeyp
 def test_those_before_one_that_is_not_named_are_left_out(
     any_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored_letters, "_SKIPPED_AT_ONCE", 2)
+    monkeypatch.setattr(desk_module, "_SKIPPED_AT_ONCE", 2)
     desk, ids = park(any_service, 5)
     assert desk.skip(KEY, [*ids[:3], ids[4]]) == 3
     assert parked_offsets(any_service) == [(0, 3), (0, 4)]

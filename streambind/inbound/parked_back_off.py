@@ -9,7 +9,7 @@ from streambind.configuration.properties import ParkingProperties
 _FIRST_LOOK_MS = 1_000
 
 
-class BackOff:
+class ParkedBackOff:
     """The pauses between the tries of a parked key's next message."""
 
     def __init__(self, properties: ParkingProperties) -> None:
