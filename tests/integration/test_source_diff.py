@@ -35,6 +35,7 @@ from streambind.replicas.source import Source
 from streambind.replicas.source_diff import SourceDiff, SourceDifference
 from tests.integration.capture.conftest import Service, close_service, make_service, reset
 from tests.integration.capture.models import Seat, SeatChanged
+from tests.integration.urls import drivers
 
 GROUP, TOPIC = "readers", "seatChanged"
 
@@ -60,6 +61,8 @@ class World:
     source: Service
     reader: Database
     plan: InputPlan
+    copy: Any = SeatCopy
+    """The replica's class."""
     delivered: int = 0
     sent: list[Any] = field(default_factory=list)
 
@@ -127,11 +130,19 @@ class World:
 
     def empty(self) -> None:
         reset(self.source)
-        for table in (SeatCopy.__table__, self.reader.tables.guard, self.reader.tables.position):
-            self.by_hand(delete(table))  # type: ignore[arg-type]
+        for table in (self.copy.__table__, self.reader.tables.guard, self.reader.tables.position):
+            self.by_hand(delete(table))
         assert self.plan.positions is not None
         self.plan.positions.adopt({Lane(TOPIC, 0): (0, "earliest")}, {})
         self.delivered = 0
+
+
+def seats_into(cls: type, reader: Database) -> InputPlan:
+    """The input that keeps the class in step with seats."""
+    properties = BindingProperties(destination=TOPIC, group=GROUP)
+    marks = [mark for mark in replicas_of(cls) if mark.binding == "in-seats"]
+    surroundings = Surroundings(loop=reader.loop, database=reader)
+    return InputPlan.build("in-seats", properties, replicas=marks, surroundings=surroundings)
 
 
 def _world(source_url: str, reader_url: str) -> Iterator[World]:
@@ -140,10 +151,7 @@ def _world(source_url: str, reader_url: str) -> Iterator[World]:
     reader = Database.from_url(reader_url, loop=loop)
     create_tables(reader)
     reader.run(CopyBase.metadata.create_all)
-    properties = BindingProperties(destination=TOPIC, group=GROUP)
-    surroundings = Surroundings(loop=loop, database=reader)
-    plan = InputPlan.build("in-seats", properties, replicas=replicas_of(SeatCopy), surroundings=surroundings)
-    world = World(source, reader, plan)
+    world = World(source, reader, seats_into(SeatCopy, reader))
     world.empty()
     yield world
     close_service(source)
@@ -151,14 +159,14 @@ def _world(source_url: str, reader_url: str) -> Iterator[World]:
     loop.close()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.fixture(params=drivers("sqlite", "postgresql", "mysql"))
 def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Both in databases of one kind, each its own."""
     monkeypatch.setattr(source_diff, "_PAUSE_S", 0.0)
     if request.param == "sqlite":
         yield from _world(f"sqlite:///{tmp_path / 'source.db'}", f"sqlite:///{tmp_path / 'reader.db'}")
         return
-    databases = request.getfixturevalue("postgres")
+    databases = request.getfixturevalue({"postgresql": "postgres", "mysql": "mariadb"}[request.param])
     urls = [databases.new_database() for _ in range(2)]
     yield from _world(*urls)
     for url in urls:
