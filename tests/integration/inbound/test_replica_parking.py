@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from streambind.inbound.input import InputPlan
 from streambind.inbound.listener import send_to, stream_listener
-from streambind.inbound.stored_letters import StoredLetters
+from streambind.inbound.parked_messages import ParkedMessages
 from tests.integration.inbound.parking import batch, parked_keys, parking_settings, turns
 from tests.integration.inbound.replicas import (
     BROKEN,
@@ -40,8 +40,8 @@ def broken() -> Iterator[set[int]]:
     BROKEN.clear()
 
 
-def desk_of(service: Service) -> StoredLetters:
-    return StoredLetters(service.database, GROUP, (DESTINATION,), numbered=True, actor="ann")
+def desk_of(service: Service) -> ParkedMessages:
+    return ParkedMessages(service.database, GROUP, (DESTINATION,), numbered=True, actor="ann")
 
 
 def names(service: Service) -> dict[int, str]:
@@ -252,7 +252,7 @@ def _queue(key: int) -> tuple[str, bytes]:
     return DESTINATION, str(key).encode()
 
 
-def _first(desk: StoredLetters, key: int) -> Any:
+def _first(desk: ParkedMessages, key: int) -> Any:
     return next(each for each in desk.messages() if each.queue == _queue(key))
 
 
@@ -268,11 +268,11 @@ def test_the_table_is_what_was_applied_in_order(sync_service: Service, script: l
 
 
 def _forgets_the_numbers_of_what_is_left_out(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(StoredLetters, "_pass_over", lambda *_, **__: None)
+    patch.setattr(ParkedMessages, "_pass_over", lambda *_, **__: None)
 
 
 def _changes_nothing(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(StoredLetters, "edit", lambda *_, **__: None)
+    patch.setattr(ParkedMessages, "edit", lambda *_, **__: None)
 
 
 MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], list[Operation]]] = {
