@@ -19,7 +19,7 @@ from tests.unit.inbound.batches import ListBatch, Record
 
 KEYS = st.integers(1, 4)
 NAMES = st.sampled_from(["a", "b", "최종", 'q"{},\\', ""])
-JOBS = st.sampled_from(["put", "put", "put", "delete", "tombstone", "poison"])
+JOBS = st.sampled_from(["put", "put", "put", "delete", "tombstone", "again", "again", "poison"])
 
 
 @dataclass
@@ -63,7 +63,8 @@ def histories(draw: st.DrawFn) -> tuple[Published, list[int]]:
     published = Published()
     steps = draw(st.lists(st.tuples(JOBS, KEYS, NAMES, st.integers(0, 9)), min_size=1, max_size=25))
     for job, key, name, price in steps:
-        published.add(job, key, name, price)
+        for each in ("delete", "put") if job == "again" else (job,):
+            published.add(each, key, name, price)
         if draw(st.integers(0, 3)) == 0:
             # What was sent before comes again: a duplicate, and stale.
             published.records.append(published.records[draw(st.integers(0, len(published.records) - 1))])
