@@ -14,8 +14,18 @@ from sqlalchemy.orm import Mapped, mapped_column
 from streambind.binding.outcome import Continue, Outcome
 from streambind.event import EntityEvent
 from streambind.inbound.replicates import replicates
-from tests.integration.inbound.replicas import Item, ItemChanged, Kept, Offer, changed, items, rows, tombstone
-from tests.integration.inbound.service import DESTINATION, Base, Service
+from tests.integration.inbound.replicas import (
+    Badge,
+    Item,
+    ItemChanged,
+    Kept,
+    Offer,
+    changed,
+    items,
+    rows,
+    tombstone,
+)
+from tests.integration.inbound.service import DESTINATION, Base, Service, drain
 from tests.unit.inbound.batches import ListBatch, Record, numbered
 
 
@@ -57,6 +67,21 @@ class Shared(Base):
     name: Mapped[str | None] = mapped_column(String(40))
     price: Mapped[int] = mapped_column(default=7)
     note: Mapped[str | None] = mapped_column(String(40))
+
+
+class Happened(EntityEvent):
+    id: int
+    at: datetime
+
+
+@replicates("in-things", Happened)
+class Happening(Base):
+    """With a time that has no zone."""
+
+    __tablename__ = "happening"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
 
 
 @replicates("in-things", ItemChanged, condition="payload.price == 6")
@@ -252,3 +277,37 @@ def test_two_replicas_of_one_event_share_its_transaction(any_service: Service) -
     assert items(any_service) == {2: "c"}
     assert rows(any_service, select(Offer.id, Offer.name)) == [(2, "c")]
     assert any_service.commits == 2
+
+
+def _badges(service: Service, *changes: tuple[int, str]) -> tuple[int, dict[int, str]]:
+    """Two rows with unique names, a and b, that are changed in one batch: how many changes fail, and the names."""
+    plan = service.plan(Badge, on_error="skip", max_attempts=1)
+    plan.deliver(batch(changed("INSERT", 1, "a", seq=1), changed("INSERT", 2, "b", seq=1)))
+    numbers = {1: 1, 2: 1}
+    records = []
+    for number, name in changes:
+        numbers[number] += 1
+        records.append(changed("UPDATE", number, name, seq=numbers[number]))
+    drain(plan, batch(*records, start=2))
+    return plan.statistics.figures().skipped, dict(rows(service, select(Badge.id, Badge.name)))
+
+
+def test_a_state_in_between_that_a_constraint_would_refuse_is_not_seen(any_service: Service) -> None:
+    assert _badges(any_service, (1, "b"), (1, "c")) == (0, {1: "c", 2: "b"})
+
+
+def test_what_the_table_refuses_as_a_whole_is_done_message_by_message(any_service: Service) -> None:
+    assert _badges(any_service, (1, "c"), (2, "a"), (1, "b")) == (0, {1: "b", 2: "a"})
+
+
+def test_two_rows_that_swap_a_unique_name_need_a_third_one(any_service: Service) -> None:
+    # Of both changes one is refused whatever the order, and then the other one too.
+    assert _badges(any_service, (1, "b"), (2, "a")) == (2, {1: "a", 2: "b"})
+
+
+def test_a_time_with_a_zone_is_stored_as_its_own_clock_shows_it_where_the_column_has_none(
+    any_service: Service,
+) -> None:
+    event = {"jobType": "INSERT", "id": 1, "at": "2026-01-02T03:04:05+09:00"}
+    assert any_service.plan(Happening).deliver(batch(numbered(event, "1", 1))).done == 1
+    assert rows(any_service, select(Happening.at)) == [(datetime(2026, 1, 2, 3, 4, 5),)]
