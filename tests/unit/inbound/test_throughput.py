@@ -12,7 +12,7 @@ import pytest
 from streambind.event import TIME_ZONE, EntityEvent
 from streambind.message import RawHeaders
 from tests.unit.inbound.batches import ListBatch, record
-from tests.unit.inbound.planning import plan
+from tests.unit.inbound.planning import LOOP, plan
 
 
 class CategoryChanged(EntityEvent):
@@ -91,16 +91,17 @@ def _calls(work: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize(
-    ("listener", "more"), [(takes, 2), (takes_async, 2), (takes_many, 1), (takes_many_async, 1)]
+    ("listener", "most"), [(takes, 0.5), (takes_async, 0.5), (takes_many, -0.5), (takes_many_async, -0.5)]
 )
 def test_few_functions_are_called_for_a_message_beside_its_validation(
-    listener: Callable[..., object], more: int
+    listener: Callable[..., object], most: float
 ) -> None:
     """That makes the difference between nearly as fast as validating and a tenth of it; seconds are measured in
-    `make bench ARGS=inbound`. One call is the decoder's, one the listener's."""
+    `make bench ARGS=inbound`. The bare loop asks each record for its value, and a listener is called for it."""
     inputs = plan(listener)
     inputs.deliver(BATCH)  # What is made once is made.
 
-    beside = _calls(lambda: inputs.deliver(BATCH)) - _calls(_bare)
+    # On the loop's thread, where coroutines run: of other threads' calls no profile hears.
+    beside = LOOP.call(lambda: _calls(lambda: inputs.deliver(BATCH)) - _calls(_bare))
 
-    assert beside / len(BATCH) < more + 0.2
+    assert most - 1 < beside / len(BATCH) < most
