@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import ResourceClosedError
 from sqlalchemy.orm import Session, aliased
 
-from streambind.outbound.publish import publish
+from streambind.outbound.publish import publish, suppress_events
 from tests.integration.capture.conftest import Service
 from tests.integration.capture.models import (
     Animal,
@@ -109,6 +109,26 @@ def test_the_callers_result_is_as_without_capture(points: Service) -> None:
         ("4", 2, "UPDATE"),
         ("4", 3, "UPDATE"),
     ]
+
+
+def test_a_row_that_others_have_changed_alike_is_told_as_it_is_now(sync_service: Service) -> None:
+    """MySQL leaves a row alone that has the new values already, and what REPEATABLE READ sees of it."""
+    if sync_service.dialect == "sqlite":
+        pytest.skip("there is one writer at a time")
+    sync_service.commit(lambda s: s.add(Point(id=1, x=10)))
+
+    def change(session: Session) -> None:
+        with suppress_events(session):
+            session.execute(update(Point).values(x=11))
+
+    def work(session: Session) -> None:
+        assert session.scalar(select(Point.x)) == 10
+        sync_service.commit(change)
+        session.execute(update(Point).where(Point.id == 1).values(x=11))
+
+    sync_service.commit(work)
+
+    assert [event.json["x"] for event in sync_service.events] == [10, 11]
 
 
 def test_returning_entities_gives_the_caller_entities(points: Service) -> None:
