@@ -16,9 +16,8 @@ from streambind.binding.key_order import HELD_BACK, KeyOrder
 from streambind.binding.outcome import Failed, Sent
 from streambind.errors import SendError
 from streambind.failpoints import failpoint
-from streambind.message import Message
 from streambind.outbound.relay_way import Job, Readiness, Result, Way
-from streambind.outbound.wire_message import row_message
+from streambind.outbound.wire_message import check_row
 
 log = logging.getLogger("streambind.relay")
 
@@ -84,7 +83,7 @@ class Lane:
         if not self.state.jobs:
             self.state.since = self._clock()
         self.state.jobs.append(job)
-        self._jobs.put(_Ready(job, *_messages(job)))
+        self._jobs.put(_Ready(job, *_sorted_out(job)))
 
     def purge(self) -> None:
         """Make a send that waits return, and send nothing any more; the producer is of no use afterwards."""
@@ -114,7 +113,7 @@ class Lane:
         self._way.end()
 
     def _send(self, ready: _Ready) -> Report:
-        job, results, messages = ready
+        job, refused, chosen = ready
         try:
             readiness = self._way.prepare(job)
             if readiness is Readiness.FRESH:
@@ -123,35 +122,37 @@ class Lane:
             if self._purged or self._clock() >= job.hold.valid_until:
                 return Report(self.destination, job, late=True)
             failpoint("relay.before_send")
-            sent, lost = self._way.send(job, messages)
-            results.update(sent)
-            return Report(self.destination, job, [results[i] for i in range(len(job.rows))], lost=lost)
+            results, lost = self._way.send(job, chosen)
+            if refused:
+                every = refused | dict(zip(chosen, results, strict=True))
+                results = [every[i] for i in range(len(job.rows))]
+            return Report(self.destination, job, results, lost=lost)
         except Exception as error:  # noqa: BLE001 - whatever happens here is the relay's to report
             return Report(self.destination, job, error=error)
 
 
 class _Ready(NamedTuple):
-    """A job, and of its rows the results of those that cannot be sent, and the messages of the others."""
+    """A job, and of its rows, by their index, the results of those that cannot be sent, and the others."""
 
     job: Job
-    results: dict[int, Result]
-    messages: dict[int, Message]
+    refused: dict[int, Result]
+    chosen: Sequence[int]
 
 
-def _messages(job: Job) -> tuple[dict[int, Result], dict[int, Message]]:
-    """What can be sent, by the index of its row, and the results of the other rows: one that cannot be read fails
-    by itself, and those behind it in its key wait."""
+def _sorted_out(job: Job) -> tuple[dict[int, Result], Sequence[int]]:
+    """The results of rows that cannot be sent, and the rest: one that cannot be read fails by itself, and those
+    behind it in its key wait."""
     results: dict[int, Result] = {}
-    messages: dict[int, Message] = {}
     order = KeyOrder()
     for i, row in enumerate(job.rows):
         if order.holds_back(row.key):
             results[i] = HELD_BACK
             continue
         try:
-            messages[i] = row_message(row, job.source)
+            check_row(row)
         except (AttributeError, TypeError, ValueError, RecursionError) as error:
             text = f"row {row.id} of the outbox cannot be read: {type(error).__name__}: {error}"
             results[i] = Failed(SendError(text, permanent=True), permanent=True)
             order.stop(row.key)
-    return results, messages
+    every = range(len(job.rows))
+    return results, [i for i in every if i not in results] if results else every

@@ -272,7 +272,7 @@ def _report_blocked(blocked: Sequence[Blocked]) -> None:
             "`streambind outbox unblock`. Cause: %s",
             destination,
             len(rows),
-            "a dead letter" if rows[0].event_id is None else f"event {rows[0].event_id}",
+            rows[0].shown,
             rows[0].key,
             rows[0].binding,
             reason,

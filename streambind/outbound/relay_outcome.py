@@ -34,6 +34,9 @@ class RelayOutcome:
     def within(self, tenures: Mapping[int, int]) -> RelayOutcome:
         """What of it still counts while the shards are held in these tenures."""
 
+        if tenures == self.tenures:
+            return self
+
         def counts(row: OutboxRow) -> bool:
             return tenures.get(row.shard) == self.tenures.get(row.shard)
 

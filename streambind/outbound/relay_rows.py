@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     Integer,
+    LargeBinary,
     Select,
     Text,
     bindparam,
@@ -128,9 +129,10 @@ class OutboxRows:
     def _selection(self, shards: frozenset[int], excluding: bool, behind: bool) -> Select[Any]:
         o, b = self._outbox.c, self._blocked.c
         # A mistyped id in one row must not make the whole read fail: `row_message` reads it, row by row.
-        # A column of type UUID has none, and the database makes text of it quicker than a driver.
+        # A column of type UUID has none, and PostgreSQL makes what travels of it quicker than we could.
         is_typed = self._database.engine.dialect.supports_native_uuid
-        event_id = cast(o.event_id, Text) if is_typed else type_coerce(o.event_id, Text)
+        as_bytes = func.convert_to(cast(o.event_id, Text), "UTF8", type_=LargeBinary)
+        event_id = as_bytes if is_typed else type_coerce(o.event_id, Text)
         columns = [event_id if name == "event_id" else o[name] for name in OutboxRow._fields]
         at_most = bindparam("at_most", type_=Integer)
         # A scalar subquery, because PostgreSQL makes a join of NOT EXISTS, over the whole backlog at worst. And

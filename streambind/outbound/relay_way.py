@@ -4,7 +4,7 @@ per shard, so that a relay that has lost a shard is shut out by the broker itsel
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -13,9 +13,8 @@ from typing import Protocol, TypeVar
 from streambind.binding.binder import ProducerBinding
 from streambind.binding.outcome import Failed, Sent, Unknown, one_each
 from streambind.errors import BrokerError, FencedError
-from streambind.message import Message
 from streambind.outbound.lease import Hold
-from streambind.outbound.wire_message import OutboxRow, Source
+from streambind.outbound.wire_message import OutboxRow, RowMessages, Source
 from streambind.persistence.failures import describe
 
 Result = Sent | Failed | Unknown
@@ -59,8 +58,9 @@ class Way(Protocol):
         """
         ...
 
-    def send(self, job: Job, messages: Mapping[int, Message]) -> tuple[dict[int, Result], frozenset[int]]:
-        """Send messages, given by the index of their row; their results, and the shards that are lost."""
+    def send(self, job: Job, chosen: Sequence[int]) -> tuple[list[Result], frozenset[int]]:
+        """Send the messages of these rows, given by their indexes; a result for each, and the shards that are
+        lost."""
         ...
 
     def purge(self) -> None:
@@ -86,15 +86,13 @@ class SharedWay:
             raise _unled(self._destination)
         return Readiness.READY
 
-    def send(self, job: Job, messages: Mapping[int, Message]) -> tuple[dict[int, Result], frozenset[int]]:
-        producer, results = self._producer, {}
+    def send(self, job: Job, chosen: Sequence[int]) -> tuple[list[Result], frozenset[int]]:
+        producer = self._producer
+        assert producer is not None, "it has been prepared"
         try:
-            if producer is not None and messages:
-                sent = producer.send([*messages.values()])
-                results = dict(zip(messages, one_each(sent, len(messages)), strict=True))
+            return _sent(producer, job, chosen), frozenset()
         finally:
             self._producer = None
-        return results, frozenset()
 
     def purge(self) -> None:
         producer = self._producer
@@ -143,20 +141,21 @@ class FencedWay:
             self._bound[shard] = job.hold.tenures[shard], producer
         return Readiness.FRESH
 
-    def send(self, job: Job, messages: Mapping[int, Message]) -> tuple[dict[int, Result], frozenset[int]]:
-        by_shard: dict[int, dict[int, Message]] = {}
-        for index, message in messages.items():
-            by_shard.setdefault(job.rows[index].shard, {})[index] = message
-        works = [partial(self._send, shard, some) for shard, some in by_shard.items()]
+    def send(self, job: Job, chosen: Sequence[int]) -> tuple[list[Result], frozenset[int]]:
+        by_shard: dict[int, list[int]] = {}
+        for index in chosen:
+            by_shard.setdefault(job.rows[index].shard, []).append(index)
+        works = [partial(_sent, self._bound[shard][1], job, some) for shard, some in by_shard.items()]
         results: dict[int, Result] = {}
         lost: set[int] = set()
         for (shard, some), outcome in zip(by_shard.items(), _at_once(works), strict=True):
             if isinstance(outcome, FencedError):
                 lost.add(shard)
             if isinstance(outcome, Exception):
-                outcome = dict.fromkeys(some, Unknown(describe(outcome)))
-            results |= outcome
-        return results, frozenset(lost)
+                results.update(dict.fromkeys(some, Unknown(describe(outcome))))
+            else:
+                results.update(zip(some, outcome, strict=True))
+        return [results[index] for index in chosen], frozenset(lost)
 
     def purge(self) -> None:
         for _, producer in list(self._bound.values()):
@@ -172,9 +171,13 @@ class FencedWay:
         assert producer is not None, "an output that was there a moment ago"
         return producer
 
-    def _send(self, shard: int, messages: Mapping[int, Message]) -> dict[int, Result]:
-        sent = self._bound[shard][1].send([*messages.values()])
-        return dict(zip(messages, one_each(sent, len(messages)), strict=True))
+
+def _sent(producer: ProducerBinding, job: Job, chosen: Sequence[int]) -> list[Result]:
+    """The results of sending the messages of these rows, given by their indexes."""
+    if not chosen:
+        return []
+    rows = job.rows if len(chosen) == len(job.rows) else [job.rows[index] for index in chosen]
+    return one_each(producer.send(RowMessages(rows, job.source)), len(rows))
 
 
 def _unled(destination: str) -> BrokerError:

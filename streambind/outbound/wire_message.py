@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from itertools import repeat
+from typing import NamedTuple, overload
 from uuid import UUID
 
-from streambind.message import COMMITTED, EVENT_ID, ORIGIN, Message, RawHeaders
+from streambind.message import COMMITTED, EVENT_ID, ORIGIN, Message
 from streambind.origin import Origin
 from streambind.outbound.outgoing import Headers, Outgoing, before_types, with_headers
 from streambind.persistence.stored_headers import load_headers
@@ -18,7 +20,7 @@ _WRITTEN_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-
 
 class OutboxRow(NamedTuple):
     """A committed message; `key` and `seq` are None where no order was asked for, `event_id` where it travels as
-    it is; whether the text of an `event_id` is one is not known before it travels."""
+    it is; whether the text of an `event_id` is one is not known before it travels, bytes are a text that is."""
 
     id: int
     shard: int
@@ -26,11 +28,19 @@ class OutboxRow(NamedTuple):
     destination: str
     key: bytes | None
     seq: int | None
-    event_id: UUID | str | None
+    event_id: UUID | str | bytes | None
     payload: bytes | None
     headers: str
     partition: int | None = None
     created_ms: int | None = None
+
+    @property
+    def shown(self) -> str:
+        """What it is, for people."""
+        if self.event_id is None:
+            return "a dead letter"
+        known = self.event_id.decode() if isinstance(self.event_id, bytes) else self.event_id
+        return f"event {known}"
 
 
 class Source(NamedTuple):
@@ -47,16 +57,59 @@ def row_message(row: OutboxRow, source: Source) -> Message:
     Raises:
         AttributeError, TypeError, ValueError, RecursionError: the row cannot be read.
     """
-    if row.event_id is None:
-        return _message(row, load_headers(row.headers))
-    first, last = _loaded(row.headers)
-    headers = [*first, (EVENT_ID, _id_text(row.event_id).encode())]
-    if row.created_ms is not None:
-        headers.append((COMMITTED, b"%d" % row.created_ms))
-    if row.key is not None and row.seq is not None:
-        headers.append((ORIGIN, b"%s%d" % (_origin_stem(source, row.destination), row.seq)))
+    _, _, _, destination, key, seq, event_id, payload, stored, partition, created_ms = row
+    if event_id is None:
+        copied = load_headers(stored)
+        return Message(payload, key, raw_headers=copied, destination=destination, partition=partition)
+    first, last = _loaded(stored)
+    headers = [*first, (EVENT_ID, event_id if isinstance(event_id, bytes) else _id_text(event_id))]
+    if created_ms is not None:
+        headers.append((COMMITTED, _digits(created_ms)))
+    if key is not None and seq is not None:
+        headers.append((ORIGIN, _origin_stem(source, destination) + _digits(seq)))
     headers += last
-    return _message(row, headers)
+    return Message(payload, key, raw_headers=headers, destination=destination, partition=partition)
+
+
+def check_row(row: OutboxRow) -> None:
+    """See that `row_message` can read it.
+
+    Raises:
+        AttributeError, TypeError, ValueError, RecursionError: it cannot.
+    """
+    if row.event_id is None:
+        load_headers(row.headers)
+        return
+    _loaded(row.headers)
+    if not isinstance(row.event_id, bytes):
+        _id_text(row.event_id)
+    for number in (row.created_ms, row.seq):
+        if number is not None:
+            _digits(number)
+
+
+class RowMessages(Sequence[Message]):
+    """The messages of rows that have been checked, each made when it is asked for: thousands that are made ahead
+    are ten thousands of objects, which Python's collector walks over again and again while they wait."""
+
+    def __init__(self, rows: Sequence[OutboxRow], source: Source) -> None:
+        self._rows = rows
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Message: ...
+    @overload
+    def __getitem__(self, index: slice) -> RowMessages: ...
+    def __getitem__(self, index: int | slice) -> Message | RowMessages:
+        if isinstance(index, slice):
+            return RowMessages(self._rows[index], self._source)
+        return row_message(self._rows[index], self._source)
+
+    def __iter__(self) -> Iterator[Message]:
+        return map(row_message, self._rows, repeat(self._source))
 
 
 def direct_message(outgoing: Outgoing) -> Message:
@@ -67,13 +120,15 @@ def direct_message(outgoing: Outgoing) -> Message:
     return Message(outgoing.payload, outgoing.key, raw_headers=headers, destination=outgoing.destination)
 
 
-def _id_text(event_id: UUID | str) -> str:
+def _id_text(event_id: UUID | str) -> bytes:
     text = str(event_id)
-    return text if _WRITTEN_ID(text) else str(UUID(text))
+    return (text if _WRITTEN_ID(text) else str(UUID(text))).encode()
 
 
-def _message(row: OutboxRow, headers: RawHeaders) -> Message:
-    return Message(row.payload, row.key, raw_headers=headers, destination=row.destination, partition=row.partition)
+def _digits(number: int) -> bytes:
+    if not isinstance(number, int):
+        raise TypeError(f"{number!r} is no number")  # some databases keep whatever is written
+    return str(number).encode()
 
 
 @lru_cache(maxsize=1024)

@@ -140,25 +140,21 @@ class KafkaProducerBinding:
             return self._client
 
     def _produce(self, client: Producer, sending: Sending, messages: Iterable[tuple[int, Message]]) -> None:
-        accepted = 0
-        for index, message in messages:
-            accepted += self._give(client, sending, index, message)
-        sending.all_accepted(accepted)
-
-    def _give(self, client: Producer, sending: Sending, index: int, message: Message) -> bool:
         def wait_for_room() -> bool:
             if self._purged or self._broken is not None:
                 return False
             self._turn(client.flush, sending.done, _FULL_WAIT_S)  # makes room
             return True
 
-        try:
-            return sending.give(
-                client, index, message, max_payload_bytes=self._max_payload_bytes, wait_for_room=wait_for_room
-            )
-        except KafkaException as exc:
-            self._break(describe(exc.args[0]))
-            return False
+        accepted, largest = 0, self._max_payload_bytes
+        for index, message in messages:
+            try:
+                accepted += sending.give(
+                    client, index, message, max_payload_bytes=largest, wait_for_room=wait_for_room
+                )
+            except KafkaException as exc:
+                self._break(describe(exc.args[0]))
+        sending.all_accepted(accepted)
 
     def _await(self, client: Producer, sending: Sending) -> None:
         timeout_ms = self._target.timeout_ms

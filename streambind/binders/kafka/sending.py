@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import partial
+from operator import itemgetter
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -14,9 +15,11 @@ from streambind.binding.key_order import HELD_BACK, KeyOrder
 from streambind.binding.outcome import Failed, Sent, Unknown
 from streambind.errors import SendError
 from streambind.headers import name_fault
-from streambind.message import Message
+from streambind.message import Message, RawHeaders
 
 Result = Sent | Failed | Unknown
+
+_NAME = itemgetter(0)
 
 
 class Sending:
@@ -71,26 +74,22 @@ class Sending:
         max_payload_bytes: int | None,
         wait_for_room: Callable[[], bool],
     ) -> bool:
-        for name, _ in message.raw_headers:
-            if type(name) is str and name in self._sound_names:
-                continue
-            if (fault := name_fault(name)) is not None:  # The client would crash the process.
-                self.unfit(index, f"{name!r} cannot be a header's name: {fault}")
-                return False
-            self._sound_names.add(name)
-        if max_payload_bytes is not None and len(message.payload or b"") > max_payload_bytes:
+        given, payload, partition = message.raw_headers, message.payload, message.partition
+        if (unsound := self._unsound_name(given)) is not None:  # The client would crash the process.
+            self.unfit(index, unsound)
+            return False
+        if max_payload_bytes is not None and payload is not None and len(payload) > max_payload_bytes:
             self.refused(index, KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
             return False
-        partition = -1 if message.partition is None else message.partition
-        headers: list[tuple[str, str | bytes | None]] | None = [*message.raw_headers] or None
+        headers: list[tuple[str, str | bytes | None]] | None = [*given] or None
         while True:
             try:
                 client.produce(
                     self.destination,
-                    message.payload,
+                    payload,
                     message.key,
-                    partition,
-                    self.callback(index),
+                    -1 if partition is None else partition,
+                    partial(self._report, index),
                     headers=headers,
                 )
                 return True
@@ -105,6 +104,19 @@ class Sending:
             except (TypeError, ValueError, OverflowError) as exc:
                 self.unfit(index, str(exc))
                 return False
+
+    def _unsound_name(self, headers: RawHeaders) -> str | None:
+        """Why a name cannot travel; None if all can. Those of one call are mostly the same."""
+        try:
+            if self._sound_names.issuperset(map(_NAME, headers)):
+                return None
+        except TypeError:
+            pass  # one has no hash: it is none, and told below
+        for name, _ in headers:
+            if (fault := name_fault(name)) is not None:
+                return f"{name!r} cannot be a header's name: {fault}"
+            self._sound_names.add(name)
+        return None
 
     def refused(self, index: int, error: KafkaError) -> None:
         """The client did not take the message."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, Producer
 
 from streambind.binders.kafka.sending import Sending
 from streambind.binding.outcome import Failed, Sent, Unknown
+from streambind.message import Message
 from tests.unit.binders.kafka.messages import message
 
 
@@ -44,3 +47,25 @@ def test_messages_of_a_batch_that_was_too_large_are_noted(code: int) -> None:
     sending = Sending("t", 2)
     sending.callback(1)(KafkaError(code), message(0))
     assert sending.refused_in_batches == {1}
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\0b", b"bytes", ["no hash"]], ids=repr)
+def test_a_message_with_a_name_that_cannot_travel_is_not_given_to_the_client(name: Any) -> None:
+    client = Producer({"bootstrap.servers": "localhost:1", "log_level": 0})
+    sending = Sending("t", 3)
+    headers: list[list[tuple[Any, bytes]]] = [
+        [("sound", b"1")],
+        [("sound", b"1"), (name, b"2")],
+        [("sound", b"3")],
+    ]
+
+    taken = [
+        sending.give(
+            client, i, Message(b"x", raw_headers=raw), max_payload_bytes=None, wait_for_room=lambda: False
+        )
+        for i, raw in enumerate(headers)
+    ]
+
+    assert taken == [True, False, True]
+    assert isinstance(sending.finished("never")[1], Failed)
+    client.purge()
