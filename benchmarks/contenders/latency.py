@@ -68,26 +68,31 @@ class Arrivals:
 
 def bare(course: dict[str, Any]) -> dict[str, float]:
     """The limit: a commit, a message, and a commit by hand."""
-    course = _with_topic(course)
+    course = with_topic(course)
     sessions = sessionmaker(engine_of(course))
     producer = Producer({"bootstrap.servers": course["brokers"], "enable.idempotence": True, "linger.ms": 0})
     producer.list_topics(course["topic"])
 
     def write(now_ns: int) -> None:
-        with sessions.kw["bind"].begin() as connection:
-            row = {"name": "최종테스트", "description": "x" * 100, "begun_ns": now_ns}
-            connection.execute(insert(Unpublished), row)
+        commit_by_hand(sessions.kw["bind"], now_ns)
         producer.produce(course["topic"], b"%d" % now_ns)
         producer.poll(0)
 
-    return _timed(course, read_by_hand, write)
+    return timed(course, read_by_hand, write)
+
+
+def commit_by_hand(engine: Engine, now_ns: int) -> None:
+    """One commit of a new entity, without the ORM."""
+    with engine.begin() as connection:
+        row = {"name": "최종테스트", "description": "x" * 100, "begun_ns": now_ns}
+        connection.execute(insert(Unpublished), row)
 
 
 def streambind(course: dict[str, Any]) -> dict[str, float]:
-    course = _with_topic(course)
+    course = with_topic(course)
     sessions = sessionmaker(engine_of(course))
     with application(course, sessions):
-        return _timed(course, read_by_listener, lambda now_ns: commit(sessions, Category, 1, now_ns))
+        return timed(course, read_by_listener, lambda now_ns: commit(sessions, Category, 1, now_ns))
 
 
 def read_by_hand(course: dict[str, Any], arrivals: Arrivals) -> None:
@@ -149,7 +154,7 @@ def read_by_listener(course: dict[str, Any], arrivals: Arrivals) -> None:
         done.wait()
 
 
-def _with_topic(course: dict[str, Any]) -> dict[str, Any]:
+def with_topic(course: dict[str, Any]) -> dict[str, Any]:
     """One of this turn's own: nothing of another one is read."""
     topic = f"bench-{uuid.uuid4().hex[:10]}"
     admin = AdminClient({"bootstrap.servers": course["brokers"]})
@@ -157,31 +162,42 @@ def _with_topic(course: dict[str, Any]) -> dict[str, Any]:
     return {**course, "topic": topic}
 
 
-def _timed(course: dict[str, Any], reader: Reader, write: Callable[[int], None]) -> dict[str, float]:
+def timed(course: dict[str, Any], reader: Reader, write: Callable[[int], None]) -> dict[str, float]:
+    """How long what `write` commits takes to where `reader`, in a process of its own, sees it."""
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
-    total = int(course["rate"] * (course["seconds"] + _WARM_S))
-    process = multiprocessing.get_context("spawn").Process(target=_read, args=(reader, course, total, theirs))
+    process = multiprocessing.get_context("spawn").Process(target=_read, args=(reader, course, theirs))
     process.start()
     assert ours.poll(_QUIET_S)
     ours.recv()
+    found = written(course, ours, write)
+    process.join()
+    return found
+
+
+def total_of(course: dict[str, Any]) -> int:
+    """How many commits there are."""
+    return int(course["rate"] * (course["seconds"] + _WARM_S)) // _WRITERS * _WRITERS
+
+
+def written(course: dict[str, Any], told: Connection, write: Callable[[int], None]) -> dict[str, float]:
+    """Commit at the course's rate; percentiles, in milliseconds, of what is then told of the arrivals."""
     writers = [
-        threading.Thread(target=_write, args=(write, total // _WRITERS, course["rate"] / _WRITERS))
+        threading.Thread(target=_write, args=(write, total_of(course) // _WRITERS, course["rate"] / _WRITERS))
         for _ in range(_WRITERS)
     ]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join()
-    assert ours.poll(_QUIET_S), "not everything has arrived"
-    found: list[int] = ours.recv()
-    process.join()
+    assert told.poll(_QUIET_S), "not everything has arrived"
+    found: list[int] = told.recv()
     steady = sorted(found[int(course["rate"] * _WARM_S) :])
     cuts = statistics.quantiles(steady, n=100)
     return {f"p{percent}": cuts[percent - 1] / 1e6 for percent in (50, 95, 99)}
 
 
-def _read(reader: Reader, course: dict[str, Any], total: int, told: Connection) -> None:
-    reader(course, Arrivals(total // _WRITERS * _WRITERS, told))
+def _read(reader: Reader, course: dict[str, Any], told: Connection) -> None:
+    reader(course, Arrivals(total_of(course), told))
 
 
 def _write(write: Callable[[int], None], count: int, rate: float) -> None:

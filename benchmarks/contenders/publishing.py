@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,8 @@ def engine_of(course: dict[str, Any]) -> Engine:
 def application(
     course: dict[str, Any], sessions: sessionmaker[Session], *, publish: str = "outbox", relay: bool = True
 ) -> StreamApplication:
-    """An application that publishes `Category` to the course's topic."""
+    """An application that publishes `Category` to the course's topic, with the course's settings of the outbox."""
+    outbox = json.dumps({"relay": relay, **course.get("outbox", {})})
     text = f"""
         spring.cloud.stream:
           kafka.binder.brokers: {course["brokers"]}
@@ -77,7 +79,7 @@ def application(
             {OUTPUT}:
               destination: {course["topic"]}
               producer: {{publish: {publish}}}
-        streambind.outbox.relay: {str(relay).lower()}
+        streambind.outbox: {outbox}
     """
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "application.yaml").write_text(text)

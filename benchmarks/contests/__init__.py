@@ -6,7 +6,14 @@ from benchmarks.contest import Contest
 from benchmarks.contests.growth import MEMORY, PARTITIONS, PAYLOAD, PROCESSES
 from benchmarks.contests.inbound import INBOUND
 from benchmarks.contests.keys import KEYS, VERIFY
-from benchmarks.contests.outbound import COMMITS_POSTGRESQL, COMMITS_SQLITE, LATENCY, RELAY
+from benchmarks.contests.outbound import (
+    ACKNOWLEDGEMENT,
+    COMMITS_POSTGRESQL,
+    COMMITS_SQLITE,
+    FENCING,
+    LATENCY,
+    RELAY,
+)
 from benchmarks.contests.parking import JOINING, PARKING
 from benchmarks.contests.rows import HANDLERS_POSTGRESQL, HANDLERS_SQLITE, ROWS_POSTGRESQL, ROWS_SQLITE
 
@@ -21,6 +28,8 @@ CONTESTS: dict[str, Contest] = {
         COMMITS_POSTGRESQL,
         COMMITS_SQLITE,
         RELAY,
+        FENCING,
+        ACKNOWLEDGEMENT,
         LATENCY,
         PARTITIONS,
         PAYLOAD,

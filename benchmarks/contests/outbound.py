@@ -63,6 +63,56 @@ RELAY = Contest(
     ),
 )
 
+FENCING = Contest(
+    name="fencing",
+    title="Outbound: a backlog of the outbox through fenced producers",
+    contenders=(
+        Contender("streambind, relay (limit)", "backlog:relay"),
+        Contender(
+            "streambind, relay, fencing: transactional",
+            "backlog:relay",
+            arguments={"outbox": {"fencing": "transactional"}},
+        ),
+    ),
+    courses={"": {"rows": 50_000}},
+    prepare=_topic,
+    database="postgresql",
+    runs=3,
+    note="What `streambind.outbox.fencing` costs: a producer for each shard, and a transaction for each send.",
+)
+
+_PERCENTILES = tuple(Figure(f"p{percent}", "ms", is_rate=False) for percent in (50, 95, 99))
+
+ACKNOWLEDGEMENT = Contest(
+    name="acknowledgement",
+    title="From a commit to the broker's acknowledgement of its event",
+    contenders=(
+        Contender("commit, produce, delivery report by hand (limit)", "acknowledgement:bare"),
+        Contender("streambind, outbox", "acknowledgement:streambind"),
+        Contender(
+            "streambind, outbox, fencing: transactional",
+            "acknowledgement:streambind",
+            arguments={"outbox": {"fencing": "transactional"}},
+        ),
+        Contender("streambind, relay in another process", "acknowledgement:relayed_elsewhere"),
+        Contender(
+            "streambind, relay in another process, notify: false",
+            "acknowledgement:relayed_elsewhere",
+            arguments={"outbox": {"notify": False}},
+        ),
+    ),
+    figures=_PERCENTILES,
+    courses={"20": {"rate": 20, "seconds": 15}, "500": {"rate": 500, "seconds": 10}},
+    axis="commits a second",
+    database="postgresql",
+    runs=3,
+    note=(
+        "Commits of one entity by four threads, from before the commit until the producer knows that the broker "
+        "has the event. The limit loses what is committed when it dies before it has sent. NOTIFY counts where "
+        "a relay has nothing to do: at 20 commits a second."
+    ),
+)
+
 LATENCY = Contest(
     name="latency",
     title="From a commit to the commit of the read model",
@@ -70,7 +120,7 @@ LATENCY = Contest(
         Contender("commit, produce, consume, commit by hand (limit)", "latency:bare"),
         Contender("streambind, outbox and a listener with a session", "latency:streambind", target=0.33),
     ),
-    figures=tuple(Figure(f"p{percent}", "ms", is_rate=False) for percent in (50, 95, 99)),
+    figures=_PERCENTILES,
     courses={"": {"rate": 500, "seconds": 10}},
     database="postgresql",
     runs=3,
