@@ -160,6 +160,21 @@ def test_who_inserts_the_same_key_is_waited_for(database: Database, mariadb_url:
     assert [row["key"] for row in found] == [b"a", b"z"]
 
 
+def test_who_looks_for_a_free_row_locks_no_other_one(database: Database, mariadb_url: str) -> None:
+    """InnoDB locks all that it sorts: others would find nothing to do."""
+    lease = database.tables.lease
+    engine = create_engine(mariadb_url, isolation_level="READ COMMITTED")
+    query = select(lease.c.shard).where(lease.c.expires_ms >= 0).order_by(lease.c.expires_ms, lease.c.shard.desc())
+    found: list[int] = []
+    with engine.connect() as first, engine.connect() as second:
+        for connection in (first, second, first, second):
+            found.append(database.dialect.first_free(connection, query, lease).shard)
+    engine.dispose()
+
+    # Whoever asks again gets its own row.
+    assert found == [15, 14, 15, 14]
+
+
 def test_the_case_of_letters_counts(database: Database) -> None:
     rows = [{"destination": name, "key": b"k", "seq": 1} for name in ("Orders", "orders", "órders")]
 
