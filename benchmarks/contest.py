@@ -17,13 +17,14 @@ contest names a kind of database), and what the contest's `prepare` has added.""
 class Contender:
     """`function` is `module:name` below `benchmarks.contenders`; it takes a course and returns figures by name,
     each a float. `arguments` are added to its course. `target`: the least ratio to the limit that we set out to
-    reach, by the contest's first figure."""
+    reach, by the contest's first figure; `targets`: by the names of others."""
 
     name: str
     function: str
     environment: str = "streambind"
     arguments: Course = field(default_factory=dict)
     target: float | None = None
+    targets: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,10 @@ class Row:
 
 def rows(contest: Contest, record: Mapping[str, Any], figure: Figure) -> Iterator[Row]:
     """One row for each course and contender that returned this figure; the limit first."""
-    targets = {each.name: each.target for each in contest.contenders} if figure is contest.figures[0] else {}
+    is_first = figure is contest.figures[0]
+    targets = {
+        each.name: each.target if is_first else each.targets.get(figure.name) for each in contest.contenders
+    }
     for course, by_contender in record["results"].items():
         limit = by_contender[contest.contenders[0].name]
         for name, turns in by_contender.items():

@@ -60,6 +60,8 @@ def test_the_ratios_to_reach_stand_in_the_tables() -> None:
         if contender.target is not None
     }
     assert found.items() >= TARGETS.items()
+    (ours,) = CONTESTS["latency"].contenders[1:]
+    assert ours.targets == {"p99": 0.2}
 
 
 @pytest.mark.parametrize("name", COURSES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -70,10 +71,13 @@ def test_a_mark_says_whether_the_ratio_was_reached(rate: float, mark: str) -> No
     assert cells(it, found, RATE)[-1] == mark
 
 
-def test_the_target_is_that_of_the_first_figure() -> None:
-    it = contest(WAIT, Figure("p99", "ms", is_rate=False))
-    figures = [{"p50": 1.0, "p99": 1.0, "cpu_s": 1.0}]
-    assert only(it, record(figures, figures), it.figures[1]).target is None
+def test_each_figure_has_the_target_that_it_is_given() -> None:
+    others = [Figure(name, "ms", is_rate=False) for name in ("p95", "p99")]
+    ours = replace(OURS, targets={"p99": 0.2})
+    it = replace(contest(WAIT, *others), contenders=(LIMIT, ours))
+    figures = [{"p50": 1.0, "p95": 1.0, "p99": 1.0, "cpu_s": 1.0}]
+    found = [only(it, record(figures, figures), figure).target for figure in it.figures]
+    assert found == [0.8, None, 0.2]
 
 
 def test_a_figure_that_nobody_measured_is_left_out() -> None:
