@@ -205,45 +205,38 @@ def refused(stream_application: Applications, configuration: str, *include: Any,
     return [str(finding) for finding in raised.value.findings if finding.severity == "error"]
 
 
-def test_a_replica_without_a_binding_is_told_the_nearest(stream_application: Applications) -> None:
+def copied(*marks: Callable[[type], type]) -> type:
+    """A new class with these marks."""
+
     class Base(DeclarativeBase):
         pass
 
-    @replicates("in-categorys", CategoryChanged)
     class Copy(Base):
         __tablename__ = "copy"
         id: Mapped[int] = mapped_column(primary_key=True)
         name: Mapped[str]
 
-    (text,) = refused(stream_application, READER, Copy)
+    for mark in marks:
+        mark(Copy)
+    return Copy
+
+
+def test_a_replica_without_a_binding_is_told_the_nearest(stream_application: Applications) -> None:
+    (text,) = refused(stream_application, READER, copied(replicates("in-categorys", CategoryChanged)))
     assert "replica " in text
     assert "Copy uses channel 'in-categorys', which has no binding; did you mean 'in-categories'?" in text
     assert "test_replicated_application.py:" in text
 
 
 def test_replicas_that_share_rows_at_one_binding_are_refused(stream_application: Applications) -> None:
-    class Base(DeclarativeBase):
-        pass
-
-    @replicates("in-categories", CategoryChanged)
-    @replicates("in-categories", CategoryChanged)
-    class Copy(Base):
-        __tablename__ = "copy"
-        id: Mapped[int] = mapped_column(primary_key=True)
-        name: Mapped[str]
-
+    mark = replicates("in-categories", CategoryChanged)
     # The same mark twice is one mark.
-    stream_application(READER, include=[Copy])
+    stream_application(READER, include=[copied(mark, mark)])
 
-    @replicates("in-categories", CategoryChanged, owns=["name"], deletes="row")
-    @replicates("in-categories", CategoryChanged, condition="headers['type'] == 'x'")
-    class Twice(Base):
-        __tablename__ = "twice"
-        id: Mapped[int] = mapped_column(primary_key=True)
-        name: Mapped[str]
-
-    (text,) = refused(stream_application, READER, Twice)
-    assert "in-categories is replicated into twice already" in text
+    of_some = replicates("in-categories", CategoryChanged, condition="headers['type'] == 'x'")
+    of_name = replicates("in-categories", CategoryChanged, owns=["name"], deletes="row")
+    (text,) = refused(stream_application, READER, copied(of_some, of_name))
+    assert "in-categories is replicated into copy already" in text
 
 
 def test_a_replica_into_a_table_that_another_class_publishes_is_refused(stream_application: Applications) -> None:
