@@ -8,7 +8,8 @@ since that the group has not applied; else it is on its way.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -110,7 +111,8 @@ class _Comparing:
             missing += [ref for ref, kind in lasting.items() if kind == "missing"]
             wrong += [ref for ref, kind in lasting.items() if kind == "wrong"]
             moving += on_their_way
-        unwanted = [key for key in extra if not self._is_moving(key)]
+        expected_soon = self._moving(extra)
+        unwanted = [key for key in extra if key not in expected_soon]
         found = {
             "missing": [refs[ref] for ref in missing],
             "extra": unwanted,
@@ -163,16 +165,17 @@ class _Comparing:
                 lasting[ref] = "missing" if ref in missing else "wrong"
         return left
 
-    def _is_moving(self, key: Key) -> bool:
-        """Whether the source has given the row's key an event that the group has not applied; as far as the key's
+    def _moving(self, keys: Iterable[Key]) -> set[Key]:
+        """The rows whose keys the source has given an event that the group has not applied; as far as the keys'
         bytes are known, which they are where they are the primary key's."""
-        try:
-            name = primary_key_bytes(key)
-        except CaptureError:
-            return False
-        given = self._given.given([name]).get(name) if name is not None else None
-        guarded = self._guarded.guarded([name]).get(name) if name is not None else None
-        return given is not None and given.seq != (0 if guarded is None else guarded.seq)
+        named: dict[bytes, Key] = {}
+        for key in keys:
+            with suppress(CaptureError):
+                if (name := primary_key_bytes(key)) is not None:
+                    named[name] = key
+        given, guarded = self._given.given([*named]), self._guarded.guarded([*named])
+        applied = {name: guarded[name].seq if name in guarded else 0 for name in given}
+        return {named[name] for name, last in given.items() if last.seq != applied[name]}
 
     def _stage(self, rows: Collection[Row]) -> None:
         self._database.run(lambda connection: self._expected.put(connection, rows))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
@@ -33,6 +33,8 @@ from streambind.replicas.repair import Repaired, repair
 from streambind.replicas.replica import Replica
 from streambind.replicas.source import Source
 from streambind.replicas.source_diff import SourceDiff, SourceDifference
+from streambind.verification.source import SourceKeys
+from streambind.verification.verdict import Given
 from tests.integration.capture.conftest import Service, close_service, make_service, reset
 from tests.integration.capture.models import Seat, SeatChanged
 from tests.integration.urls import drivers
@@ -116,8 +118,8 @@ class World:
     def remove(self, room: str, number: int) -> None:
         self.source.commit(lambda s: s.execute(delete(Seat).where(Seat.room == room, Seat.number == number)))
 
-    def by_hand(self, statement: Any) -> None:
-        self.reader.run(lambda connection: connection.execute(statement))
+    def by_hand(self, statement: Any, rows: Any = None) -> None:
+        self.reader.run(lambda connection: connection.execute(statement, rows))
 
     def copies(self) -> dict[tuple[str, int], str | None]:
         query = select(SeatCopy.room, SeatCopy.number, SeatCopy.guest)
@@ -207,6 +209,27 @@ def test_what_is_on_its_way_is_counted_apart(world: World) -> None:
     assert (found(seen), seen.moving) == ({}, 3)
     world.deliver()
     assert world.difference().moving == 0
+
+
+def test_rows_that_the_source_does_not_have_are_asked_for_together(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held against another source they may be a million."""
+    world.put("a", 1, "x")
+    world.deliver()
+    world.put("b", 1, "y")
+    world.by_hand(insert(SeatCopy), [{"room": "b", "number": each, "state": "free"} for each in range(1, 31)])
+    world.remove("b", 1)
+    asked: list[int] = []
+    ask = SourceKeys.given
+
+    def given(self: SourceKeys, keys: Sequence[bytes]) -> dict[bytes, Given]:
+        asked.append(len(keys))
+        return ask(self, keys)
+
+    monkeypatch.setattr(SourceKeys, "given", given)
+    found = world.difference()
+    assert (len(found.extra), found.moving, asked) == (29, 1, [30])
 
 
 def test_mending_does_not_overtake_what_is_written_meanwhile(world: World) -> None:
