@@ -9,7 +9,7 @@ import pytest
 
 from streambind.binders.kafka import EmbeddedBroker
 from tests.acceptance.services import Services
-from tests.acceptance.stage import Stage, postgres_databases, sqlite_databases
+from tests.acceptance.stage import Stage, server_databases, sqlite_databases
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
 @pytest.fixture
 def kafka_and_postgres(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """A real broker and a real database server."""
-    with postgres_databases(request.getfixturevalue("postgres")) as new_database:
+    with server_databases(request.getfixturevalue("postgres")) as new_database:
         yield Stage(request.getfixturevalue("kafka"), new_database)
 
 

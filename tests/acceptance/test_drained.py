@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 from streambind.testing.eventually import eventually
 from tests.acceptance.sample import Sample
 from tests.acceptance.services import Services
-from tests.acceptance.stage import Stage, postgres_databases
+from tests.acceptance.stage import Stage, server_databases
 from tests.services import FreshDatabases, KafkaBroker
 
 WITHIN_S = 20.0
@@ -23,7 +23,7 @@ _LISTENING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_data
 
 @pytest.fixture
 def stage(own_kafka: KafkaBroker, postgres: FreshDatabases) -> Iterator[Stage]:
-    with postgres_databases(postgres) as new_database:
+    with server_databases(postgres) as new_database:
         yield Stage(own_kafka.address, new_database)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from streambind.binders.kafka import EmbeddedBroker
 from tests.acceptance.services import Services
-from tests.acceptance.stage import Stage, postgres_databases, sqlite_databases
+from tests.acceptance.stage import Stage, server_databases, sqlite_databases
 from tests.faults.world import WRITTEN, World, world
 
 
@@ -24,7 +24,14 @@ def services(tmp_path: Path) -> Iterator[Services]:
 @pytest.fixture(scope="module")
 def kafka_and_postgres(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """A real broker and a real database server."""
-    with postgres_databases(request.getfixturevalue("postgres")) as new_database:
+    with server_databases(request.getfixturevalue("postgres")) as new_database:
+        yield Stage(request.getfixturevalue("kafka"), new_database)
+
+
+@pytest.fixture(scope="module")
+def kafka_and_mariadb(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """The same with MariaDB."""
+    with server_databases(request.getfixturevalue("mariadb")) as new_database:
         yield Stage(request.getfixturevalue("kafka"), new_database)
 
 
@@ -35,7 +42,7 @@ def embedded_and_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         yield Stage(broker.address, sqlite_databases(tmp_path_factory.mktemp("databases")))
 
 
-@pytest.fixture(scope="module", params=["kafka_and_postgres", "embedded_and_sqlite"])
+@pytest.fixture(scope="module", params=["kafka_and_postgres", "kafka_and_mariadb", "embedded_and_sqlite"])
 def stage(request: pytest.FixtureRequest) -> Stage:
     stage: Stage = request.getfixturevalue(request.param)
     return stage

@@ -14,7 +14,7 @@ import pytest
 
 from streambind.testing.eventually import eventually
 from tests.acceptance.services import Services
-from tests.acceptance.stage import Stage, postgres_databases, prepare
+from tests.acceptance.stage import Stage, prepare, server_databases
 from tests.faults.world import World, world
 from tests.services import FreshDatabases, PostgresServer, ServiceUnavailable
 from tests.services.missing import cannot
@@ -84,7 +84,7 @@ def cramped(
         prepare(url)
         return url
 
-    with postgres_databases(postgres) as room:
+    with server_databases(postgres) as room:
         urls = iter((room, little))
         with world(Stage(kafka, lambda: next(urls)()), services) as made:
             yield made

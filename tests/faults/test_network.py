@@ -13,7 +13,7 @@ import pytest
 
 from streambind.testing.eventually import eventually
 from tests.acceptance.services import Services
-from tests.acceptance.stage import Stage, postgres_databases
+from tests.acceptance.stage import Stage, server_databases
 from tests.faults.world import World, world
 from tests.services import FreshDatabases, KafkaBroker, ServiceUnavailable
 from tests.services.missing import cannot
@@ -80,7 +80,7 @@ def parted(network: Namespace, postgres: FreshDatabases, services: Services) -> 
     except ServiceUnavailable as missing:
         cannot(str(missing))
     with (
-        postgres_databases(postgres) as new_database,
+        server_databases(postgres) as new_database,
         world(Stage(broker.address, new_database), services) as made,
     ):
         yield made

@@ -134,7 +134,7 @@ class World:
     def torn(self) -> list[str]:
         """Items whose copy is not what the effects so far make of it, as one look shows both: they come together,
         whoever dies or works on meanwhile."""
-        engine = self._engine(self.effects_url).execution_options(isolation_level="SERIALIZABLE")
+        engine = self._engine(self.effects_url).execution_options(isolation_level="REPEATABLE READ")
         with Session(engine) as session:
             last = {row.item_id: row for row in session.scalars(select(effects.Effect).order_by("id"))}
             made = {item: row.version for item, row in last.items() if row.job != JobType.DELETE}

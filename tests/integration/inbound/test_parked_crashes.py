@@ -101,7 +101,7 @@ def test_what_it_awaits_may_be_cancelled_by_others(async_service: Service) -> No
 
     async def handle(event: Event, session: AsyncSession) -> None:
         if event.key == "k":
-            helper = asyncio.create_task(asyncio.sleep(3600))
+            helper = asyncio.create_task(asyncio.Event().wait())
             helper.cancel()
             await helper
         await session.run_sync(lambda inner: keep(event, inner))
