@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    case,
     cast,
     func,
     literal,
@@ -54,6 +55,7 @@ class Comparison:
         self._owns_all = replica.owns_all
         self._expected = expected
         self._found = plan.table
+        self._mark = plan.cleared[0].name if plan.mark.soft_delete is not None else None
 
     def difference(self, connection: Connection, *, limit: int) -> Difference:
         # How many there are comes first: whoever swaps the tables sees by it whether rows have come since.
@@ -101,14 +103,17 @@ class Comparison:
         return or_(literal(value=False), *(one.is_distinct_from(other) for one, other in pairs))
 
     def _comparable(self, column: Column[Any]) -> ColumnElement[Any]:
+        if column.name == self._mark:
+            # When a row was deleted: a repair knows no more than the time of its own deed.
+            return case((column.is_not_distinct_from(_undeleted(column)), 0), else_=1)
         # PostgreSQL does not compare JSON, but its text.
         return self._dialect.exact(cast(column, Text) if isinstance(column.type, JSON) else column)
 
     def _held(self) -> ColumnElement[bool] | None:
         """That a row holds anything of the replica's; None: every row does."""
         plan = self._plan
-        if plan.mark.soft_delete is not None:
-            (mark,) = (self._found.c[column.name] for column in plan.cleared)
+        if self._mark is not None:
+            mark = self._found.c[self._mark]
             return mark.is_not_distinct_from(_undeleted(mark))
         keys = {column.name for column in plan.key}
         if self._owns_all:

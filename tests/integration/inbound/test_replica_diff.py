@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -189,6 +190,18 @@ def test_rows_that_are_kept_as_deleted_are_expected(service: Service) -> None:
     topic.deliver(changed("INSERT", 1, "a", seq=1), changed("INSERT", 2, "b", seq=1), changed("DELETE", 1, seq=2))
     assert counts(topic) == NOTHING
     write(service, update(Kept).values(deleted_at=None))
+    assert counts(topic) == (0, 0, 1)
+
+
+def test_of_a_soft_deletion_it_counts_that_and_not_when(service: Service) -> None:
+    """A repair that deletes a row anew knows the time of its own deed only."""
+    topic = Topic(service, service.plan(Kept))
+    topic.deliver(changed("INSERT", 1, "a", seq=1), changed("DELETE", 1, seq=2))
+    write(service, update(Kept).values(deleted_at=datetime(2026, 1, 31, tzinfo=UTC)))
+    assert counts(topic) == NOTHING
+    write(service, update(Kept).values(name="b"))
+    assert counts(topic) == (0, 0, 1)
+    write(service, update(Kept).values(name="a", deleted_at=None))
     assert counts(topic) == (0, 0, 1)
 
 
