@@ -12,7 +12,7 @@ import click
 
 from streambind.cli.output import FAILED, count, err, json_option, print_json, write
 from streambind.cli.replica_difference import difference_document, show_difference
-from streambind.cli.replicas import log_of, replica_of, source_of
+from streambind.cli.replicas import log_of, replica_of, require_table, source_of
 from streambind.cli.target import Target, ask_database, database_named, resolve
 from streambind.outbound.publication import publications_of
 from streambind.persistence.database import Database
@@ -78,6 +78,7 @@ def diff(
     Exit code 0 if no row differs, 1 if one does, 3 if a broker or a database does not answer.
     """
     resolved, found, database = _asked(target, binding, cls)
+    require_table(database, found)
     if source is not None:
         with database_named(database):
             difference, more = _source_difference(database, found, source_of(source, found), limit)
@@ -133,6 +134,7 @@ def repair(
     (--dry-run), were kept (--keep-extra) or nothing was done, 3 if a database does not answer.
     """
     _, found, database = _asked(target, binding, cls)
+    require_table(database, found)
     origin = source_of(source, found)
     with database_named(database):
         seen = _compared(database, found, origin, limit)
@@ -151,6 +153,10 @@ def repair(
             write("[red bold]would be refused[/]  {}", doubt)
         if not dry_run:
             write("{} sent again, {} deleted", count(done.sent, "row"), count(done.removed, "row"))
+        elif not refused:
+            write(
+                "would be: {} sent again, {} deleted", count(len(seen.refs), "row"), count(len(seen.extra), "row")
+            )
     if (dry_run and not seen.difference.is_none) or len(seen.extra) < seen.difference.extra:
         raise SystemExit(FAILED)
 
@@ -200,6 +206,7 @@ def rebuild(
         with database_named(database):
             write("{}", "dropped the new table" if work.abandon() else "there is no unfinished rebuild")
         return
+    require_table(database, found)
     with resolved.brokers() as brokers, database_named(database), _bar() as progress:
         log = log_of(brokers, resolved, found)
         done = work.run(
@@ -218,7 +225,9 @@ def rebuild(
         show_difference(found, done.difference, **more)
         if done.swapped:
             write("[green bold]swapped[/]  the old table is kept until `streambind replica confirm`")
-        elif not dry_run:
+        elif dry_run:
+            write("the new table is kept: the same without --dry-run goes on with it, --abandon drops it")
+        else:
             write("[red bold]not swapped[/]  {} would be gone (--force)", count(done.difference.extra, "row"))
     if not done.swapped and not (dry_run and (force or not done.difference.extra)):
         raise SystemExit(FAILED)

@@ -24,7 +24,7 @@ def show_difference(
     text = f"[{colour} bold]{{}}[/]  {{}}: {{}} in the table, {{}} expected"
     write(text, word, replica.name, count(difference.found, "row"), difference.expected)
     if unreadable:
-        write("[yellow]{} could not be read and were left out[/]", count(unreadable, "message"))
+        write("[yellow]{} that could not be read left out[/]", count(unreadable, "message"))
     if moving:
         write("{} on the way", count(moving, "row"))
     counts = {"missing": difference.missing, "extra": difference.extra, "wrong": difference.wrong}

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy import inspect
+
 from streambind.binding.binder import Identity, Lane
-from streambind.cli.target import BROKER_TIMEOUT_MS, Brokers, Target, ask_database, resolve
+from streambind.cli.target import BROKER_TIMEOUT_MS, Brokers, Target, ask_database, database_named, resolve
 from streambind.configuration.destinations import destinations_of
+from streambind.configuration.masking import shown_url
 from streambind.configuration.properties import Publish
-from streambind.errors import ConfigurationError, DestinationError
+from streambind.errors import ConfigurationError, DestinationError, SchemaError
 from streambind.inbound.limits import Limits
 from streambind.message import Message
+from streambind.persistence.database import Database
 from streambind.replicas.fold import Log
 from streambind.replicas.replica import Replica
 from streambind.replicas.source import Source
@@ -53,6 +57,20 @@ def replica_of(target: Target, binding: str, cls: str | None) -> Replica:
 
 def _name(plan: object) -> str:
     return plan.mark.declared_on.__name__  # type: ignore[attr-defined, no-any-return]
+
+
+def require_table(database: Database, replica: Replica) -> None:
+    """
+    Raises:
+        SchemaError: the replica's table is not there.
+    """
+    table = replica.plan.table
+    with database_named(database):
+        if not database.run(lambda connection: inspect(connection).has_table(table.name, schema=table.schema)):
+            raise SchemaError(
+                f"the table {table.fullname} of {replica.name} is not in {shown_url(database.engine.url)}: "
+                "create it as the service's other tables; an empty one will do"
+            )
 
 
 def source_of(text: str, replica: Replica) -> Source:

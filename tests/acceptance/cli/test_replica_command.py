@@ -72,6 +72,8 @@ def test_what_differs_is_found_and_mended(pair: ReplicaPair) -> None:
     before = pair.shown()
     code, found = asked(pair, "repair", *source, "--dry-run")
     assert (code, found["sent"], found["removed"], found["refused"], pair.waiting()) == (1, 0, 0, [], 0)
+    plan = pair.inside.run("replica", "repair", pair.target("reader"), "in-items", *source, "--dry-run")
+    assert plan.stdout.endswith("would be: 2 rows sent again, 1 row deleted\n")
     assert pair.shown() == before
     code, found = asked(pair, "repair", *source)
     assert (code, found["sent"], found["removed"]) == (0, 2, 1)
@@ -164,3 +166,22 @@ def test_mistakes_are_told(pair: ReplicaPair) -> None:
         result = pair.inside.run("replica", *arguments)
         assert result.returncode == 1
         assert told in result.stderr
+
+
+@pytest.mark.parametrize("pair", ["sqlite"], indirect=True)
+def test_a_rebuild_that_does_not_swap_says_what_it_keeps(pair: ReplicaPair) -> None:
+    pair.save(i1="a")
+    pair.send()
+    pair.follow(1)
+    command = ("replica", "rebuild", pair.target("reader"), "in-items")
+    assert "the new table is kept" in pair.inside.run(*command, "--dry-run").stdout
+    assert pair.inside.run(*command, "--abandon").stdout == "dropped the new table\n"
+
+
+def test_a_table_that_is_missing_is_named(pair: ReplicaPair) -> None:
+    source = ("--source", pair.target("source"))
+    pair.by_hand("DROP TABLE shown")
+    for command in (("diff",), ("diff", *source), ("repair", *source), ("rebuild",)):
+        result = pair.inside.run("replica", command[0], pair.target("reader"), "in-items", *command[1:])
+        assert result.returncode == 1
+        assert "the table shown of Shown is not in " in result.stderr
