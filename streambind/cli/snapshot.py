@@ -76,7 +76,11 @@ def snapshot(
         begun = taken.begin(JobType(job_type), anew=restart)
         if unfinished is not None:
             err.print(line("goes on after {}", count(begun.rows, "row")))
-        place = _take(taken, begun, total=sum(rows.values()), rate=rate)
+        try:
+            place = _take(taken, begun, total=sum(rows.values()), rate=rate)
+        except KeyboardInterrupt:
+            err.print(line("interrupted; the same command goes on, --restart begins anew"))
+            raise
     if as_json:
         print_json(_document(name, place, resumed=unfinished is not None))
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from sqlalchemy import create_engine, insert, select
 from sqlalchemy.orm import Session
 
-from tests.acceptance.cli.conftest import NOWHERE, Inside, Shell
+from streambind.testing.eventually import eventually
+from tests.acceptance.cli.conftest import NOWHERE, WITHIN_S, Inside, Shell
 from tests.acceptance.cli.pair import Item, Pair
 
 ROOT = Path(__file__).parents[3]
@@ -146,6 +148,15 @@ def test_killed_it_goes_on_where_it_was(offline: Pair, process: Shell, point: st
     document = taken(offline, "--chunk", "2", shell=process)
     assert (document["rows"], document["resumed"]) == (7, True)
     assert outbox(offline) == [(b"%d" % each, 1) for each in range(1, 8)]
+
+
+def test_interrupted_it_says_how_to_go_on(offline: Pair, process: Shell) -> None:
+    fill(offline, 7)
+    command = ("snapshot", target(offline), "out-items", "--chunk", "2", "--rate", "0.1")
+    with process.started(*command) as snapshot:
+        eventually(lambda: len(outbox(offline)) == 2, WITHIN_S, lambda: snapshot.output)
+        assert snapshot.end(signal.SIGINT) == 130
+        assert snapshot.output == "interrupted; the same command goes on, --restart begins anew\n"
 
 
 def test_begun_anew_it_sends_all_again(offline: Pair, process: Shell) -> None:
