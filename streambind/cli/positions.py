@@ -215,7 +215,8 @@ def _goal(brokers: Brokers, binding: PlannedBinding, lane: Lane, to: str) -> int
         moment = datetime.fromisoformat(to)
     except ValueError as error:
         raise click.BadParameter(
-            f"{to!r} is neither earliest, latest, an offset nor a time", param_hint="--to"
+            f"{to!r} is neither earliest, latest, an offset nor a time such as 2026-01-31T12:00:00Z",
+            param_hint="--to",
         ) from error
     moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     since_ms = round(moment.timestamp() * 1000)

@@ -157,7 +157,7 @@ def test_the_latest_place_leaves_out_what_is_not_handled_and_only_where_it_is_sa
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("in-items", "--to", "soon"), "neither earliest, latest, an offset nor a time"),
+        (("in-items", "--to", "soon"), "neither earliest, latest, an offset nor a time such as"),
         (("in-items", "--to", "7"), "has 0 to 1, not 7; nothing was moved"),
         (("in-items", "--to", "0", "--partition", "5"), "has no such partition"),
         (
