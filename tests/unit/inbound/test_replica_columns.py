@@ -94,6 +94,12 @@ def test_a_key_may_be_computed_and_come_in_any_order() -> None:
     assert replica.key_of(changed()) == ("c1",)
 
 
+def test_a_single_column_may_be_named_as_text() -> None:
+    cls = mapped(full_name=str)
+    (mark,) = replicas_of(replicates("in-x", Changed, key="id", owns="full_name")(cls))
+    assert (mark.key, mark.owns) == (("id",), ("full_name",))
+
+
 def test_a_number_that_the_database_gives_needs_no_field() -> None:
     class Named(EntityEvent):
         code: str
