@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from streambind.cli.output import FAILED, count, err, json_option, print_json, write
-from streambind.cli.replica_difference import difference_document, show_difference
+from streambind.cli.output import FAILED, err, json_option, print_json, write
+from streambind.cli.replica_difference import Mending, difference_document, show_difference, show_swap
 from streambind.cli.replicas import log_of, replica_of, require_table, source_of
 from streambind.cli.target import Target, ask_database, database_named, resolve
 from streambind.outbound.publication import publications_of
@@ -142,22 +142,15 @@ def repair(
             seen = replace(seen, extra=())
         refused = list(doubts(database, found, origin, seen, force=force)) if dry_run else []
         done = Repaired(0, 0) if dry_run else mend(database, found, origin, seen, force=force)
+    kept = seen.difference.extra - len(seen.extra)
+    mending = Mending(len(seen.refs), len(seen.extra), done.sent, done.removed, kept, refused, dry_run)
+    more: dict[str, Any] = {"unreadable": seen.unreadable, "moving": seen.moving}
     if as_json:
-        document = difference_document(found, seen.difference, unreadable=seen.unreadable, moving=seen.moving)
-        print_json(
-            {**document, "dry_run": dry_run, "sent": done.sent, "removed": done.removed, "refused": refused}
-        )
+        print_json({**difference_document(found, seen.difference, **more), **mending.document()})
     else:
-        show_difference(found, seen.difference, unreadable=seen.unreadable, moving=seen.moving)
-        for doubt in refused:
-            write("[red bold]would be refused[/]  {}", doubt)
-        if not dry_run:
-            write("{} sent again, {} deleted", count(done.sent, "row"), count(done.removed, "row"))
-        elif not refused:
-            write(
-                "would be: {} sent again, {} deleted", count(len(seen.refs), "row"), count(len(seen.extra), "row")
-            )
-    if (dry_run and not seen.difference.is_none) or len(seen.extra) < seen.difference.extra:
+        show_difference(found, seen.difference, **more)
+        mending.show()
+    if (dry_run and not seen.difference.is_none) or kept:
         raise SystemExit(FAILED)
 
 
@@ -204,7 +197,8 @@ def rebuild(
     work = Rebuild(database, found, published=bool(publications_of(found.plan.mark.declared_on)))
     if abandon:
         with database_named(database):
-            write("{}", "dropped the new table" if work.abandon() else "there is no unfinished rebuild")
+            dropped = work.abandon()
+        _say_dropped(found, "the new table", dropped, nothing="there is no unfinished rebuild", as_json=as_json)
         return
     require_table(database, found)
     with resolved.brokers() as brokers, database_named(database), _bar() as progress:
@@ -219,17 +213,14 @@ def rebuild(
             progress=progress,
         )
     more: dict[str, Any] = {"unreadable": done.folded.unreadable, "is_cut": any(log.starts.values())}
+    would_swap = dry_run and (force or not done.difference.extra)
+    swap = {"swapped": done.swapped, "would_swap": would_swap, "dry_run": dry_run}
     if as_json:
-        print_json({**difference_document(found, done.difference, **more), "swapped": done.swapped})
+        print_json({**difference_document(found, done.difference, **more), **swap})
     else:
         show_difference(found, done.difference, **more)
-        if done.swapped:
-            write("[green bold]swapped[/]  the old table is kept until `streambind replica confirm`")
-        elif dry_run:
-            write("the new table is kept: the same without --dry-run goes on with it, --abandon drops it")
-        else:
-            write("[red bold]not swapped[/]  {} would be gone (--force)", count(done.difference.extra, "row"))
-    if not done.swapped and not (dry_run and (force or not done.difference.extra)):
+        show_swap(done.difference, **swap)
+    if not done.swapped and not would_swap:
         raise SystemExit(FAILED)
 
 
@@ -237,7 +228,8 @@ def rebuild(
 @click.argument("target")
 @click.argument("binding")
 @_CLASS
-def confirm(target: str, binding: str, cls: str | None) -> None:
+@json_option
+def confirm(target: str, binding: str, cls: str | None, as_json: bool) -> None:
     """Drop the table that a rebuild has replaced.
 
     \b
@@ -247,7 +239,15 @@ def confirm(target: str, binding: str, cls: str | None) -> None:
     _, found, database = _asked(target, binding, cls)
     work = Rebuild(database, found, published=bool(publications_of(found.plan.mark.declared_on)))
     with database_named(database):
-        write("{}", "dropped the old table" if work.confirm() else "no old table is kept")
+        dropped = work.confirm()
+    _say_dropped(found, "the old table", dropped, nothing="no old table is kept", as_json=as_json)
+
+
+def _say_dropped(found: Replica, what: str, dropped: bool, *, nothing: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"replica": found.name, "table": found.plan.table.name, "dropped": dropped})
+    else:
+        write("{}", f"dropped {what}" if dropped else nothing)
 
 
 def _asked(target: str, binding: str, cls: str | None) -> tuple[Target, Replica, Database]:

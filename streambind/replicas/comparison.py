@@ -32,13 +32,15 @@ Key = tuple[Any, ...]
 @dataclass(frozen=True, slots=True)
 class Difference:
     """How many rows differ, and some of their keys. `missing`: expected, and not there; `extra`: there, and not
-    expected; `wrong`: with other values."""
+    expected; `wrong`: with other values. `idle`: how many of those found hold nothing of the replica's, being kept
+    as deleted, or for the columns of others."""
 
     expected: int
     found: int
     missing: int
     extra: int
     wrong: int
+    idle: int
     examples: dict[str, list[Key]]
 
     @property
@@ -67,7 +69,7 @@ class Comparison:
             counts[kind] = int(connection.scalar(select(func.count()).select_from(query.subquery())) or 0)
             if counts[kind]:
                 examples[kind] = [tuple(row) for row in connection.execute(query.limit(limit))]
-        return Difference(expected, found, **counts, examples=examples)
+        return Difference(expected, found, **counts, idle=self._idle(connection), examples=examples)
 
     def missing(self) -> Select[Any]:
         """The keys of expected rows that are not there."""
@@ -82,6 +84,10 @@ class Comparison:
     def wrong(self) -> Select[Any]:
         """The keys of rows whose values are not the expected ones."""
         return select(*self._keys(self._expected)).where(self._same(), self._differs())
+
+    def _idle(self, connection: Connection) -> int:
+        held = self._held()
+        return 0 if held is None else _count(connection, self._found, ~held)
 
     def _absent(self, here: Table, there: Table) -> Select[Any]:
         is_there = select(literal(1)).select_from(there).where(self._same()).correlate(here)
@@ -122,8 +128,8 @@ class Comparison:
         return or_(literal(value=False), *(column.is_distinct_from(_default(column)) for column in owned))
 
 
-def _count(connection: Connection, table: Table) -> int:
-    return int(connection.scalar(select(func.count()).select_from(table)) or 0)
+def _count(connection: Connection, table: Table, *of: ColumnElement[bool]) -> int:
+    return int(connection.scalar(select(func.count()).select_from(table).where(*of)) or 0)
 
 
 def _undeleted(column: Column[Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, create_engine, select, text
+from sqlalchemy import Engine, String, create_engine, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from streambind import StreamApplication, replicates
@@ -33,7 +33,7 @@ class ReplicaBase(DeclarativeBase):
 class Shown(ReplicaBase):
     __tablename__ = "shown"
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str]
+    name: Mapped[str] = mapped_column(String(100))
 
 
 class ReplicaPair(Pair):

@@ -74,6 +74,7 @@ def test_what_differs_is_found_and_mended(pair: ReplicaPair) -> None:
     assert (code, found["sent"], found["removed"], found["refused"], pair.waiting()) == (1, 0, 0, [], 0)
     plan = pair.inside.run("replica", "repair", pair.target("reader"), "in-items", *source, "--dry-run")
     assert plan.stdout.endswith("would be: 2 rows sent again, 1 row deleted\n")
+    assert (found["to_send"], found["to_remove"], found["dry_run"]) == (2, 1, True)
     assert pair.shown() == before
     code, found = asked(pair, "repair", *source)
     assert (code, found["sent"], found["removed"]) == (0, 2, 1)
