@@ -85,6 +85,7 @@ def test_a_replica_that_is_published_in_turn_passes_each_event_on_once_when_it_i
 def test_one_instance_is_killed_again_and_again_while_another_goes_on(
     fresh: World, listener: dict[str, str]
 ) -> None:
+    fresh.create_topic(partitions=2)  # one for each
     source, other = fresh.source(0), fresh.effects("other", **listener)
     for point in POINTS[1:7]:
         killed = fresh.effects("killed", STREAMBIND_FAILPOINTS=point, **listener)
