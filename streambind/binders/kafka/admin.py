@@ -78,7 +78,8 @@ class KafkaAdmin:
         """None if there is no such topic. Asking does not create it."""
         doing = f"describing topic {name}"
         try:
-            answer = self._connected().describe_topics(TopicCollection([name]), request_timeout=timeout_s)
+            client = self._connected()
+            answer = client.describe_topics(TopicCollection([name]), request_timeout=timeout_s)
             described = _result(answer[name], timeout_s)
         except Exception as exc:
             error = kafka_error(exc)
@@ -113,9 +114,8 @@ class KafkaAdmin:
         A topic that somebody else made meanwhile counts as created."""
         name = topic.topic
         try:
-            answer = self._connected().create_topics(
-                [topic], request_timeout=timeout_s, operation_timeout=timeout_s
-            )
+            client = self._connected()
+            answer = client.create_topics([topic], request_timeout=timeout_s, operation_timeout=timeout_s)
             _result(answer[name], timeout_s)
         except Exception as exc:
             error = kafka_error(exc)
@@ -129,7 +129,8 @@ class KafkaAdmin:
     def touch_topic(self, name: str, timeout_s: float) -> bool:
         """Ask for a topic in the way that makes some brokers create it; whether it is there now."""
         try:
-            found = self._connected().list_topics(name, timeout=timeout_s).topics[name]
+            client = self._connected()
+            found = client.list_topics(name, timeout=timeout_s).topics[name]
         except Exception as exc:
             raise self._failure(exc, f"asking for topic {name}") from exc
         return found.error is None and len(found.partitions) > 0
@@ -137,7 +138,8 @@ class KafkaAdmin:
     def add_partitions(self, name: str, total: int, timeout_s: float) -> bool:
         """False if the broker has no such request."""
         try:
-            answer = self._connected().create_partitions(
+            client = self._connected()
+            answer = client.create_partitions(
                 [NewPartitions(name, total)], request_timeout=timeout_s, operation_timeout=timeout_s
             )
             _result(answer[name], timeout_s)
@@ -166,7 +168,8 @@ class KafkaAdmin:
         """One of the topic's settings; None if the broker does not tell them, or not us."""
         resource = ConfigResource(ResourceType.TOPIC, name)
         try:
-            answer = self._connected().describe_configs([resource], request_timeout=timeout_s)
+            client = self._connected()
+            answer = client.describe_configs([resource], request_timeout=timeout_s)
             entry = _result(answer[resource], timeout_s).get(setting)
         except Exception as exc:
             error = kafka_error(exc)
@@ -209,7 +212,8 @@ class KafkaAdmin:
         request = ConsumerGroupTopicPartitions(group, wanted)
         doing = f"setting the offsets of group {group}"
         try:
-            future = self._connected().alter_consumer_group_offsets([request], request_timeout=timeout_s)[group]
+            client = self._connected()
+            future = client.alter_consumer_group_offsets([request], request_timeout=timeout_s)[group]
             answer = _result(future, timeout_s)
             for partition in answer.topic_partitions or []:
                 if partition.error is not None:
@@ -230,7 +234,8 @@ class KafkaAdmin:
     def owners(self, group: str, timeout_s: float) -> dict[Lane, str] | None:
         """Which member holds which partition; None if the broker cannot tell."""
         try:
-            answer = self._connected().describe_consumer_groups([group], request_timeout=timeout_s)
+            client = self._connected()
+            answer = client.describe_consumer_groups([group], request_timeout=timeout_s)
             described = _result(answer[group], timeout_s)
         except Exception as exc:
             error = kafka_error(exc)
@@ -262,12 +267,14 @@ class KafkaAdmin:
     def _offsets_now(self, lanes: Collection[Lane], which: OffsetSpec, timeout_s: float) -> dict[Lane, int]:
         wanted: dict[TopicPartition, OffsetSpec] = dict.fromkeys(_partitions(lanes), which)
         committed = IsolationLevel.READ_COMMITTED
-        answer = self._connected().list_offsets(wanted, isolation_level=committed, request_timeout=timeout_s)
+        client = self._connected()
+        answer = client.list_offsets(wanted, isolation_level=committed, request_timeout=timeout_s)
         return {Lane(p.topic, p.partition): _result(f, timeout_s).offset for p, f in answer.items()}
 
     def _failure(self, exc: Exception, doing: str) -> StreambindError:
         """What to raise. After a time-out the next request has a client of its own: this one may wait for a
-        controller that is gone, whose successor it would hear of in five minutes."""
+        controller that is gone, whose successor it would hear of in five minutes. Whoever waits for an answer
+        holds the client as long: its end would be the request's."""
         error = kafka_error(exc)
         if isinstance(exc, TimeoutError) or (error is not None and error.code() == KafkaError._TIMED_OUT):
             with self._lock:
@@ -276,7 +283,8 @@ class KafkaAdmin:
 
     def _ask(self, doing: str, request: Callable[[AdminClient], Future[T]], timeout_s: float) -> T:
         try:
-            return request(self._connected()).result(timeout=timeout_s + _GRACE_S)
+            client = self._connected()
+            return request(client).result(timeout=timeout_s + _GRACE_S)
         except Exception as exc:
             raise self._failure(exc, doing) from exc
 
