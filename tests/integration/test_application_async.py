@@ -57,6 +57,7 @@ def test_events_travel_on_the_hosts_loop(streams: Streams, stream_application: A
 
 def test_events_travel_on_a_loop_of_its_own(streams: Streams, stream_application: Applications, url: str) -> None:
     """As a program runs, `streambind run`: no event loop but the application's."""
+    before = set(threading.enumerate())
     engine = create_async_engine(url, poolclass=NullPool)
     application = asyncio.run(_application(stream_application, engine, keep_async))
 
@@ -68,7 +69,7 @@ def test_events_travel_on_a_loop_of_its_own(streams: Streams, stream_application
         asyncio.run(write())
         streams.settle()
     assert asyncio.run(_copies(application)) == 20
-    assert "streambind-event-loop" not in [thread.name for thread in threading.enumerate()]
+    assert "streambind-event-loop" not in {thread.name for thread in set(threading.enumerate()) - before}
 
 
 def test_the_application_stops_and_runs_again_with_a_pool(
