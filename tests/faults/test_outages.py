@@ -11,10 +11,11 @@ from streambind.testing.eventually import eventually
 from tests.acceptance.services import Services
 from tests.acceptance.stage import Stage, prepare
 from tests.faults.world import BOTH, World, world
-from tests.services import KafkaBroker, MariadbServer, PostgresServer
+from tests.services import KafkaBroker, KafkaCluster, MariadbServer, PostgresServer
 
 STARTED_S = 40.0
 RECOVERED_S = 30.0
+TAKEN_OVER_S = 45.0
 SOME = 30
 
 
@@ -30,8 +31,16 @@ def mariadb_outages(own_kafka: KafkaBroker, own_mariadb: MariadbServer, services
     yield from _world_on(own_kafka, own_mariadb, services)
 
 
+@pytest.fixture
+def cluster_outages(
+    kafka_cluster: KafkaCluster, own_postgres: PostgresServer, services: Services
+) -> Iterator[World]:
+    """The same with three brokers."""
+    yield from _world_on(kafka_cluster, own_postgres, services)
+
+
 def _world_on(
-    kafka: KafkaBroker, databases: PostgresServer | MariadbServer, services: Services
+    kafka: KafkaBroker | KafkaCluster, databases: PostgresServer | MariadbServer, services: Services
 ) -> Iterator[World]:
     def new_database() -> str:
         url = databases.new_database()
@@ -102,6 +111,32 @@ def test_all_arrives_when_broker_and_database_crash_at_once(
         own_kafka.restart()
 
     _flow(outages, crash, what="both crashed")
+
+
+@pytest.mark.timeout(300)
+def test_all_arrives_when_the_leader_is_killed_again_and_again(
+    cluster_outages: World, kafka_cluster: KafkaCluster
+) -> None:
+    """Events flow on while it is away: the others have what it confirmed, and one of them leads."""
+    topic = cluster_outages.topic
+    cluster_outages.create_topic(2)
+
+    def lose_leader() -> None:
+        lost = kafka_cluster.leaders(topic)[0]
+        kafka_cluster.nodes[lost].kill()
+        try:
+            eventually(
+                lambda: kafka_cluster.leaders(topic)[0] not in (-1, lost), TAKEN_OVER_S, "nobody else leads"
+            )
+            wanted = cluster_outages.handled() + SOME
+            eventually(
+                lambda: cluster_outages.handled() >= wanted, TAKEN_OVER_S, f"it stands still without node {lost}"
+            )
+        finally:
+            kafka_cluster.nodes[lost].restart()
+        eventually(lambda: kafka_cluster.is_whole(topic), TAKEN_OVER_S, "the node does not catch up")
+
+    _flow(cluster_outages, lose_leader, lose_leader, lose_leader, what="the leader was killed")
 
 
 def _flow(
