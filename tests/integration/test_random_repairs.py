@@ -22,7 +22,7 @@ from streambind.replicas.source import Source
 from streambind.verification.group import GroupKeys
 from streambind.verification.source import SourceKeys
 from tests.integration.capture.models import SeatChanged
-from tests.integration.test_source_diff import CopyBase, SeatCopy, World, seats_into, world
+from tests.integration.test_source_diff import CopyBase, SeatColumns, SeatCopy, World, seats_into, world
 
 __all__ = ["world"]
 
@@ -38,38 +38,29 @@ class LabelChanged(EntityEvent):
 
 
 @replicates("in-seats", SeatChanged, soft_delete="is_gone")
-class SoftSeat(CopyBase):
+class SoftSeat(SeatColumns, CopyBase):
     """Rows outlive their source's."""
 
     __tablename__ = "soft_seat"
-    room: Mapped[str] = mapped_column(String(20), primary_key=True)
-    number: Mapped[int] = mapped_column(primary_key=True)
-    guest: Mapped[str | None] = mapped_column(String(20))
     is_gone: Mapped[bool]
 
 
 @replicates("in-seats", SeatChanged, owns=["guest"])
 @replicates("in-labels", LabelChanged, owns=["label"])
-class SharedSeat(CopyBase):
+class SharedSeat(SeatColumns, CopyBase):
     """Of two sources, each of which puts back its column when it deletes; and the service's own column."""
 
     __tablename__ = "shared_seat"
-    room: Mapped[str] = mapped_column(String(20), primary_key=True)
-    number: Mapped[int] = mapped_column(primary_key=True)
-    guest: Mapped[str | None] = mapped_column(String(20))
     label: Mapped[str | None] = mapped_column(String(20))
     remark: Mapped[str] = mapped_column(String(20), default="own")
 
 
 @replicates("in-seats", SeatChanged, owns=["guest"], deletes="row")
 @replicates("in-labels", LabelChanged, owns=["label"])
-class LedSeat(CopyBase):
+class LedSeat(SeatColumns, CopyBase):
     """Of two sources, one of which takes the row along."""
 
     __tablename__ = "led_seat"
-    room: Mapped[str] = mapped_column(String(20), primary_key=True)
-    number: Mapped[int] = mapped_column(primary_key=True)
-    guest: Mapped[str | None] = mapped_column(String(20))
     label: Mapped[str | None] = mapped_column(String(20))
 
 

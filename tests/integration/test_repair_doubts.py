@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, String, delete, insert, select
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Connection, delete, insert, select
 
 from streambind.configuration.properties import BindingProperties
 from streambind.errors import LifecycleError
@@ -27,20 +26,15 @@ from streambind.replicas.source import Source, SourceRow
 from streambind.replicas.source_diff import SourceDiff, SourceDifference
 from tests.integration.capture.conftest import close_service, make_service
 from tests.integration.capture.models import SeatChanged
-from tests.integration.test_source_diff import TOPIC, CopyBase, SeatCopy, World, world
+from tests.integration.test_source_diff import TOPIC, CopyBase, NotedColumns, SeatCopy, World, world
 
 __all__ = ["world"]
 
 
 @replicates("in-seats", SeatChanged)
 @replicates("in-seats-of-another-town", SeatChanged)
-class TownCopy(CopyBase):
+class TownCopy(NotedColumns, CopyBase):
     __tablename__ = "town_copy"
-    room: Mapped[str] = mapped_column(String(20), primary_key=True)
-    number: Mapped[int] = mapped_column(primary_key=True)
-    guest: Mapped[str | None] = mapped_column(String(20))
-    state: Mapped[str] = mapped_column(String(20))
-    notes: Mapped[str | None] = mapped_column(String(20))
 
 
 def fill(world: World, rows: int = 8) -> None:

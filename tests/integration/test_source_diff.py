@@ -46,14 +46,24 @@ class CopyBase(DeclarativeBase):
     """The read model's tables."""
 
 
-@replicates("in-seats", SeatChanged)
-class SeatCopy(CopyBase):
-    __tablename__ = "seat_copy"
+class SeatColumns:
+    """What copies of seats have in common."""
+
     room: Mapped[str] = mapped_column(String(20), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
     guest: Mapped[str | None] = mapped_column(String(20))
+
+
+class NotedColumns(SeatColumns):
+    """The same, with a state and notes."""
+
     state: Mapped[str] = mapped_column(String(20))
     notes: Mapped[str | None] = mapped_column(String(20))
+
+
+@replicates("in-seats", SeatChanged)
+class SeatCopy(NotedColumns, CopyBase):
+    __tablename__ = "seat_copy"
 
 
 @dataclass
