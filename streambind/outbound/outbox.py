@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, insert
 from sqlalchemy.exc import DBAPIError
@@ -62,7 +63,7 @@ class Outbox:
         if numbered:
             added, last = Counter(counter for counter, _ in numbered), dict(numbered)
             counters = [
-                {"destination": destination, "key": key, "seq": count, "event_id": last[destination, key]}
+                {"destination": destination, "key": key, "seq": count, "event_id": UUID(last[destination, key])}
                 for (destination, key), count in sorted(added.items())
             ]
             for stored in self._dialect.add(connection, self._key, counters, "seq"):
@@ -86,7 +87,7 @@ def _row(message: Outgoing, number: int | None) -> dict[str, Any]:
         "destination": message.destination,
         "key": message.key,
         "seq": number,
-        "event_id": message.event_id,
+        "event_id": None if message.event_id is None else UUID(message.event_id),
         "payload": message.payload,
         "headers": header_text(message),
         "partition": message.partition,

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import Connection, text
 
 from streambind.event_loop import EventLoop
-from streambind.outbound.outgoing import Outgoing, new_event_id
+from streambind.outbound.event_ids import new_event_id
+from streambind.outbound.outgoing import Outgoing
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
 from tests.integration.relay.commits import commit
