@@ -273,6 +273,7 @@ class CapturedSession:
             for connection in self._connections:
                 leave(connection, self._permits)
             self._connections.clear()
+            self.changes.clear()
             self._pending.clear()
             self._unsent.clear()
             self._savepoints.clear()

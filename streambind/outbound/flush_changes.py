@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sqlalchemy.orm import InstanceState, Mapper, Session
@@ -14,13 +14,11 @@ from streambind.event import JobType
 from streambind.outbound.before import complete, entity_before
 from streambind.outbound.plans import Change, MapperPlan, Plans
 
-_RECORDING: dict[int, FlushChanges] = {}
-"""By the id of their sessions, those whose flush is writing rows: two look-ups per row would lead there too."""
+_RECORDING: dict[int | None, FlushChanges] = {}
 
-
-def recording(session_id: int | None) -> FlushChanges | None:
-    """The changes of the flush that is writing rows of a session, once `record` was called for it."""
-    return None if session_id is None else _RECORDING.get(session_id)
+recording: Callable[[int | None], FlushChanges | None] = _RECORDING.get
+"""The changes of the flush that is writing rows of a session, by the session's id, once `record` was called for
+it: each row leads there by one look-up."""
 
 
 class FlushChanges:

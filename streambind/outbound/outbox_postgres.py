@@ -7,14 +7,13 @@ array: as text they would be twice as long, and be read three times.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
 
 from sqlalchemy import Connection
 
 from streambind.outbound.keys import shard_of
-from streambind.outbound.outbox_row import header_text, is_numbered
+from streambind.outbound.outbox_row import header_text, places
 from streambind.outbound.outgoing import Headers, Outgoing
 from streambind.persistence.database import Database
 from streambind.persistence.driver_text import DriverText
@@ -95,9 +94,9 @@ class PostgresOutbox:
     def write(self, connection: Connection, messages: Sequence[Outgoing]) -> None:
         """Number the messages by key and insert them, in order."""
         if len(messages) == 1:
-            self._one.execute(connection, _scalars(messages[0]))
+            self._one.execute(connection, [_scalars(messages[0])])
         else:
-            self._many.execute(connection, _arrays(messages))
+            self._many.execute(connection, [_arrays(messages)])
 
 
 def _statement(form: str, database: Database) -> DriverText:
@@ -130,8 +129,7 @@ def _scalars(message: Outgoing) -> dict[str, object]:
 
 def _arrays(messages: Sequence[Outgoing]) -> dict[str, str | bytes]:
     """`kind` leads to what messages of one class and job have in common; `payloads` are one behind the other, each
-    from `begin` on; `later` says how many messages of the same key come later among these, `count`, at the last
-    one, how many there are; both None without a number."""
+    from `begin` on; `later` and `count` are their `places`."""
     bindings, destinations, keys, payloads, headers, ids, partitions = zip(*messages, strict=True)
     kinds: dict[tuple[str, str, Headers, bool], int] = {}
     of_kind: list[Outgoing] = []
@@ -144,7 +142,7 @@ def _arrays(messages: Sequence[Outgoing]) -> dict[str, str | bytes]:
             of_kind.append(message)
         kind.append(found)
     sizes = [None if payload is None else len(payload) for payload in payloads]
-    later, count = _places(messages)
+    later, count = places(messages)
     return {
         "binding": texts([message.binding for message in of_kind]),
         "destination": texts([message.destination for message in of_kind]),
@@ -160,20 +158,3 @@ def _arrays(messages: Sequence[Outgoing]) -> dict[str, str | bytes]:
         "later": numbers(later),
         "count": numbers(count),
     }
-
-
-def _places(messages: Sequence[Outgoing]) -> tuple[list[int | None], list[int | None]]:
-    keys = [(m.destination, m.key) if is_numbered(m) else None for m in messages]
-    counts = Counter(key for key in keys if key is not None)
-    if len(counts) == len(messages):
-        return [0] * len(messages), [1] * len(messages)
-    left = dict(counts)
-    later: list[int | None] = []
-    count: list[int | None] = []
-    for key in keys:
-        rest = None
-        if key is not None:
-            left[key] = rest = left[key] - 1
-        later.append(rest)
-        count.append(counts[key] if key is not None and rest == 0 else None)
-    return later, count

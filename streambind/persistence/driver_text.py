@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, text
@@ -17,7 +17,9 @@ class DriverText:
         self._sql: str = compiled.string
         self._order: list[str] | None = compiled.positiontup
 
-    def execute(self, connection: Connection, values: Mapping[str, Any]) -> None:
-        """Execute it; rows that it returns are not looked at."""
-        given: Any = values if self._order is None else tuple([values[name] for name in self._order])
-        connection.exec_driver_sql(self._sql, given)
+    def execute(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Execute it for each of these sets of parameters; rows that it returns are not looked at."""
+        given: Any = rows
+        if self._order is not None:
+            given = [tuple([row[name] for name in self._order]) for row in rows]
+        connection.exec_driver_sql(self._sql, given[0] if len(given) == 1 else given)
