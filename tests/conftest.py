@@ -17,6 +17,7 @@ from tests.services import (
     FreshDatabases,
     FreshMariaDatabases,
     KafkaBroker,
+    KafkaCluster,
     MariadbServer,
     PostgresServer,
     ServiceUnavailable,
@@ -33,7 +34,7 @@ settings.register_profile(
 )
 settings.load_profile("streambind")
 
-NEEDS_KAFKA = {"kafka", "own_kafka"}
+NEEDS_KAFKA = {"kafka", "own_kafka", "kafka_cluster"}
 NEEDS_POSTGRES = {"postgres", "postgres_url", "own_postgres"}
 NEEDS_MARIADB = {"mariadb", "mariadb_url", "own_mariadb"}
 
@@ -85,6 +86,15 @@ def own_kafka() -> Iterator[KafkaBroker]:
     _start(broker)
     yield broker
     broker.discard()
+
+
+@pytest.fixture(scope="module")
+def kafka_cluster() -> Iterator[KafkaCluster]:
+    """Three nodes for the tests of one module that kill some; such a test leaves them running."""
+    cluster = KafkaCluster()
+    _start(cluster)
+    yield cluster
+    cluster.discard()
 
 
 @pytest.fixture(scope="session")
@@ -166,7 +176,7 @@ def topic(request: pytest.FixtureRequest) -> str:
     return f"{test}-{uuid.uuid4().hex[:8]}"
 
 
-def _start(server: KafkaBroker | PostgresServer | MariadbServer) -> str:
+def _start(server: KafkaBroker | KafkaCluster | PostgresServer | MariadbServer) -> str:
     """Start `server`; where this machine cannot have it, skip here and fail in CI."""
     try:
         return server.start()

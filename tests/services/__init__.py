@@ -2,10 +2,11 @@
 
 By hand: ``python -m tests.services up|down|status|install [kafka|postgres|mariadb]``. Tests ask for the fixtures
 ``kafka``, ``postgres_url``, ``mariadb_url`` and ``topic`` of ``tests/conftest.py``, and for ``own_kafka``,
-``own_postgres`` and ``own_mariadb`` when they mean to break the server.
+``own_postgres``, ``own_mariadb`` and ``kafka_cluster`` when they mean to break the server.
 """
 
 from tests.services.kafka import KafkaBroker
+from tests.services.kafka_cluster import KafkaCluster
 from tests.services.mariadb import FreshMariaDatabases, MariadbServer
 from tests.services.postgres import FreshDatabases, PostgresServer
 from tests.services.process import ServiceUnavailable
@@ -14,6 +15,7 @@ __all__ = [
     "FreshDatabases",
     "FreshMariaDatabases",
     "KafkaBroker",
+    "KafkaCluster",
     "MariadbServer",
     "PostgresServer",
     "ServiceUnavailable",

@@ -123,24 +123,33 @@ class KafkaBroker(Server):
         return ROOT
 
     def _prepare(self, directory: Path) -> None:
-        port, controller = free_port(self._preferred_port), free_port()
+        port, controller = free_port(self._preferred_port), self._controller_port()
         properties = {
             **SETTINGS,
             "listeners": f"PLAINTEXT://{self._host}:{port},CONTROLLER://{self._host}:{controller}",
             "advertised.listeners": f"PLAINTEXT://{self._host}:{port}",
-            "controller.quorum.bootstrap.servers": f"{self._host}:{controller}",
+            **self._quorum(controller),
             "log.dirs": str(directory / "data"),
             **self._settings,
         }
         (directory / "port").write_text(str(port))
         lines = [f"{key}={value}\n" for key, value in properties.items()]
         (directory / "server.properties").write_text("".join(lines))
-        cluster = "K" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
-        command = [*_java("kafka.tools.StorageTool"), "format", "--standalone", "-t", cluster]
-        command += ["-c", "server.properties"]
+        command = [*_java("kafka.tools.StorageTool"), "format", *self._identity(), "-c", "server.properties"]
         done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"Kafka's storage could not be formatted: {done.stdout}{done.stderr}")
+
+    def _controller_port(self) -> int:
+        return free_port()
+
+    def _quorum(self, controller: int) -> Mapping[str, str]:
+        """The settings that say who decides: here itself alone."""
+        return {"controller.quorum.bootstrap.servers": f"{self._host}:{controller}"}
+
+    def _identity(self) -> Sequence[str]:
+        """What its storage is formatted with."""
+        return ["--standalone", "-t", new_cluster_id()]
 
     def _launch(self) -> None:
         server = self._server
@@ -154,6 +163,11 @@ class KafkaBroker(Server):
             return False
 
         server.wait_until_ready(serves, READY_WITHIN_SECONDS)
+
+
+def new_cluster_id() -> str:
+    """A cluster's id, as Kafka writes it."""
+    return "K" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
 
 
 def _java(main_class: str) -> list[str]:

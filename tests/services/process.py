@@ -148,6 +148,14 @@ def free_port(preferred: int | None = None) -> int:
     raise RuntimeError("no free TCP port between 20000 and 30000 on 127.0.0.1")
 
 
+def free_ports(count: int) -> list[int]:
+    """As many ports as `free_port` gives, all different."""
+    found: set[int] = set()
+    while len(found) < count:
+        found.add(free_port())
+    return sorted(found)
+
+
 def run_directory(root: Path, user: str | None = None) -> Path:
     """A new directory below `root` for a server that lives no longer than this Python process."""
     directory = root / f"run-{os.getpid()}-{next(_numbers)}"

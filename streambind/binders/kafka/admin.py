@@ -23,7 +23,7 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 from streambind.binders.kafka.error_mapping import broker_error, is_passing, kafka_error, unsupported
 from streambind.binders.kafka.reachability import require_listener
 from streambind.binding.binder import Lane
-from streambind.errors import BrokerError, BrokerUnavailableError, LifecycleError
+from streambind.errors import BrokerError, BrokerUnavailableError, LifecycleError, StreambindError
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ class KafkaAdmin:
             error = kafka_error(exc)
             if error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 return None
-            raise broker_error(exc, doing) from exc
+            raise self._failure(exc, doing) from exc
         identity = str(described.topic_id)
         return Topic(name, len(described.partitions), None if identity == _NO_ID else identity)
 
@@ -123,7 +123,7 @@ class KafkaAdmin:
                 return True
             if unsupported(exc):
                 return False
-            raise broker_error(exc, f"creating topic {name}") from exc
+            raise self._failure(exc, f"creating topic {name}") from exc
         return True
 
     def touch_topic(self, name: str, timeout_s: float) -> bool:
@@ -131,7 +131,7 @@ class KafkaAdmin:
         try:
             found = self._connected().list_topics(name, timeout=timeout_s).topics[name]
         except Exception as exc:
-            raise broker_error(exc, f"asking for topic {name}") from exc
+            raise self._failure(exc, f"asking for topic {name}") from exc
         return found.error is None and len(found.partitions) > 0
 
     def add_partitions(self, name: str, total: int, timeout_s: float) -> bool:
@@ -144,7 +144,7 @@ class KafkaAdmin:
         except Exception as exc:
             if unsupported(exc):
                 return False
-            raise broker_error(exc, f"adding partitions to topic {name}") from exc
+            raise self._failure(exc, f"adding partitions to topic {name}") from exc
         return True
 
     def max_message_bytes(self, name: str, timeout_s: float) -> int | None:
@@ -172,7 +172,7 @@ class KafkaAdmin:
             error = kafka_error(exc)
             if unsupported(exc) or (error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED):
                 return None
-            raise broker_error(exc, f"describing the settings of topic {name}") from exc
+            raise self._failure(exc, f"describing the settings of topic {name}") from exc
         return None if entry is None or entry.value is None else str(entry.value)
 
     def starts(self, lanes: Collection[Lane], timeout_s: float) -> dict[Lane, int]:
@@ -218,7 +218,7 @@ class KafkaAdmin:
             error = kafka_error(exc)
             if error is not None and error.code() in _AT_WORK:
                 raise LifecycleError(f"group {group} has members at work: stop them first") from exc
-            raise broker_error(exc, doing) from exc
+            raise self._failure(exc, doing) from exc
 
     def offsets_at(self, lanes: Collection[Lane], timestamp_ms: int, timeout_s: float) -> dict[Lane, int]:
         """The offsets of the first messages that are not older; the ends where all are."""
@@ -238,7 +238,7 @@ class KafkaAdmin:
                 return {}
             if unsupported(exc):
                 return None
-            raise broker_error(exc, f"describing group {group}") from exc
+            raise self._failure(exc, f"describing group {group}") from exc
         return {
             Lane(partition.topic, partition.partition): f"{member.client_id} at {member.host.lstrip('/')}"
             for member in described.members
@@ -256,7 +256,7 @@ class KafkaAdmin:
                 return self._offsets_now(lanes, which, timeout_s)
             except Exception as exc:
                 if not is_passing(exc) or time.monotonic() >= deadline:
-                    raise broker_error(exc, f"reading the ends of {names}") from exc
+                    raise self._failure(exc, f"reading the ends of {names}") from exc
             pause.wait(_LOOK_AGAIN_S)  # a topic that was just made has no leader yet
 
     def _offsets_now(self, lanes: Collection[Lane], which: OffsetSpec, timeout_s: float) -> dict[Lane, int]:
@@ -265,11 +265,20 @@ class KafkaAdmin:
         answer = self._connected().list_offsets(wanted, isolation_level=committed, request_timeout=timeout_s)
         return {Lane(p.topic, p.partition): _result(f, timeout_s).offset for p, f in answer.items()}
 
+    def _failure(self, exc: Exception, doing: str) -> StreambindError:
+        """What to raise. After a time-out the next request has a client of its own: this one may wait for a
+        controller that is gone, whose successor it would hear of in five minutes."""
+        error = kafka_error(exc)
+        if isinstance(exc, TimeoutError) or (error is not None and error.code() == KafkaError._TIMED_OUT):
+            with self._lock:
+                self._client = None
+        return broker_error(exc, doing)
+
     def _ask(self, doing: str, request: Callable[[AdminClient], Future[T]], timeout_s: float) -> T:
         try:
             return request(self._connected()).result(timeout=timeout_s + _GRACE_S)
         except Exception as exc:
-            raise broker_error(exc, doing) from exc
+            raise self._failure(exc, doing) from exc
 
 
 def _result(future: Any, timeout_s: float) -> Any:

@@ -19,8 +19,8 @@ TOPIC = "items-of-dry-runs"
 @pytest.fixture
 def pair(inside: Inside, tmp_path: Path) -> ReplicaPair:
     """A source of two rows, of which the replica has one, and one too many."""
-    urls = (f"sqlite:///{tmp_path / name}.db" for name in ("source", "reader"))
-    it = ReplicaPair(inside, "localhost:1", TOPIC, *urls)
+    source, reader = (f"sqlite:///{tmp_path / name}.db" for name in ("source", "reader"))
+    it = ReplicaPair(inside, "localhost:1", TOPIC, source, reader)
     it.write()
     engine = create_engine(it.source_url)
     with engine.begin() as connection:
