@@ -60,7 +60,15 @@ def replicates(
     true, a time to that of the message), which the next INSERT or UPDATE takes back.
 
     `condition` as with `stream_listener`.
+
+    Raises:
+        TypeError: `columns` or `transform` is no mapping.
     """
+    mappings: dict[str, object] = {"columns": columns, "transform": transform}
+    for name, given in mappings.items():
+        if given is not None and not isinstance(given, Mapping):
+            example = "{'title': 'name'}" if name == "columns" else "{'title': lambda event: event.name.title()}"
+            raise TypeError(f"replicates({binding!r}): {name} takes a mapping like {example}, not {given!r}")
 
     def decorate(cls: type[Entity]) -> type[Entity]:
         mark = ReplicaMark(

@@ -9,17 +9,13 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     Integer,
-    LargeBinary,
     Select,
-    Text,
     bindparam,
     case,
-    cast,
     delete,
     func,
     literal,
     select,
-    type_coerce,
     union_all,
 )
 
@@ -128,11 +124,7 @@ class OutboxRows:
 
     def _selection(self, shards: frozenset[int], excluding: bool, behind: bool) -> Select[Any]:
         o, b = self._outbox.c, self._blocked.c
-        # A mistyped id in one row must not make the whole read fail: `row_message` reads it, row by row.
-        # A column of type UUID has none, and PostgreSQL makes what travels of it quicker than we could.
-        is_typed = self._database.engine.dialect.supports_native_uuid
-        as_bytes = func.convert_to(cast(o.event_id, Text), "UTF8", type_=LargeBinary)
-        event_id = as_bytes if is_typed else type_coerce(o.event_id, Text)
+        event_id = self._dialect.id_as_sent(o.event_id)
         columns = [event_id if name == "event_id" else o[name] for name in OutboxRow._fields]
         at_most = bindparam("at_most", type_=Integer)
         # A scalar subquery, because PostgreSQL makes a join of NOT EXISTS, over the whole backlog at worst. And

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar
 
-from sqlalchemy import Column, Connection, Engine, Select, Table, bindparam
+from sqlalchemy import Column, Connection, Engine, Select, Table, Text, bindparam, type_coerce
 from sqlalchemy.sql.elements import ColumnElement
 
 Row = Mapping[str, Any]
@@ -108,6 +108,11 @@ class Dialect(ABC):
     def none_of(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
         """Whether `column` is none of the values in the parameter `name`, at least one."""
         return column.not_in(bindparam(name, expanding=True))
+
+    def id_as_sent(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """A UUID as text, or as the bytes of its text where that is quicker and each is sure to be one. A mistyped
+        id of one row must not make the read of all rows fail: by default the column's own text."""
+        return type_coerce(column, Text)
 
     def exact(self, value: ColumnElement[Any]) -> ColumnElement[Any]:
         """The value, so that what is equal is the same: by default anything is."""

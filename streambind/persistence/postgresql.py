@@ -9,10 +9,13 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Connection,
+    LargeBinary,
     Select,
     Table,
+    Text,
     any_,
     bindparam,
+    cast,
     func,
     literal_column,
     select,
@@ -95,6 +98,9 @@ class PostgreSQL(OnConflictDialect):
     def none_of(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
         # Of a subquery it makes a hash table; with <> ALL each row would be compared with each value.
         return column.not_in(select(func.unnest(bindparam(name, type_=array_of(column.type)))))
+
+    def id_as_sent(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        return func.convert_to(cast(column, Text), "UTF8", type_=LargeBinary)
 
     def insert(self, table: Table) -> Any:
         return postgresql.insert(table)

@@ -52,6 +52,7 @@ def test_each_event_has_one_effect_when_the_listener_is_killed(
 
 
 @BOTH
+@pytest.mark.timeout(300)
 def test_each_event_has_one_effect_when_the_listener_is_killed_again_and_again(
     reading: World, listener: dict[str, str]
 ) -> None:
@@ -80,6 +81,7 @@ def test_a_replica_that_is_published_in_turn_passes_each_event_on_once_when_it_i
 
 @BOTH
 @ON_REAL_SERVERS
+@pytest.mark.timeout(300)
 def test_one_instance_is_killed_again_and_again_while_another_goes_on(
     fresh: World, listener: dict[str, str]
 ) -> None:

@@ -311,3 +311,9 @@ def test_unique_constraints_and_indexes_make_a_key() -> None:
     assert mistakes(Constrained, Named, key=("note", "full_name")) == []
     assert mistakes(Indexed, Named, key="id") == []
     assert "neither the primary key nor unique" in mistakes(Indexed, Named, key="full_name")[0]
+
+
+@pytest.mark.parametrize("name", ["columns", "transform"])
+def test_what_is_no_mapping_is_refused_with_one_that_is(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"replicates\('in-x'\): {name} takes a mapping like .*, not 'article'"):
+        replicates("in-x", Changed, **{name: "article"})  # type: ignore[arg-type]
