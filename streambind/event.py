@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     BaseModel,
@@ -21,6 +23,9 @@ TIME_ZONE = "time_zone"
 """Name of the entry in pydantic's validation and serialization context that holds a `tzinfo`."""
 
 _WRITTEN_LENGTH = 19
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_SECOND = timedelta(seconds=1)
+_HASHABLE = (timezone, ZoneInfo)
 _OF_CLASS = "what the class is called"
 """Marks the field whose default is each class's own."""
 
@@ -61,7 +66,20 @@ def _read_timestamp(value: object, info: ValidationInfo) -> object:
 
 
 def _write_timestamp(value: datetime, info: SerializationInfo) -> str:
-    return value.astimezone(_zone(info.context)).isoformat("-", "seconds")[:_WRITTEN_LENGTH]
+    zone = _zone(info.context)
+    if value.tzinfo is not UTC or type(zone) not in _HASHABLE:
+        return _written(value, zone)
+    # Events are mostly of now: the text of a second is made once for all of them.
+    return _written_second((value - _EPOCH) // _SECOND, zone)
+
+
+@lru_cache(maxsize=16)
+def _written_second(second: int, zone: tzinfo) -> str:
+    return _written(_EPOCH + second * _SECOND, zone)
+
+
+def _written(value: datetime, zone: tzinfo) -> str:
+    return value.astimezone(zone).isoformat("-", "seconds")[:_WRITTEN_LENGTH]
 
 
 Timestamp = Annotated[

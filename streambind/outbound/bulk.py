@@ -13,6 +13,7 @@ from streambind.errors import CaptureError, UncapturedChangeError
 from streambind.event import JobType
 from streambind.outbound.bulk_rows import BulkRows
 from streambind.outbound.captured_result import CapturedResult, primary_keys, without_last
+from streambind.outbound.event_ids import event_ids
 from streambind.outbound.outgoing import Outgoing
 from streambind.outbound.permits import permits_of
 from streambind.outbound.plans import Change, MapperPlan, Plans, primary_key_names
@@ -181,6 +182,7 @@ class BulkStatement:
         return self._state.session.connection(bind_arguments={"mapper": self.mapper})
 
     def _messages(self, rows: Rows, assigned: set[str]) -> Iterator[Outgoing]:
+        ids = event_ids(len(rows))
         for row in rows:
             found = self._rows.entity(row)
             if found is None:
@@ -189,7 +191,7 @@ class BulkStatement:
             plan = self._plans.of(mapper)
             if assigned and plan.own_keys:
                 self._refuse_own_keys(plan, row, assigned)
-            yield from plan.messages(Change(self._job, entity))
+            yield from plan.messages(Change(self._job, entity), ids)
 
     def _assigned(self) -> set[str]:
         """The attributes that an UPDATE sets."""

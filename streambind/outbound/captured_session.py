@@ -16,6 +16,7 @@ from streambind.configuration.properties import Publish
 from streambind.errors import CaptureError
 from streambind.failpoints import failpoint
 from streambind.outbound.bulk import bulk_statement
+from streambind.outbound.event_ids import event_ids
 from streambind.outbound.flush_changes import FlushChanges
 from streambind.outbound.outbox import Outbox
 from streambind.outbound.outer_transaction import hold
@@ -90,8 +91,9 @@ class CapturedSession:
         """
         self._permits.flush = None
         changes = list(self.changes.take(session))
-        messages = [message for plan, change in changes for message in plan.messages(change)]
         self.changes.clear()
+        ids = event_ids(len(changes))
+        messages = [message for plan, change in changes for message in plan.messages(change, ids)]
         self.write(session, messages, changes[0][0].mapper if changes else None)
 
     def flush_failed(self) -> None:
@@ -181,11 +183,14 @@ class CapturedSession:
                 f"{shown_url(desk.database.engine.url)}: they can only commit together in one database. Bind "
                 "the session's classes to the engine of the sessionmaker that the application was given"
             )
-        messages = [*self._pending, *messages]
-        self._pending.clear()
+        if self._pending:
+            messages = [*self._pending, *messages]
+            self._pending.clear()
         outputs = desk.plans.outputs
-        rows = [m for m in messages if outputs[m.binding].publish is Publish.OUTBOX]
-        self._unsent.extend(m for m in messages if outputs[m.binding].publish is not Publish.OUTBOX)
+        rows: Sequence[Outgoing] = messages
+        if any(outputs[binding].publish is not Publish.OUTBOX for binding in {m.binding for m in messages}):
+            rows = [m for m in messages if outputs[m.binding].publish is Publish.OUTBOX]
+            self._unsent.extend(m for m in messages if outputs[m.binding].publish is not Publish.OUTBOX)
         if rows:
             failpoint("capture.before_rows")
             desk.outbox.write(connection, rows)
@@ -268,6 +273,7 @@ class CapturedSession:
             for connection in self._connections:
                 leave(connection, self._permits)
             self._connections.clear()
+            self.changes.clear()
             self._pending.clear()
             self._unsent.clear()
             self._savepoints.clear()

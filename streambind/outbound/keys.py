@@ -22,14 +22,14 @@ def key_bytes(key: object) -> bytes | None:
     match key:
         case None:
             return None
-        case bytes():
-            encoded = key
-        case str():
-            encoded = key.encode()
         case bool():
             encoded = b"true" if key else b"false"
         case int():
             encoded = b"%d" % key
+        case bytes():
+            encoded = key
+        case str():
+            encoded = key.encode()
         case _:
             encoded = _json(key)
     if len(encoded) > MAX_KEY_BYTES:

@@ -1,20 +1,22 @@
 """The outbox's rows and their numbers in one PostgreSQL statement: one round trip, and one text for any number of
 messages, which driver and server prepare once.
 
-Parameters are bytes, numbers and text; arrays are the text of array literals, whatever the driver.
+Parameters are bytes, numbers and text; arrays are the text of array literals, whatever the driver. Payloads are no
+array: as text they would be twice as long, and be read three times.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection
 
 from streambind.outbound.keys import shard_of
-from streambind.outbound.outbox_row import header_text, is_numbered
+from streambind.outbound.outbox_row import header_text, places
 from streambind.outbound.outgoing import Headers, Outgoing
 from streambind.persistence.database import Database
+from streambind.persistence.driver_text import DriverText
 from streambind.persistence.postgres_arrays import byte_strings, numbers, texts
 
 # With synchronous_commit=off a commit is visible before it is durable: the relay would send an event that a crash
@@ -54,16 +56,18 @@ FROM (VALUES (1)) AS message LEFT JOIN numbered ON true
 # Counters are taken in the order in which Python sorts their keys.
 _MANY = """
 WITH message AS MATERIALIZED (
-    SELECT (CAST(CAST(:binding AS text) AS text[]))[kind] AS binding,
-        (CAST(CAST(:destination AS text) AS text[]))[kind] AS destination,
-        (CAST(CAST(:headers AS text) AS text[]))[kind] AS headers,
-        shard, key, event_id, payload, partition, later, count, place
+    SELECT (SELECT CAST(CAST(:binding AS text) AS text[]))[kind] AS binding,
+        (SELECT CAST(CAST(:destination AS text) AS text[]))[kind] AS destination,
+        (SELECT CAST(CAST(:headers AS text) AS text[]))[kind] AS headers,
+        shard, key, event_id, substring(CAST(:payloads AS bytea) FROM begin FOR size) AS payload,
+        partition, later, count, place
     FROM unnest(
         CAST(CAST(:kind AS text) AS integer[]), CAST(CAST(:shard AS text) AS smallint[]),
         CAST(CAST(:key AS text) AS bytea[]), CAST(CAST(:event_id AS text) AS uuid[]),
-        CAST(CAST(:payload AS text) AS bytea[]), CAST(CAST(:partition AS text) AS integer[]),
+        CAST(CAST(:begin AS text) AS integer[]), CAST(CAST(:size AS text) AS integer[]),
+        CAST(CAST(:partition AS text) AS integer[]),
         CAST(CAST(:later AS text) AS integer[]), CAST(CAST(:count AS text) AS integer[])
-    ) WITH ORDINALITY AS given (kind, shard, key, event_id, payload, partition, later, count, place)
+    ) WITH ORDINALITY AS given (kind, shard, key, event_id, begin, size, partition, later, count, place)
 ), numbered AS (
     INSERT INTO {key} AS counter (destination, key, seq, event_id)
     SELECT destination, key, count, event_id FROM message
@@ -90,76 +94,67 @@ class PostgresOutbox:
     def write(self, connection: Connection, messages: Sequence[Outgoing]) -> None:
         """Number the messages by key and insert them, in order."""
         if len(messages) == 1:
-            connection.execute(self._one, _scalars(messages[0]))
+            self._one.execute(connection, [_scalars(messages[0])])
         else:
-            connection.execute(self._many, _arrays(messages))
+            self._many.execute(connection, [_arrays(messages)])
 
 
-def _statement(form: str, database: Database) -> TextClause:
-    preparer = database.engine.dialect.identifier_preparer
-    return text(
+def _statement(form: str, database: Database) -> DriverText:
+    dialect = database.engine.dialect
+    preparer = dialect.identifier_preparer
+    return DriverText(
         form.format(
             key=preparer.format_table(database.tables.key),
             outbox=preparer.format_table(database.tables.outbox),
             columns=_COLUMNS,
             count=_COUNT,
             now_ms=_NOW_MS.format(now_ms=database.dialect.now_ms),
-        )
+        ),
+        dialect,
     )
 
 
 def _scalars(message: Outgoing) -> dict[str, object]:
-    event_id = message.event_id
     return {
         "shard": shard_of(message.key),
         "binding": message.binding,
         "destination": message.destination,
         "key": message.key,
-        "event_id": None if event_id is None else event_id.hex,
+        "event_id": message.event_id,
         "payload": message.payload,
         "headers": header_text(message),
         "partition": message.partition,
     }
 
 
-def _arrays(messages: Sequence[Outgoing]) -> dict[str, str]:
-    """`kind` leads to what messages of one class and job have in common; `later` says how many messages of the
-    same key come later among these, `count`, at the last one, how many there are; both None without a number."""
+def _arrays(messages: Sequence[Outgoing]) -> dict[str, str | bytes]:
+    """`kind` leads to what messages of one class and job have in common; `payloads` are one behind the other, each
+    from `begin` on; `later` and `count` are their `places`."""
+    bindings, destinations, keys, payloads, headers, ids, partitions = zip(*messages, strict=True)
     kinds: dict[tuple[str, str, Headers, bool], int] = {}
     of_kind: list[Outgoing] = []
     kind: list[int] = []
-    for message in messages:
-        common = (message.binding, message.destination, message.headers, message.event_id is None)
+    for message, common in zip(
+        messages, zip(bindings, destinations, headers, [each is None for each in ids], strict=True), strict=True
+    ):
         found = kinds.setdefault(common, len(kinds) + 1)
         if found > len(of_kind):
             of_kind.append(message)
         kind.append(found)
-    later, count = _places(messages)
+    sizes = [None if payload is None else len(payload) for payload in payloads]
+    later, count = places(messages)
     return {
         "binding": texts([message.binding for message in of_kind]),
         "destination": texts([message.destination for message in of_kind]),
         "headers": texts([header_text(message) for message in of_kind]),
         "kind": numbers(kind),
-        "shard": numbers([shard_of(message.key) for message in messages]),
-        "key": byte_strings([message.key for message in messages]),
-        "event_id": texts([None if m.event_id is None else m.event_id.hex for m in messages]),
-        "payload": byte_strings([message.payload for message in messages]),
-        "partition": numbers([message.partition for message in messages]),
+        "shard": numbers([shard_of(key) for key in keys]),
+        "key": byte_strings(keys),
+        "event_id": texts(ids),
+        "payloads": b"".join([payload or b"" for payload in payloads]),
+        "begin": numbers([*accumulate([size or 0 for size in sizes], initial=1)][:-1]),
+        "size": numbers(sizes),
+        "partition": numbers(partitions),
         "later": numbers(later),
         "count": numbers(count),
     }
-
-
-def _places(messages: Sequence[Outgoing]) -> tuple[list[int | None], list[int | None]]:
-    keys = [(m.destination, m.key) if is_numbered(m) else None for m in messages]
-    counts = Counter(key for key in keys if key is not None)
-    left = dict(counts)
-    later: list[int | None] = []
-    count: list[int | None] = []
-    for key in keys:
-        rest = None
-        if key is not None:
-            left[key] = rest = left[key] - 1
-        later.append(rest)
-        count.append(counts[key] if key is not None and rest == 0 else None)
-    return later, count

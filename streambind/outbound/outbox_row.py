@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 
 from streambind.outbound.outgoing import Headers, Outgoing
@@ -11,6 +13,25 @@ from streambind.persistence.stored_headers import store_headers
 def is_numbered(message: Outgoing) -> bool:
     """Whether it gets a number: it has a key, and is an event of this service."""
     return message.key is not None and message.event_id is not None
+
+
+def places(messages: Sequence[Outgoing]) -> tuple[list[int | None], list[int | None]]:
+    """Of each message, how many of the same key come later among these; and, at the last one of a key, how many
+    there are. Both None without a number."""
+    keys = [(m.destination, m.key) if is_numbered(m) else None for m in messages]
+    counts = Counter(key for key in keys if key is not None)
+    if len(counts) == len(messages):
+        return [0] * len(messages), [1] * len(messages)
+    left = dict(counts)
+    later: list[int | None] = []
+    count: list[int | None] = []
+    for key in keys:
+        rest = None
+        if key is not None:
+            left[key] = rest = left[key] - 1
+        later.append(rest)
+        count.append(counts[key] if key is not None and rest == 0 else None)
+    return later, count
 
 
 def header_text(message: Outgoing) -> str:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
-from uuid import UUID
 
 from pydantic import BaseModel
 
@@ -20,6 +17,7 @@ from streambind.errors import EncodeError, PayloadTooLargeError
 from streambind.event import EntityEvent
 from streambind.headers import TYPES, encode_headers
 from streambind.message import COMMITTED, CONTENT_TYPE, EVENT_ID, ORIGIN, ROUTE, SNAPSHOT, TYPE
+from streambind.outbound.event_ids import new_event_id
 from streambind.outbound.key_expression import KeyExpression
 from streambind.route import Route
 
@@ -48,17 +46,16 @@ class OutputPlan:
 
 
 class Outgoing(NamedTuple):
-    """One message, encoded. `headers` travel as they are, without those that
-    `wire_message` adds; `payload` None
-    is a tombstone. Without an `event_id` it is not an event of this service: it gets no number and no header
-    more. `partition` None leaves it to the key."""
+    """One message, encoded. `headers` travel as they are, without those that `wire_message` adds; `payload` None
+    is a tombstone. `event_id` is a UUID's text; without one it is not an event of this service: it gets no number
+    and no header more. `partition` None leaves it to the key."""
 
     binding: str
     destination: str
     key: bytes | None
     payload: bytes | None
     headers: Headers
-    event_id: UUID | None
+    event_id: str | None
     partition: int | None = None
 
 
@@ -69,9 +66,11 @@ def outgoing(
     key: bytes | None,
     headers: Mapping[str, object] | None = None,
     type_: str | None = None,
+    event_id: str | None = None,
 ) -> Outgoing:
     """Encode a payload for a binding; None is a tombstone. `type_` is the `type` header where the payload's own
-    is not meant. Without a key the binding's `messageKeyExpression` makes one, if it has one.
+    is not meant. Without a key the binding's `messageKeyExpression` makes one, if it has one; without an
+    `event_id` it gets a new one.
 
     Raises:
         PayloadTooLargeError: the encoded payload exceeds the binding's limit.
@@ -81,9 +80,8 @@ def outgoing(
     type_, encoded = type_ or type_name(payload), encode_payload(plan, payload)
     if key is None and plan.key_of is not None:
         key = plan.key_of.key(encoded, {TYPE: type_, CONTENT_TYPE: plan.content_type, **(headers or {})})
-    return Outgoing(
-        plan.binding, plan.destination, key, encoded, message_headers(plan, type_, headers), new_event_id()
-    )
+    of_message = message_headers(plan, type_, headers)
+    return Outgoing(plan.binding, plan.destination, key, encoded, of_message, event_id or new_event_id())
 
 
 def led_to(plan: OutputPlan, message: Outgoing, route: Route) -> Outgoing:
@@ -181,13 +179,6 @@ def active_traceparent() -> str | None:
     if not context.is_valid:
         return None
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
-
-
-def new_event_id() -> UUID:
-    """A version 7 UUID: ids of one process sort by their millisecond, which keeps indexes on them compact."""
-    random = int.from_bytes(os.urandom(10), "big")
-    high, low = random >> 68, random & (2**62 - 1)
-    return UUID(int=(time.time_ns() // 1_000_000 << 80) | (7 << 76) | (high << 64) | (0b10 << 62) | low)
 
 
 @lru_cache(maxsize=1024)

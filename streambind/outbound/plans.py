@@ -13,6 +13,7 @@ from sqlalchemy.orm.exc import DetachedInstanceError
 from streambind.configuration.names import did_you_mean
 from streambind.errors import CaptureError, StreambindError, UncapturedChangeError
 from streambind.event import JobType
+from streambind.outbound.attributes import Attributes
 from streambind.outbound.keys import key_bytes, primary_key_bytes
 from streambind.outbound.outgoing import Outgoing, OutputPlan, outgoing, type_name
 from streambind.outbound.publication import Publication, publications_of
@@ -33,53 +34,56 @@ class PublicationPlan:
         self.publication = publication
         self.output = output
         self._class_name = mapper.class_.__name__
-        self._fields = publication.fields
-        self._primary_key = primary_key_names(mapper)
+        self._fields = Attributes(mapper, publication.fields)
+        self._primary_key = Attributes(mapper, primary_key_names(mapper))
         self.has_own_key = publication.key is not None or output.key_of is not None
 
-    def messages(self, change: Change) -> Iterator[Outgoing]:
-        """The messages of a change: none if `build` leaves it out, two for a changed key or primary key (DELETE
-        of the old one, INSERT of the new one) or for a delete that is sent as event and tombstone.
+    def messages(self, change: Change, ids: Iterator[str]) -> list[Outgoing]:
+        """The messages of a change, with the next of these event ids: none if `build` leaves it out, two for a
+        changed key or primary key (DELETE of the old one, INSERT of the new one) or for a delete that is sent as
+        event and tombstone.
 
         Raises:
             CaptureError: event or key cannot be made.
             EncodeError: the event cannot be encoded, or is too large.
         """
         job, entity, before = change
-        if before is not None and self._moved(before, entity):
-            yield from self._messages(JobType.DELETE, before)
-            job = JobType.INSERT
-        yield from self._messages(job, entity)
+        if before is None or not self._moved(before, entity):
+            return self._messages(job, entity, ids)
+        return [*self._messages(JobType.DELETE, before, ids), *self._messages(JobType.INSERT, entity, ids)]
 
     def _moved(self, before: Any, entity: Any) -> bool:
         """Whether it is another entity to a consumer now: a coarser key may be the same when the primary key is
         not."""
-        of_row = any(getattr(before, name) != getattr(entity, name) for name in self._primary_key)
+        of_row = self._primary_key.of(before) != self._primary_key.of(entity)
         return of_row or (self.has_own_key and self.key(before) != self.key(entity))
 
-    def _messages(self, job: JobType, entity: Any) -> Iterator[Outgoing]:
+    def _messages(self, job: JobType, entity: Any, ids: Iterator[str]) -> list[Outgoing]:
         payload = self._payload(job, entity)
         if payload is None:
-            return
-        key, deletes = self.key(entity), self.output.deletes
-        if job is not JobType.DELETE or deletes == "event":
-            yield outgoing(self.output, payload, key=key)
-            return
-        if deletes == "event-and-tombstone":
-            yield outgoing(self.output, payload, key=key)
+            return []
+        key, output = self.key(entity), self.output
+        event = outgoing(output, payload, key=key, event_id=next(ids))
+        if job is not JobType.DELETE or output.deletes == "event":
+            return [event]
         if key is None:
             raise CaptureError(
-                f"{self._class_name} has no key for binding {self.output.binding}, and a tombstone needs one: "
+                f"{self._class_name} has no key for binding {output.binding}, and a tombstone needs one: "
                 "set producer.deletes: event there, or let key= return one"
             )
-        yield outgoing(self.output, None, key=key, type_=type_name(payload))
+        tombstone = outgoing(output, None, key=key, type_=type_name(payload), event_id=next(ids))
+        return [tombstone] if output.deletes == "tombstone" else [event, tombstone]
 
     def _payload(self, job: JobType, entity: Any) -> object | None:
         publication = self.publication
         try:
             if publication.build is not None:
                 return publication.build(entity, job)
-            return publication.event(job_type=job, **{name: getattr(entity, name) for name in self._fields})
+            given = self._fields.of(entity)
+            given["job_type"] = job
+            # As its constructor does, without the call.
+            event: object = publication.event.__pydantic_validator__.validate_python(given)
+            return event
         except Exception as error:
             raise self._failed(f"make {publication.event.__name__} ({job}) of", error) from error
 
@@ -94,7 +98,7 @@ class PublicationPlan:
             return None if payload is None else outgoing(self.output, payload, key=None).key
         try:
             if key_of is None:
-                return primary_key_bytes([getattr(entity, name) for name in self._primary_key])
+                return primary_key_bytes(list(self._primary_key.of(entity).values()))
             return key_bytes(key_of(entity))
         except Exception as error:
             raise self._failed("take the key of", error) from error
@@ -127,10 +131,11 @@ class MapperPlan:
         fields = {name for p in publications for name in p.publication.fields} | set(self.primary_key)
         self.needed = self.columns if whole else self.columns & fields
 
-    def messages(self, change: Change) -> Iterator[Outgoing]:
-        """The messages of a change, in the order of the publications."""
-        for publication in self.publications:
-            yield from publication.messages(change)
+    def messages(self, change: Change, ids: Iterator[str]) -> list[Outgoing]:
+        """The messages of a change, in the order of the publications, with the next of these event ids."""
+        if len(self.publications) == 1:
+            return self.publications[0].messages(change, ids)
+        return [message for each in self.publications for message in each.messages(change, ids)]
 
 
 class Plans:

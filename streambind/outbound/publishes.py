@@ -7,12 +7,13 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy import event as sqlalchemy_event
-from sqlalchemy.orm import Mapper, Session, object_session
+from sqlalchemy.orm import InstanceState, Mapper
+from sqlalchemy.orm.interfaces import EXT_CONTINUE
 
 from streambind.errors import UncapturedChangeError
 from streambind.event import EntityEvent
 from streambind.outbound.captured_session import captured_session
-from streambind.outbound.flush_changes import FlushChanges
+from streambind.outbound.flush_changes import FlushChanges, recording
 from streambind.outbound.permits import is_suppressed
 from streambind.outbound.publication import Build, KeyOf, Publication, mark, publications_of
 
@@ -52,40 +53,47 @@ def arm(cls: type) -> None:
     if _ARMED not in cls.__dict__:
         setattr(cls, _ARMED, True)
         for name, watcher in _WATCHERS.items():
-            sqlalchemy_event.listen(cls, name, watcher, propagate=True)
+            # Raw, and with a result: else a wrapper of SQLAlchemy's is called for every row.
+            sqlalchemy_event.listen(cls, name, watcher, propagate=True, raw=True, retval=True)
 
 
-def _before_insert(mapper: Mapper[Any], _: Connection, entity: Any) -> None:
-    if watched := _watched(mapper, entity):
-        watched[1].before_insert(watched[0], mapper, entity)
+def _before_insert(mapper: Mapper[Any], _: Connection, state: InstanceState[Any]) -> Any:
+    if changes := _changes(mapper, state):
+        changes.before_insert(mapper, state)
+    return EXT_CONTINUE
 
 
-def _before_update(mapper: Mapper[Any], _: Connection, entity: Any) -> None:
-    if watched := _watched(mapper, entity):
-        watched[1].before_update(watched[0], mapper, entity)
+def _before_update(mapper: Mapper[Any], _: Connection, state: InstanceState[Any]) -> Any:
+    if changes := _changes(mapper, state):
+        changes.before_update(mapper, state)
+    return EXT_CONTINUE
 
 
-def _before_delete(mapper: Mapper[Any], _: Connection, entity: Any) -> None:
-    if watched := _watched(mapper, entity):
-        watched[1].before_delete(watched[0], mapper, entity)
+def _before_delete(mapper: Mapper[Any], _: Connection, state: InstanceState[Any]) -> Any:
+    if changes := _changes(mapper, state):
+        changes.before_delete(mapper, state)
+    return EXT_CONTINUE
 
 
-def _after_insert(mapper: Mapper[Any], _: Connection, entity: Any) -> None:
-    if watched := _watched(mapper, entity):
-        watched[1].after_insert(mapper, entity)
+def _after_insert(mapper: Mapper[Any], _: Connection, state: InstanceState[Any]) -> Any:
+    if changes := _changes(mapper, state):
+        changes.after_insert(mapper, state)
+    return EXT_CONTINUE
 
 
-def _after_update(mapper: Mapper[Any], _: Connection, entity: Any) -> None:
-    if watched := _watched(mapper, entity):
-        watched[1].after_update(mapper, entity)
+def _after_update(mapper: Mapper[Any], _: Connection, state: InstanceState[Any]) -> Any:
+    if changes := _changes(mapper, state):
+        changes.after_update(mapper, state)
+    return EXT_CONTINUE
 
 
-def _after_delete(mapper: Mapper[Any], _: Connection, entity: Any) -> None:
-    if watched := _watched(mapper, entity):
-        watched[1].after_delete(mapper, entity)
+def _after_delete(mapper: Mapper[Any], _: Connection, state: InstanceState[Any]) -> Any:
+    if changes := _changes(mapper, state):
+        changes.after_delete(mapper, state)
+    return EXT_CONTINUE
 
 
-_WATCHERS: dict[str, Callable[[Mapper[Any], Connection, Any], None]] = {
+_WATCHERS: dict[str, Callable[[Mapper[Any], Connection, InstanceState[Any]], Any]] = {
     "before_insert": _before_insert,
     "before_update": _before_update,
     "before_delete": _before_delete,
@@ -95,13 +103,17 @@ _WATCHERS: dict[str, Callable[[Mapper[Any], Connection, Any], None]] = {
 }
 
 
-def _watched(mapper: Mapper[Any], entity: Any) -> tuple[Session, FlushChanges] | None:
-    """Who records a change; None if it is meant to stay silent.
+def _changes(mapper: Mapper[Any], state: InstanceState[Any]) -> FlushChanges | None:
+    """Who records a change; None if it is meant to stay silent. After the first row of a flush it is known.
 
     Raises:
         UncapturedChangeError: nobody does.
     """
-    session = object_session(entity)
+    return recording(state.session_id) or _first_change(mapper, state)
+
+
+def _first_change(mapper: Mapper[Any], state: InstanceState[Any]) -> FlushChanges | None:
+    session = state.session
     if session is None:
         return None
     captured = captured_session(session)
@@ -115,4 +127,7 @@ def _watched(mapper: Mapper[Any], entity: Any) -> tuple[Session, FlushChanges] |
             "(`stream.sessions`, or the one that StreamApplication(database=...) was given), and build the "
             "application first; if no event is meant, write `with suppress_events(session):`"
         )
-    return None if captured.is_suppressed else (session, captured.changes)
+    if captured.is_suppressed:
+        return None
+    captured.changes.record(session.hash_key)
+    return captured.changes

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Mapper, Session, lazyload, undefer
 from streambind.errors import CaptureError, StreambindError
 from streambind.event import JobType
 from streambind.message import SNAPSHOT
+from streambind.outbound.event_ids import event_ids
 from streambind.outbound.outgoing import Outgoing, with_headers
 from streambind.outbound.plans import Change, Plans
 from streambind.outbound.publication import publications_of
@@ -76,9 +77,10 @@ class SnapshotRows:
             EncodeError: one cannot be encoded, or is too large.
         """
         header = (SNAPSHOT, str(snapshot).encode())
+        ids = event_ids(len(entities))
         for entity in entities:
             try:
-                for message in self._plan.messages(Change(job, entity)):
+                for message in self._plan.messages(Change(job, entity), ids):
                     yield message._replace(headers=with_headers(message.headers, [header]))
             except StreambindError as error:
                 raise type(error)(f"{self.name} {key_text(self.key(entity))}: {error}") from error

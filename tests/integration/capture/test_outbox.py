@@ -168,9 +168,8 @@ def test_a_transaction_with_events_is_durable_before_it_is_visible(
 
 def test_counters_are_taken_in_the_order_of_their_keys(service: Service) -> None:
     """Two transactions that publish the same keys in different orders would deadlock otherwise."""
-    if service.dialect == "mysql":
-        pytest.skip("rows lie in the order of their keys, however they were inserted")
-    place = "ctid" if service.database.dialect.name == "postgresql" else "rowid"
+    if service.database.dialect.name != "postgresql":
+        pytest.skip("elsewhere they lie in the order of their keys anyhow, or a writer has the database for itself")
 
     def work(session: Session) -> None:
         for number in (3, 1, 5, 2, 4):
@@ -179,7 +178,7 @@ def test_counters_are_taken_in_the_order_of_their_keys(service: Service) -> None
 
     service.do(work)
 
-    taken = service.do(lambda session: session.scalars(text(f"SELECT key FROM sb_key ORDER BY {place}")).all())
+    taken = service.do(lambda session: session.scalars(text("SELECT key FROM sb_key ORDER BY ctid")).all())
     assert [bytes(key) for key in taken] == [f"key-{number}".encode() for number in (1, 2, 3, 4, 5)]
 
 

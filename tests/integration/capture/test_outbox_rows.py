@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, delete, select
 
+from streambind.outbound.event_ids import new_event_id
 from streambind.outbound.keys import shard_of
 from streambind.outbound.outbox import Outbox
 from streambind.outbound.outgoing import Outgoing
@@ -30,7 +31,7 @@ MESSAGE = st.builds(
     key=st.one_of(st.none(), st.sampled_from([b"1", b"2"]), BYTES),
     payload=st.one_of(st.none(), BYTES),
     headers=st.lists(st.tuples(TEXT, st.one_of(st.none(), BYTES)), max_size=3).map(tuple),
-    event_id=st.one_of(st.none(), st.builds(uuid4)),
+    event_id=st.one_of(st.none(), st.builds(new_event_id)),
     partition=st.one_of(st.none(), st.integers(0, 2**31 - 1)),
 )
 
@@ -61,11 +62,11 @@ def test_a_row_has_what_its_message_has(service: Service, batches: list[list[Out
             counter = (message.destination, message.key)
             numbers[counter] += 1
             number = numbers[counter]
-            last[counter] = (number, message.event_id)
+            last[counter] = (number, UUID(message.event_id))
         expected.append(
             (
                 *(shard_of(message.key), message.binding, message.destination, message.key, message.payload),
-                *(message.headers, message.event_id, message.partition, number),
+                *(message.headers, message.event_id and UUID(message.event_id), message.partition, number),
             )
         )
     found = [(*row[:5], tuple(load_headers(str(row[5]))), *row[6:]) for row in rows]

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, func, select
 
+from streambind.outbound.event_ids import new_event_id
 from streambind.outbound.outbox import Outbox
-from streambind.outbound.outgoing import Outgoing, new_event_id
+from streambind.outbound.outgoing import Outgoing
 from streambind.persistence.database import Database
 
 

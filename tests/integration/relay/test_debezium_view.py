@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Connection, text
 
 from streambind.event_loop import EventLoop
-from streambind.outbound.outgoing import Outgoing, new_event_id
+from streambind.outbound.event_ids import new_event_id
+from streambind.outbound.outgoing import Outgoing
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
 from tests.integration.relay.commits import commit
@@ -39,8 +41,8 @@ def test_the_view_has_debeziums_columns(postgresql: Database) -> None:
         return [tuple(row) for row in connection.execute(text(f"SELECT {columns} FROM outbox ORDER BY position"))]
 
     assert postgresql.run(work) == [
-        (first.event_id, "a", "최종", "Changed", b'{"n": 1}', 1),
-        (second.event_id, "a", None, None, None, None),
+        (UUID(first.event_id), "a", "최종", "Changed", b'{"n": 1}', 1),
+        (UUID(second.event_id), "a", None, None, None, None),
     ]
 
 

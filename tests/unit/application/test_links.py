@@ -8,12 +8,14 @@ import sys
 from streambind.application.links import Links
 from streambind.errors import SendError
 from streambind.message import Message
-from streambind.outbound.outgoing import Outgoing, new_event_id
+from streambind.outbound.event_ids import new_event_id
+from streambind.outbound.outgoing import Outgoing
 
 FORKED = """
 import os, threading
 from streambind.application.links import Links
-from streambind.outbound.outgoing import Outgoing, new_event_id
+from streambind.outbound.event_ids import new_event_id
+from streambind.outbound.outgoing import Outgoing
 
 held = threading.Lock()  # a thread of the parent holds it for a moment; nobody lets it go in the child
 class Parts:

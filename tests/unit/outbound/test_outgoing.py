@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from pydantic import BaseModel
 from streambind.conversion import BYTES, JSON
 from streambind.errors import EncodeError, PayloadTooLargeError
 from streambind.event import EntityEvent, JobType
-from streambind.outbound.outgoing import OutputPlan, new_event_id, outgoing
+from streambind.outbound.outgoing import OutputPlan, outgoing
 
 PLAN = OutputPlan("out-categoryChanged", "categoryChanged", JSON.encoder(UTC))
 
@@ -129,17 +128,6 @@ def test_the_callers_traceparent_counts_more(span: str) -> None:
 
 def test_no_span_no_header() -> None:
     assert "traceparent" not in dict(outgoing(PLAN, Enrolled(1), key=None).headers)
-
-
-def test_event_ids_are_uuids_of_version_7_that_begin_with_the_time() -> None:
-    before = time.time_ns() // 1_000_000
-    ids = {new_event_id() for _ in range(100)}
-    after = time.time_ns() // 1_000_000
-
-    assert len(ids) == 100
-    for event_id in ids:
-        assert (event_id.version, event_id.variant) == (7, "specified in RFC 4122")
-        assert before <= event_id.int >> 80 <= after
 
 
 def test_a_headers_name_that_cannot_travel_is_refused_in_the_callers_hands() -> None:

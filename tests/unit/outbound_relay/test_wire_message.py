@@ -99,7 +99,7 @@ def test_the_messages_of_rows_are_theirs_in_order() -> None:
 
 
 def test_a_direct_message_has_an_id_and_no_origin() -> None:
-    message = direct_message(Outgoing("out-lecture", "lectures", b"7", b"{}", WRITTEN, UUID(int=5)))
+    message = direct_message(Outgoing("out-lecture", "lectures", b"7", b"{}", WRITTEN, str(UUID(int=5))))
 
     assert [name for name, _ in message.raw_headers] == ["type", "contentType", EVENT_ID, COMMITTED, TYPES]
     assert message.headers[EVENT_ID] == str(UUID(int=5))
