@@ -120,5 +120,11 @@ def origin_of(headers: RawHeaders) -> Origin | None:
 
 def number_of(headers: RawHeaders) -> tuple[Source, int] | None:
     """As `origin_of`, for every message of every batch: the source, of which there are few, and the number."""
-    text = header_text(headers, ORIGIN)
-    return None if text is None else read_origin(text)
+    named = dict(headers)
+    if ORIGIN not in named:
+        return None
+    value = named[ORIGIN]
+    if value is not None and value.startswith(b"1/"):
+        return read_origin(value)
+    origin = origin_of(headers)  # It is in quotation marks, or repeated, or none.
+    return None if origin is None else (Source(*origin[:3]), origin.seq)

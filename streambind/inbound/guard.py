@@ -133,7 +133,7 @@ class SequenceGuard:
         found = Examination(stored={chain: last for chain, (last, _) in rows.items()})
         if runs is not None:
             if all(run.follows(found.stored.get(chain)) for chain, run in runs.items()):
-                found.applied = {chain: run.end(batch) for chain, run in runs.items()}
+                found.applied = {chain: runs[chain].end(batch) for chain in chains}
                 return found
             events = _events(batch, indexes, passing_over=passing_over)
         self._identify(connection, batch.destination, found.stored, events)

@@ -40,7 +40,7 @@ class ReplicaEvents:
         return row[: len(plan.key)], row
 
     def read_all(self, arrivals: Sequence[Arrival]) -> list[Said]:
-        """As `read`, for each of many."""
+        """As `read`, for each of many messages of a batch, at least one."""
         try:
             said = self._read_quickly(arrivals)
         except Exception:  # noqa: BLE001 -- reading has no effects: doing it again tells whose the failure is.
@@ -52,14 +52,16 @@ class ReplicaEvents:
         decode, plan, width = self._quick, self._plan, len(self._plan.key)
         if decode is None:
             return None
-        payloads = [arrival.batch.payload(arrival.index) for arrival in arrivals]
+        batch = arrivals[0].batch
+        is_whole = len(arrivals) == len(batch)
+        payloads = batch.payloads() if is_whole else [batch.payload(arrival.index) for arrival in arrivals]
         if max(map(len, filter(None, payloads)), default=0) > self._limits.payload_bytes:
             return None
         is_delete, key_of, row_of = plan.is_delete, plan.key_of, plan.row_of
         said: list[Said] = []
         for arrival, payload in zip(arrivals, payloads, strict=True):
             if payload is None:
-                said.append((plan.key_of_message(arrival.batch.key(arrival.index)), None))
+                said.append((plan.key_of_message(batch.key(arrival.index)), None))
             elif is_delete(event := decode(payload)):
                 said.append((key_of(event), None))
             else:
