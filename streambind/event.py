@@ -43,11 +43,17 @@ def _zone(context: Any) -> tzinfo:
     return zone if isinstance(zone, tzinfo) else UTC
 
 
+@lru_cache(maxsize=1024)
+def _in_utc(written: str) -> datetime:
+    """Whole seconds, so that many events in a row have the same."""
+    return datetime.fromisoformat(f"{written}+00:00")
+
+
 def _read_timestamp(value: object, info: ValidationInfo) -> object:
     if isinstance(value, str):
         if info.context is None and len(value) == _WRITTEN_LENGTH:
-            try:  # Called for every event, and suppress() and replace() take as long as all the rest.
-                return datetime.fromisoformat(f"{value}+00:00")
+            try:  # Called for every event: suppress() takes as long as all the rest.
+                return _in_utc(value)
             except ValueError:
                 pass
         try:

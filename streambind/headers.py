@@ -79,14 +79,19 @@ def decode_headers(raw: Sequence[tuple[str, bytes | None]]) -> Mapping[str, obje
 
 def header_text(raw: Sequence[tuple[str, bytes | None]], name: str) -> str | None:
     """One header as text, quotes stripped, without decoding the others; None if absent or not UTF-8."""
-    for candidate, value in reversed(raw):
-        if candidate == name and value is not None:
-            try:
-                text = value.decode()
-            except UnicodeDecodeError:
-                return None
-            return _plain(name, text) if text.startswith(('"', "{")) else text
-    return None
+    named = dict(raw)  # Of a repeated name it keeps the last one; it is asked for every message.
+    value = named.get(name)
+    if value is None:
+        if name not in named:
+            return None
+        value = next(
+            (given for candidate, given in reversed(raw) if candidate == name and given is not None), None
+        )
+    try:
+        text = None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
+    return _plain(name, text) if text is not None and text.startswith(('"', "{")) else text
 
 
 def _encode(value: object) -> tuple[str, bytes]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from streambind.headers import decode_headers, header_text
-from streambind.origin import Origin
+from streambind.origin import Origin, Source, read_origin
 
 RawHeaders = Sequence[tuple[str, bytes | None]]
 """Headers as they travel: in wire order, repeated names allowed."""
@@ -116,3 +116,15 @@ def origin_of(headers: RawHeaders) -> Origin | None:
     """The origin that a record carries; None if it carries none, or what is none."""
     text = header_text(headers, ORIGIN)
     return None if text is None else Origin.parse(text)
+
+
+def number_of(headers: RawHeaders) -> tuple[Source, int] | None:
+    """As `origin_of`, for every message of every batch: the source, of which there are few, and the number."""
+    named = dict(headers)
+    if ORIGIN not in named:
+        return None
+    value = named[ORIGIN]
+    if value is not None and value.startswith(b"1/"):
+        return read_origin(value)
+    origin = origin_of(headers)  # It is in quotation marks, or repeated, or none.
+    return None if origin is None else (Source(*origin[:3]), origin.seq)

@@ -13,6 +13,14 @@ MAX_SOURCE_LENGTH = 36
 MAX_EPOCH = 2**31 - 1
 
 
+class Source(NamedTuple):
+    """What the events of one source to one destination have in common, in one epoch: many events, one object."""
+
+    source_id: str
+    epoch: int
+    destination: str
+
+
 class Origin(NamedTuple):
     """`1/<source-id>/<epoch>/<destination>/<seq>`; the first 1 is the format's version.
 
@@ -30,29 +38,36 @@ class Origin(NamedTuple):
 
     @staticmethod
     def parse(text: str) -> Origin | None:
-        """The origin in a header's text; None for anything that is not one. A record may carry any bytes: source,
-        epoch and number of an origin fit their columns."""
-        chain, _, seq = text.rpartition("/")
-        source = _source(chain)
-        return None if source is None or not _is_count(seq) else Origin(*source, int(seq))
+        """The origin in a header's text; None for anything that is not one."""
+        read = read_origin(text.encode(errors="surrogatepass"))
+        return None if read is None else Origin(*read[0], read[1])
+
+
+def read_origin(data: bytes) -> tuple[Source, int] | None:
+    """The source and the number in a header's value; None for anything that is not an origin. A record may carry
+    any bytes: source, epoch and number of an origin fit their columns."""
+    chain, _, seq = data.rpartition(b"/")
+    source = _source(chain)
+    return None if source is None or not _is_count(seq) else (source, int(seq))
 
 
 @lru_cache(maxsize=256)
-def _source(text: str) -> tuple[str, int, str] | None:
-    """What events have in common: source, epoch and destination. Many events, few of these."""
-    parts = text.split("/")
-    if len(parts) != 4 or parts[0] != _FORMAT or not parts[3] or not _is_count(parts[2]):
+def _source(data: bytes) -> Source | None:
+    try:
+        version, source_id, epoch, destination = data.decode().split("/")
+    except ValueError:
         return None
-    _, source_id, epoch, destination = parts
+    if version != _FORMAT or not destination or not _is_count(epoch.encode()):
+        return None
     if not _is_source(source_id) or int(epoch) > MAX_EPOCH:
         return None
-    return source_id, int(epoch), destination
+    return Source(source_id, int(epoch), destination)
 
 
 def _is_source(text: str) -> bool:
     return 0 < len(text) <= MAX_SOURCE_LENGTH and text.isascii() and text.isprintable()
 
 
-def _is_count(text: str) -> bool:
+def _is_count(digits: bytes) -> bool:
     """A positive number that fits a 64-bit column."""
-    return text.isascii() and text.isdigit() and len(text) <= 18 and text[0] != "0"
+    return digits.isdigit() and len(digits) <= 18 and not digits.startswith(b"0")

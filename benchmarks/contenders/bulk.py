@@ -71,9 +71,9 @@ def _kept(course: dict[str, Any], apply: Any) -> dict[str, float]:
     """Of each batch and partition: the last event of each key, and the position, in one transaction."""
     client = consumer(course, TUNED)
     validate = CategoryChanged.model_validate_json
-    watch = Watch(course)
+    watch, batch = Watch(course), course.get("batch", BATCH)
     while not watch.done.is_set():
-        messages = client.consume(BATCH, 0.2)
+        messages = client.consume(batch, 0.2)
         names: dict[int, dict[int, str]] = {}
         ends: dict[int, int] = {}
         for message in messages:

@@ -23,16 +23,17 @@ INBOUND = Contest(
     title="Inbound: JSON to a validated model and a handler that does nothing",
     contenders=(
         Contender("bare confluent-kafka loop (limit)", "bare:validated"),
-        Contender("bare loop, the client's default settings", "bare:with_defaults"),
+        Contender("bare loop, the client's default settings", "bare:with_defaults", arguments={"share": 0.1}),
         Contender("streambind, listener", "streambind_listener:single", target=0.8),
         Contender("streambind, async listener", "streambind_listener:asynchronous"),
         Contender("streambind, batch listener", "streambind_listener:batch", target=0.9),
-        Contender("Quix Streams", "quix:validated", "quixstreams"),
-        *_faststream("by default", "by_default", share=0.25),
-        *_faststream("at least once", "at_least_once", share=0.02),
-        Contender("kstreams, by default", "kstreams_listener:by_default", "kstreams"),
-        Contender("kstreams, at least once", "kstreams_listener:at_least_once", "kstreams", {"share": 0.02}),
+        Contender("Quix Streams", "quix:validated", "quixstreams", {"share": 0.2}),
+        *_faststream("by default", "by_default", share=0.05),
+        *_faststream("at least once", "at_least_once", share=0.004),
+        Contender("kstreams, by default", "kstreams_listener:by_default", "kstreams", {"share": 0.2}),
+        Contender("kstreams, at least once", "kstreams_listener:at_least_once", "kstreams", {"share": 0.004}),
     ),
+    courses={"": {"messages": 1_000_000}},
     prepare=full_topic,
     note=(
         "The limit is a loop of `consume(500)` and pydantic's `model_validate_json` that stores offsets per "

@@ -59,6 +59,7 @@ class Inputs:
             properties=self._consumer(properties.consumer),
             extended=self._configuration.binder(binder_name).consumer(name),
             positions=plan.positions,
+            batch=plan.batch,
         )
 
         def bind() -> ConsumerBinding:

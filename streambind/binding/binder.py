@@ -100,7 +100,8 @@ class Positions(Protocol):
 @dataclass(frozen=True, slots=True)
 class ConsumerTarget:
     """What a binder needs to bind an input. `group` None: anonymous, a new one per start. `replays` are those of
-    the destinations that have no dead letters of their own: replayed ones come through them."""
+    the destinations that have no dead letters of their own: replayed ones come through them. `batch`: how many
+    messages a batch may hold if many wait, unless the binder is configured otherwise; None: as the binder does."""
 
     binding: str
     destinations: tuple[str, ...]
@@ -109,6 +110,7 @@ class ConsumerTarget:
     extended: Properties
     positions: Positions | None = None
     replays: frozenset[str] = frozenset()
+    batch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

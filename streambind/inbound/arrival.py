@@ -17,16 +17,22 @@ class Arrival:
     the client when asked for, and then held against the limits. `decoded` holds payloads by the number of their
     decoder."""
 
-    __slots__ = ("_document", "_limits", "_message", "batch", "decoded", "index", "session")
+    __slots__ = ("_decoded", "_document", "_limits", "_message", "batch", "index", "session")
 
     def __init__(self, batch: Batch, index: int, session: Any, *, limits: Limits) -> None:
         self.batch = batch
         self.index = index
         self.session = session
-        self.decoded: dict[int, Any] = {}
+        self._decoded: dict[int, Any] | None = None
         self._limits = limits
         self._message: Message | None = None
         self._document: object = self
+
+    @property
+    def decoded(self) -> dict[int, Any]:
+        if self._decoded is None:
+            self._decoded = {}
+        return self._decoded
 
     @property
     def message(self) -> Message:

@@ -6,35 +6,30 @@ an event that the producing side sent twice, or one whose predecessor never came
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.exc import IntegrityError
 
 from streambind.errors import PermanentError, SequenceForkError, SequenceGapError
-from streambind.headers import header_text
 from streambind.inbound.failure import MessageFailed, Overtaken
+from streambind.inbound.numbers import Run, event_of, runs_of
 from streambind.inbound.positions import Past
 from streambind.inbound.sequence import Applied, Chain, follows
-from streambind.message import EVENT_ID, Batch, RawHeaders, origin_of
+from streambind.message import Batch
 from streambind.persistence.database import Database
 from streambind.persistence.failures import is_duplicate
 from streambind.persistence.key_chunks import key_chunks
 from streambind.persistence.row_statements import row_statements
-from streambind.persistence.tables import MAX_KEY_BYTES
 
 Row = tuple[Any, ...]
 Numbered = tuple[int, Chain, Applied]
 """An event: the index of its message, whose it is, and its number."""
 
 _SOURCES_REMEMBERED = 1_000
-_is_event_id = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
-"""Most are written like this; making a UUID of each would cost more than all else that is done with it."""
 
 
 @dataclass(slots=True)
@@ -129,12 +124,18 @@ class SequenceGuard:
             MessageFailed: with a SequenceGapError or SequenceForkError; with a PermanentError if the headers of
                 a message cannot be read.
         """
-        events = _events(batch, indexes, passing_over=passing_over)
-        found = Examination()
-        if not events:
-            return found
-        rows = self._locked(connection, batch.destination, sorted({chain for _, chain, _ in events}))
-        found.stored = {chain: last for chain, (last, _) in rows.items()}
+        runs = _runs(batch, indexes)
+        events = [] if runs is not None else _events(batch, indexes, passing_over=passing_over)
+        chains = sorted(runs if runs is not None else {chain for _, chain, _ in events})
+        if not chains:
+            return Examination()
+        rows = self._locked(connection, batch.destination, chains)
+        found = Examination(stored={chain: last for chain, (last, _) in rows.items()})
+        if runs is not None:
+            if all(run.follows(found.stored.get(chain)) for chain, run in runs.items()):
+                found.applied = {chain: runs[chain].end(batch) for chain in chains}
+                return found
+            events = _events(batch, indexes, passing_over=passing_over)
         self._identify(connection, batch.destination, found.stored, events)
         before = _Before(
             past, lambda source_id, enough: self._epoch(connection, batch.destination, source_id, enough), found
@@ -241,6 +242,14 @@ class SequenceGuard:
                 stored[chain] = stored[chain]._replace(event_id=event_id)
 
 
+def _runs(batch: Batch, indexes: Iterable[int]) -> dict[Chain, Run] | None:
+    """As `runs_of`; None also where a message cannot be read, of which `_events` tells more."""
+    try:
+        return runs_of(batch, indexes)
+    except PermanentError:
+        return None
+
+
 def _events(batch: Batch, indexes: Iterable[int], *, passing_over: bool) -> list[Numbered]:
     events: list[Numbered] = []
     for index in indexes:
@@ -253,35 +262,6 @@ def _events(batch: Batch, indexes: Iterable[int], *, passing_over: bool) -> list
         if numbered is not None:
             events.append((index, *numbered))
     return events
-
-
-def event_of(batch: Batch, index: int) -> tuple[Chain, Applied] | None:
-    """The numbered event that a message carries; None if it has no number that counts: no key, no `sb-origin`,
-    or one that was copied from another destination.
-
-    Raises:
-        PermanentError: the message's headers cannot be read.
-    """
-    headers = batch.raw_headers(index)
-    origin = origin_of(headers)
-    if origin is None:
-        return None
-    key = batch.key(index)
-    if key is None or origin.destination != batch.destination:
-        return None
-    if len(key) > MAX_KEY_BYTES:
-        return None  # No row could keep it.
-    return Chain(origin.source_id, key), Applied(origin.epoch, origin.seq, _event_id(headers))
-
-
-def _event_id(headers: RawHeaders) -> str | None:
-    text = header_text(headers, EVENT_ID)
-    if text is None or _is_event_id(text):
-        return text
-    try:
-        return str(UUID(text))
-    except ValueError:
-        return None
 
 
 def _by_source(chains: Sequence[Chain]) -> Iterator[tuple[str, Sequence[bytes]]]:

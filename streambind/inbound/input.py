@@ -46,6 +46,9 @@ from streambind.inbound.surroundings import Surroundings
 from streambind.message import Batch
 from streambind.persistence.database import Database
 
+_REPLICA_BATCH = 2_000
+"""What a backlog brings of a row several times is written once, and a transaction costs what it costs."""
+
 
 @dataclass(slots=True)
 class InputPlan:
@@ -53,7 +56,7 @@ class InputPlan:
 
     `budget` and `policy` say what becomes of failing messages. `positions` is there if the database is the
     authority for what is done: then the broker's own offsets are a report only; so is `worker`, which tries parked
-    keys again, whatever `consumer.on-error` says by now.
+    keys again, whatever `consumer.on-error` says by now. `batch` is as in `ConsumerTarget`.
     """
 
     deliver: Deliver
@@ -64,6 +67,7 @@ class InputPlan:
     budget: Budget
     policy: ErrorPolicy
     replicas: Sequence[ReplicaPlan] = ()
+    batch: int | None = None
     findings: list[Finding] = field(default_factory=list)
 
     @staticmethod
@@ -112,7 +116,10 @@ class InputPlan:
             deliver = delivers_replays(deliver, replays)
         positions, worker = (None, None) if kept is None else (kept.positions, kept.worker)
         copies = [plan.replica for plan in ready if plan.replica is not None]
-        return InputPlan(deliver, positions, worker, statistics, commit_times, budget, policy, copies, findings)
+        batch = _REPLICA_BATCH if dispatcher.is_batch and len(copies) == len(ready) else None
+        return InputPlan(
+            deliver, positions, worker, statistics, commit_times, budget, policy, copies, batch, findings
+        )
 
     def accompany(self, consumer: ConsumerBinding) -> ConsumerBinding:
         """The binder's handle, with the worker at its side if there is one, which starts now."""

@@ -15,8 +15,8 @@ from sqlalchemy import Connection, func, select, update
 from streambind.configuration.properties import ParkingProperties
 from streambind.errors import PermanentError
 from streambind.inbound.failure import MessageFailed
-from streambind.inbound.guard import event_of
 from streambind.inbound.letter import Letter
+from streambind.inbound.numbers import event_of
 from streambind.inbound.parked_batch import ParkedBatch
 from streambind.inbound.parked_keys import ParkedKeys, queue_of
 from streambind.inbound.parked_queues import ParkedMessage, ParkedQueues

@@ -17,7 +17,7 @@ from streambind.configuration.properties import ParkingProperties
 from streambind.errors import ParkingLimitError, PermanentError, SequenceGapError
 from streambind.failpoints import failpoint
 from streambind.inbound.failure import MessageFailed
-from streambind.inbound.guard import event_of
+from streambind.inbound.numbers import event_of
 from streambind.inbound.reasons import reason_of
 from streambind.message import Batch
 from streambind.persistence.database import Database

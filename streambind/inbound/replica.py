@@ -35,9 +35,7 @@ def plan_replica(
         return None
     database = surroundings.database
     plan = ReplicaPlan.of(found)
-    call, call_many = _calls(
-        plan, ReplicaEvents(plan, decoder.decode_once if shared else decoder.decode), surroundings
-    )
+    call, call_many = _calls(plan, ReplicaEvents(plan, decoder, shared=shared), surroundings)
     return ListenerPlan(
         name=found.name,
         place=code_origin(mark.declared_on),

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
 
 from streambind.inbound.arrival import Arrival
+from streambind.inbound.decoding import PayloadDecoder
 from streambind.inbound.failure import MessageFailed
 from streambind.inbound.replica_plan import ReplicaPlan, Row
 
+Said = tuple[Row, Row | None]
+"""A row's key, and the row; None for the row if it is deleted."""
+
 
 class ReplicaEvents:
-    """Reads messages: `decode` makes an event of one that has a payload."""
+    """Reads messages. `shared`: other listeners may ask for the same events."""
 
-    def __init__(self, plan: ReplicaPlan, decode: Callable[[Arrival], Any]) -> None:
+    def __init__(self, plan: ReplicaPlan, decoder: PayloadDecoder, *, shared: bool) -> None:
         self._plan = plan
-        self._decode = decode
+        self._decode = decoder.decode_once if shared else decoder.decode
+        self._quick = decoder.quick if decoder.is_plain and not shared else None
+        self._limits = decoder.limits
 
-    def read(self, arrival: Arrival) -> tuple[Row, Row | None]:
-        """A row's key, and the row; None for the row if it is deleted.
-
+    def read(self, arrival: Arrival) -> Said:
+        """
         Raises:
             MessageFailed: the message cannot be read, whoever says so.
         """
@@ -34,3 +38,33 @@ class ReplicaEvents:
         except Exception as error:
             raise MessageFailed(arrival.index, error) from error
         return row[: len(plan.key)], row
+
+    def read_all(self, arrivals: Sequence[Arrival]) -> list[Said]:
+        """As `read`, for each of many messages of a batch, at least one."""
+        try:
+            said = self._read_quickly(arrivals)
+        except Exception:  # noqa: BLE001 -- reading has no effects: doing it again tells whose the failure is.
+            said = None
+        return [self.read(arrival) for arrival in arrivals] if said is None else said
+
+    def _read_quickly(self, arrivals: Sequence[Arrival]) -> list[Said] | None:
+        """None, or whatever is raised: they need a closer look."""
+        decode, plan, width = self._quick, self._plan, len(self._plan.key)
+        if decode is None:
+            return None
+        batch = arrivals[0].batch
+        is_whole = len(arrivals) == len(batch)
+        payloads = batch.payloads() if is_whole else [batch.payload(arrival.index) for arrival in arrivals]
+        if max(map(len, filter(None, payloads)), default=0) > self._limits.payload_bytes:
+            return None
+        is_delete, key_of, row_of = plan.is_delete, plan.key_of, plan.row_of
+        said: list[Said] = []
+        for arrival, payload in zip(arrivals, payloads, strict=True):
+            if payload is None:
+                said.append((plan.key_of_message(batch.key(arrival.index)), None))
+            elif is_delete(event := decode(payload)):
+                said.append((key_of(event), None))
+            else:
+                row = row_of(event)
+                said.append((row[:width], row))
+        return said

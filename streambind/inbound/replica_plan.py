@@ -19,7 +19,8 @@ from streambind.inbound.replicates import ReplicaMark
 
 Row = tuple[Any, ...]
 
-_JOBS: Mapping[object, bool] = {JobType.INSERT: False, JobType.UPDATE: False, JobType.DELETE: True}
+_INSERT, _UPDATE = JobType.INSERT, JobType.UPDATE
+_JOBS: Mapping[object, bool] = {_INSERT: False, _UPDATE: False, JobType.DELETE: True}
 """Whether a job deletes."""
 
 
@@ -87,7 +88,9 @@ class ReplicaPlan:
         Raises:
             PermanentError: it is none that is known.
         """
-        job = getattr(event, "job_type", JobType.UPDATE)
+        job = getattr(event, "job_type", _UPDATE)
+        if job is _UPDATE or job is _INSERT:
+            return False
         is_delete = _JOBS.get(job if isinstance(job, str) else getattr(job, "value", job))
         if is_delete is None:
             raise PermanentError(f"jobType {job!r} is none of INSERT, UPDATE and DELETE")

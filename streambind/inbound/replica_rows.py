@@ -40,8 +40,7 @@ class ReplicaRows:
         """
         upserted: dict[Row, Row] = {}
         removed: dict[Row, int] = {}
-        for arrival in arrivals:
-            key, row = self._events.read(arrival)
+        for arrival, (key, row) in zip(arrivals, self._events.read_all(arrivals), strict=True):
             if row is None:
                 removed[key] = arrival.batch.timestamp_ms(arrival.index)
                 if not self._keeps_rows:

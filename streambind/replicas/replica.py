@@ -77,7 +77,7 @@ class ReplicaReader:
         self._matches = condition_of(plan.mark.condition, mistakes.append)
         if mistakes:
             raise ConfigurationError(mistakes[0])
-        self._events = ReplicaEvents(plan, decoder.decode)
+        self._events = ReplicaEvents(plan, decoder, shared=False)
 
     def concerns(self, arrival: Arrival) -> bool:
         return self._matches is None or self._matches(arrival)

@@ -70,7 +70,9 @@ class KafkaBinder:
     def bind_consumer(self, target: ConsumerTarget, deliver: Deliver) -> KafkaConsumerBinding:
         extended = _expect(target.extended, KafkaConsumerProperties)
         self._require_open()
-        settings = consumer_settings(self._properties, extended, binding=target.binding, group=target.group)
+        settings = consumer_settings(
+            self._properties, extended, binding=target.binding, group=target.group, batch=target.batch
+        )
         _tell(settings.notices)
         if extended.destination_is_pattern:
             target = _pattern(target, extended)

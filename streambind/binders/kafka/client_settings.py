@@ -61,6 +61,7 @@ _PRODUCER_DEFAULTS = {
     "partitioner": "murmur2_random",
     "topic.metadata.refresh.interval.ms": "10000",
 }
+_BATCH = 500
 _CLASSIC_ONLY = (
     "session.timeout.ms",
     "heartbeat.interval.ms",
@@ -116,8 +117,11 @@ def consumer_settings(
     *,
     binding: str,
     group: str | None,
+    batch: int | None = None,
 ) -> ConsumerSettings:
-    """Raises:
+    """`batch`: what `max.poll.records` is where nobody has configured it; None: what it is in Java.
+
+    Raises:
     ConfigurationError: a setting that cannot be carried over; names its key and the remedy.
     """
     own = f"kafka.bindings.{binding}.consumer.configuration"
@@ -155,7 +159,7 @@ def consumer_settings(
         client=client,
         group=client["group.id"],
         start=_start(merged.get("auto.offset.reset"), properties.start_offset, group, own),
-        max_poll_records=_positive(merged.get("max.poll.records", "500"), "max.poll.records", own),
+        max_poll_records=_positive(merged.get("max.poll.records", str(batch or _BATCH)), "max.poll.records", own),
         notices=tuple(notices),
     )
 

@@ -239,7 +239,7 @@ class KafkaConsumerBinding:
             target.binding,
             client,
             topics=list(target.destinations),
-            chunk=max(_CHUNK, self._settings.max_poll_records),
+            chunk=_CHUNK,
             state=self._state,
             assignment=self._assignment,
             workers=self._workers,

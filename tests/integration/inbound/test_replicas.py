@@ -26,7 +26,7 @@ from tests.integration.inbound.replicas import (
     rows,
     tombstone,
 )
-from tests.integration.inbound.service import DESTINATION, Event, Service, drain, event
+from tests.integration.inbound.service import DESTINATION, Event, Service, drain, event, keep
 from tests.unit.inbound.batches import ListBatch, Record, numbered, record
 
 
@@ -52,6 +52,11 @@ def test_inserts_updates_and_deletes_are_applied_in_one_transaction_with_the_pos
     assert service.position() == 5
     assert service.guarded() == {b"1": (1, 2), b"2": (1, 1), b"3": (1, 2)}
     assert service.commits == 1
+
+
+def test_batches_may_be_large_where_nobody_is_called_for_each_message(service: Service) -> None:
+    assert service.plan(Item).batch == 2000
+    assert service.plan(Item, service.listener(keep)).batch is None
 
 
 def test_a_row_that_was_there_before_is_replaced_and_removed(service: Service) -> None:

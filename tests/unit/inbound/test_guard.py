@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streambind.errors import SequenceForkError, SequenceGapError
-from streambind.inbound.guard import event_of
+from streambind.inbound.numbers import event_of
 from streambind.inbound.sequence import Applied, Chain, follows
 from tests.unit.inbound.batches import SOURCE, ListBatch, Record, numbered, record
 

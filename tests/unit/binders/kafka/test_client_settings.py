@@ -25,13 +25,17 @@ from streambind.errors import ConfigurationError
 
 
 def consumer(
-    binder: dict[str, Any] | None = None, own: dict[str, Any] | None = None, group: str | None = "g"
+    binder: dict[str, Any] | None = None,
+    own: dict[str, Any] | None = None,
+    group: str | None = "g",
+    batch: int | None = None,
 ) -> ConsumerSettings:
     return consumer_settings(
         KafkaBinderProperties.model_validate(binder or {}),
         KafkaConsumerProperties.model_validate(own or {}),
         binding="in-x",
         group=group,
+        batch=batch,
     )
 
 
@@ -197,6 +201,11 @@ class TestJavasNames:
         assert settings.max_poll_records == 50
         assert "max.poll.records" not in settings.client
         assert consumer().max_poll_records == 500
+
+    def test_whose_batches_may_be_large_has_them_where_nothing_is_configured(self) -> None:
+        assert consumer(batch=2000).max_poll_records == 2000
+        own = {"configuration": {"max.poll.records": 50}}
+        assert consumer(own=own, batch=2000).max_poll_records == 50
 
     @pytest.mark.parametrize("value", ["0", "-1", "many"])
     def test_a_batch_has_a_size(self, value: str) -> None:
