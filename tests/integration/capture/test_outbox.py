@@ -169,7 +169,9 @@ def test_a_transaction_with_events_is_durable_before_it_is_visible(
 def test_counters_are_taken_in_the_order_of_their_keys(service: Service) -> None:
     """Two transactions that publish the same keys in different orders would deadlock otherwise."""
     if service.database.dialect.name != "postgresql":
-        pytest.skip("elsewhere they lie in the order of their keys anyhow, or a writer has the database for itself")
+        pytest.skip(
+            "elsewhere they lie in the order of their keys anyhow, or a writer has the database for itself"
+        )
 
     def work(session: Session) -> None:
         for number in (3, 1, 5, 2, 4):
