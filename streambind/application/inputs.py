@@ -60,6 +60,7 @@ class Inputs:
             extended=self._configuration.binder(binder_name).consumer(name),
             positions=plan.positions,
             batch=plan.batch,
+            joins=plan.joins,
         )
 
         def bind() -> ConsumerBinding:

@@ -31,6 +31,10 @@ worker threads. The outcome is the core's decision, carrying it out is the binde
 - `Stop(error)`: the partition stops, visibly (`ConsumerBinding.partitions()`), until the binding starts again
   or the partition is assigned anew.
 
+Where `ConsumerTarget.joins` says so, a binder may give the batches of several partitions of one destination as
+one `JointBatch`. All of it is done then, with `Continue`, or nothing, with `Apart`, which comes of no other batch:
+each of them is to be delivered by itself.
+
 An exception from `Deliver`, or an outcome that does not fit the batch, is a defect: the partition stops as with
 `Stop`, and nothing of the batch counts as done. After `unbind()` has returned,
 `Deliver` is not called.
@@ -101,7 +105,8 @@ class Positions(Protocol):
 class ConsumerTarget:
     """What a binder needs to bind an input. `group` None: anonymous, a new one per start. `replays` are those of
     the destinations that have no dead letters of their own: replayed ones come through them. `batch`: how many
-    messages a batch may hold if many wait, unless the binder is configured otherwise; None: as the binder does."""
+    messages a batch may hold if many wait, unless the binder is configured otherwise; None: as the binder does.
+    `joins`: whether it may be a joint one, of no more messages than that."""
 
     binding: str
     destinations: tuple[str, ...]
@@ -111,6 +116,7 @@ class ConsumerTarget:
     positions: Positions | None = None
     replays: frozenset[str] = frozenset()
     batch: int | None = None
+    joins: bool = False
 
 
 @dataclass(frozen=True, slots=True)

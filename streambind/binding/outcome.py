@@ -35,11 +35,16 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Apart:
+    """Only of a joint batch, of which nothing is done: deliver the next batch of each partition by itself."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """`done` messages from the front of the batch are finished; `then` says what happens next."""
 
     done: int
-    then: Continue | RetryAfter | Seek | Stop = Continue()
+    then: Continue | RetryAfter | Seek | Stop | Apart = Continue()
 
 
 class Sent(NamedTuple):

@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from streambind.binding.binder import Lane
-from streambind.binding.outcome import Continue, Outcome, RetryAfter, Seek, Stop
+from streambind.binding.outcome import Apart, Continue, Outcome, RetryAfter, Seek, Stop
 from streambind.configuration.properties import OnError
 from streambind.errors import DeliveryError, PositionLostError, SequenceGapError
 from streambind.failpoints import failpoint
@@ -27,6 +28,8 @@ from streambind.inbound.reasons import told
 from streambind.inbound.remedies import remedy_for, when_deleted
 from streambind.inbound.retry import TROUBLE_MAX_MS, Budget, trouble_delay_ms
 from streambind.inbound.statistics import DeliveryStatistics
+from streambind.inbound.together import Together
+from streambind.joint_batch import parts_of
 from streambind.message import Batch, Message
 from streambind.persistence.stack_trace import logged_trace
 
@@ -65,7 +68,8 @@ class _LaneState:
 
 class Delivery:
     """`Deliver` for one binding. Called from several threads, for one lane by one at a time; what it remembers
-    of a lane is which message failed how often, in memory only."""
+    of a lane is which message failed how often, in memory only. Lanes of which it remembers something are
+    delivered each by itself."""
 
     def __init__(
         self,
@@ -88,17 +92,27 @@ class Delivery:
         self._statistics = statistics
         self._commit_times = commit_times or CommitTimes()
         self._lanes: dict[Lane, _LaneState] = {}
+        self._together = Together(binding, effects)
 
     def deliver(self, batch: Batch) -> Outcome:
         """As `binding.binder.Deliver` says. Never sleeps."""
         failpoint("delivery.after_poll")
-        lane = Lane(batch.destination, batch.partition)
-        self._commit_times.begins(lane, batch)
-        with self._statistics.delivering(lane):
-            outcome = self._delivered(batch, lane)
-        self._commit_times.ends(lane, batch, outcome.done)
+        parts = {Lane(batch.destination, part.partition): part for part in parts_of(batch)}
+        for lane, part in parts.items():
+            self._commit_times.begins(lane, part)
+        with self._statistics.delivering(*parts):
+            outcome = self._joint(batch, parts) if len(parts) > 1 else self._delivered(batch, next(iter(parts)))
+        for lane, part in parts.items():
+            self._commit_times.ends(lane, part, min(outcome.done, len(part)))
         self._statistics.count(handled=outcome.done)
         return outcome
+
+    def _joint(self, batch: Batch, lanes: Collection[Lane]) -> Outcome:
+        if any(lane in self._lanes for lane in lanes) or not self._together.apply(batch):
+            return Outcome(0, Apart())
+        if not self._is_in_trouble():
+            self._statistics.recovered()
+        return Outcome(len(batch))
 
     def _delivered(self, batch: Batch, lane: Lane) -> Outcome:
         state = self._lanes.get(lane) or _LaneState()

@@ -13,14 +13,23 @@ from streambind.binding.binder import Lane
 from streambind.errors import DeliveryError, SequenceGapError, UnfinishedBatchError
 from streambind.failpoints import failpoint
 from streambind.inbound.dead_letter import DeadLetters
-from streambind.inbound.failure import AttemptEnded, Fenced, MessageFailed, Overtaken, Trouble, Unattributed
+from streambind.inbound.failure import (
+    AttemptEnded,
+    Fenced,
+    MessageFailed,
+    NotTogether,
+    Overtaken,
+    Trouble,
+    Unattributed,
+)
 from streambind.inbound.guard import Examination, SequenceGuard
 from streambind.inbound.handler_session import SessionEnded
 from streambind.inbound.handling import Handling, own_statements
 from streambind.inbound.mass_failure import MassFailure
 from streambind.inbound.parked_keys import ParkedKeys, queue_of
-from streambind.inbound.positions import DatabasePositions
+from streambind.inbound.positions import DatabasePositions, Past, Stretch
 from streambind.inbound.statistics import DeliveryStatistics
+from streambind.joint_batch import parts_of, place_of
 from streambind.message import Batch, Message, boundary
 from streambind.persistence.database import Database
 from streambind.persistence.failures import is_database_trouble
@@ -39,8 +48,8 @@ class _Applied(NamedTuple):
 
 
 class DatabaseEffects:
-    """A batch is one transaction: claim of the position, messages of parked keys set aside, guard, handlers, the
-    position moved by compare-and-set, guard rows, commit. All of it happens or nothing."""
+    """A batch, also a joint one, is one transaction: claim of the position, messages of parked keys set aside,
+    guard, handlers, the position moved by compare-and-set, guard rows, commit. All of it happens or nothing."""
 
     def __init__(
         self,
@@ -74,7 +83,7 @@ class DatabaseEffects:
         stale = len(found.stale)
         self._statistics.count(duplicates=len(found.duplicates) - stale + applied.repeated, stale=stale)
         for index, last, epoch in found.epochs:
-            place = f"{batch.destination}[{batch.partition}]@{batch.offset(index)}"
+            place = place_of(batch, index)
             _log.warning("%s: epoch %s of its key's source begins after epoch %s", place, epoch, last)
         if aside:
             self._statistics.count(parked=aside)
@@ -125,7 +134,8 @@ class DatabaseEffects:
             raise Trouble(refused.error) from refused
 
     def _apply(self, connection: Connection, batch: Batch, count: int, *, singly: bool) -> _Applied:
-        self._claim(connection, batch, 0, count)
+        stretches = _stretches(batch, 0, count)
+        self._claim(connection, stretches)
         aside = self._set_aside(connection, batch, range(count))
         indexes = [i for i in range(count) if i not in aside] if aside else range(count)
         found = self._examine(connection, batch, indexes)
@@ -137,36 +147,36 @@ class DatabaseEffects:
             batch,
             indexes,
             singly=singly,
-            claim=_Claim(self._positions, connection, batch, boundary(batch, count)),
+            claim=_Claim(self._positions, connection, stretches),
         )
         failpoint("delivery.before_numbers")
         self._record(connection, batch, found)
         failpoint("delivery.before_commit")
         return _Applied(found, len(aside), repeated)
 
-    def _claim(self, connection: Connection, batch: Batch, start: int, stop: int) -> None:
-        """Take the partition for the length of the transaction."""
-        lane = Lane(batch.destination, batch.partition)
+    def _claim(self, connection: Connection, stretches: Sequence[Stretch], *, first: int = 0) -> None:
+        """Take the partitions for the length of the transaction; `first` is the index of the first message."""
         # An owner that is stopped in its transaction must not hold up the next one for ever.
         self._database.dialect.limit_waits(connection, self._database.transaction_timeout_ms)
         with own_statements():
             try:
-                if not self._positions.claim(connection, lane, boundary(batch, start), boundary(batch, stop)):
-                    raise Fenced(lane)
+                if not self._positions.claim(connection, *stretches):
+                    raise Fenced(stretches)
             except UnfinishedBatchError as error:
-                raise MessageFailed(start, error) from error
+                raise MessageFailed(first, error) from error
 
     def _step(self, connection: Connection, batch: Batch, index: int) -> None:
         """Take the partition, and move past one message."""
-        self._claim(connection, batch, index, index + 1)
-        start, end = boundary(batch, index), boundary(batch, index + 1)
-        self._positions.move(connection, Lane(batch.destination, batch.partition), start, end)
+        stretches = _stretches(batch, index, index + 1)
+        self._claim(connection, stretches, first=index)
+        self._positions.move(connection, *stretches)
 
     def _set_aside(self, connection: Connection, batch: Batch, indexes: Iterable[int]) -> set[int]:
         """Let messages whose keys are parked wait behind what waits there already."""
         with own_statements():
             waiting = self._parked.waiting(connection, batch, indexes)
             if waiting:
+                _refuse_joint(batch)
                 self._parked.set_aside(connection, batch, waiting)
         return {index for each in waiting for index in each.indexes}
 
@@ -176,16 +186,14 @@ class DatabaseEffects:
         """Judge the messages by their numbers."""
         if self._guard is None:
             return Examination()
-        lane = Lane(batch.destination, batch.partition)
+
+        def past() -> Past:
+            _refuse_joint(batch)
+            return self._positions.past(connection, Lane(batch.destination, batch.partition))
+
         try:
             with own_statements():
-                return self._guard.examine(
-                    connection,
-                    batch,
-                    indexes,
-                    past=lambda: self._positions.past(connection, lane),
-                    passing_over=passing_over,
-                )
+                return self._guard.examine(connection, batch, indexes, past=past, passing_over=passing_over)
         except MessageFailed as failed:
             # A letter of its key that was replayed since we looked went back to wait: the message waits behind it.
             missing = isinstance(failed.error, SequenceGapError)
@@ -224,23 +232,37 @@ class DatabaseEffects:
             raise Trouble(error) from error
 
 
-class _Claim:
-    """`handling.Claim`, from where a batch begins to `end`."""
+def _refuse_joint(batch: Batch) -> None:
+    """What comes now is a partition's own."""
+    if len(parts_of(batch)) > 1:
+        raise NotTogether("its partitions have to be looked at one by one")
 
-    def __init__(self, positions: DatabasePositions, connection: Connection, batch: Batch, end: int) -> None:
+
+def _stretches(batch: Batch, start: int, stop: int) -> list[Stretch]:
+    """What is to be moved for the messages from `start` to before `stop`; of a joint batch for all of them."""
+    parts = parts_of(batch)
+    if len(parts) > 1:
+        return [Stretch(Lane(batch.destination, p.partition), p.position, p.next_offset) for p in parts]
+    return [Stretch(Lane(batch.destination, batch.partition), boundary(batch, start), boundary(batch, stop))]
+
+
+class _Claim:
+    """`handling.Claim` of these stretches."""
+
+    def __init__(self, positions: DatabasePositions, connection: Connection, stretches: Sequence[Stretch]) -> None:
         self._positions = positions
         self._connection = connection
-        self._lane = Lane(batch.destination, batch.partition)
-        self._start, self._end = batch.position, end
+        self._stretches = stretches
 
     def keep(self) -> None:
         # A database gives a transaction up after an error which a handler kept to itself, and would not say so at
         # the commit.
-        if not self._positions.move(self._connection, self._lane, self._start, self._end):
+        if not self._positions.move(self._connection, *self._stretches):
             raise SessionEnded
 
     def is_left_behind(self) -> bool:
+        lane, _, end = self._stretches[0]
         try:
-            return self._positions.claimed_to(self._connection, self._lane) == self._end
+            return self._positions.claimed_to(self._connection, lane) == end
         except InvalidRequestError:
             return False  # It was rolled back, and that is not over yet.

@@ -19,6 +19,7 @@ from streambind.inbound.limits import Limits
 from streambind.inbound.plan import ListenerPlan, refuse_awaitable
 from streambind.inbound.replies import Reply
 from streambind.inbound.statistics import DeliveryStatistics
+from streambind.joint_batch import place_of
 from streambind.message import Batch
 
 _log = logging.getLogger(__name__)
@@ -136,11 +137,9 @@ class Dispatcher:
         if now - self._unmatched_logged >= _UNMATCHED_LOG_INTERVAL_S:
             self._unmatched_logged = now
             _log.warning(
-                "%s: no listener's condition holds for %s[%s]@%s; it counts as handled (said once a minute)",
+                "%s: no listener's condition holds for %s; it counts as handled (said once a minute)",
                 self._binding,
-                batch.destination,
-                batch.partition,
-                batch.offset(index),
+                place_of(batch, index),
             )
 
 

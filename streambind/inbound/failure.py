@@ -41,6 +41,10 @@ class Overtaken(AttemptEnded):
     it wrote can be read now. The reason holds no row data."""
 
 
+class NotTogether(AttemptEnded):
+    """Of several partitions, each has to be looked at by itself."""
+
+
 class LetterRefused(AttemptEnded):
     """The dead letter can never be sent, not even with as few headers as possible."""
 

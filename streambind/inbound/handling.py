@@ -19,6 +19,7 @@ from streambind.inbound.handler_session import HandlerSession, SessionEnded
 from streambind.inbound.inbox import Inbox
 from streambind.inbound.nobodys_fault import is_defect, is_nobodys_fault
 from streambind.inbound.replies import Replies
+from streambind.joint_batch import place_of
 from streambind.message import Batch
 from streambind.persistence.database import Database
 from streambind.persistence.failures import describe, is_refusal
@@ -148,10 +149,10 @@ def _place(batch: Batch) -> tuple[str, int, int]:
 
 
 def _committed_by_handler(batch: Batch, unit: Sequence[int]) -> MessageFailed:
-    place = f"{batch.destination}[{batch.partition}]@{batch.offset(unit[-1])}"
     text = (
-        f"the handler of {place} has ended the transaction by itself, with session.connection().commit() or "
-        "the like, and with it what was done before: session.commit() is what a handler may call"
+        f"the handler of {place_of(batch, unit[-1])} has ended the transaction by itself, with "
+        "session.connection().commit() or the like, and with it what was done before: session.commit() is what a "
+        "handler may call"
     )
     _log.error("%s", text)
     return MessageFailed(unit[0], UnfinishedBatchError(text))

@@ -56,7 +56,8 @@ class InputPlan:
 
     `budget` and `policy` say what becomes of failing messages. `positions` is there if the database is the
     authority for what is done: then the broker's own offsets are a report only; so is `worker`, which tries parked
-    keys again, whatever `consumer.on-error` says by now. `batch` is as in `ConsumerTarget`.
+    keys again, whatever `consumer.on-error` says by now. `batch` and `joins` are as in
+    `ConsumerTarget`.
     """
 
     deliver: Deliver
@@ -68,6 +69,7 @@ class InputPlan:
     policy: ErrorPolicy
     replicas: Sequence[ReplicaPlan] = ()
     batch: int | None = None
+    joins: bool = False
     findings: list[Finding] = field(default_factory=list)
 
     @staticmethod
@@ -116,9 +118,20 @@ class InputPlan:
             deliver = delivers_replays(deliver, replays)
         positions, worker = (None, None) if kept is None else (kept.positions, kept.worker)
         copies = [plan.replica for plan in ready if plan.replica is not None]
-        batch = _REPLICA_BATCH if dispatcher.is_batch and len(copies) == len(ready) else None
+        copies_only = len(copies) == len(ready)
         return InputPlan(
-            deliver, positions, worker, statistics, commit_times, budget, policy, copies, batch, findings
+            deliver,
+            positions,
+            worker,
+            statistics,
+            commit_times,
+            budget,
+            policy,
+            replicas=copies,
+            batch=_REPLICA_BATCH if dispatcher.is_batch and copies_only else None,
+            # A list that a listener gets is of one partition.
+            joins=positions is not None and (copies_only or not dispatcher.is_batch),
+            findings=findings,
         )
 
     def accompany(self, consumer: ConsumerBinding) -> ConsumerBinding:

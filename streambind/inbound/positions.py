@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import BindParameter, Connection, and_, bindparam, or_, select, update
+from sqlalchemy import BindParameter, Connection, Update, and_, bindparam, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from streambind.binding.binder import Identity, Lane
@@ -29,6 +29,14 @@ class Past(NamedTuple):
     began_within: bool = False
     skipped_ms: int | None = None
     is_compacted: bool = False
+
+
+class Stretch(NamedTuple):
+    """Of a partition, from the position `start` to the position `end`."""
+
+    lane: Lane
+    start: int
+    end: int
 
 
 class DatabasePositions:
@@ -110,27 +118,34 @@ class DatabasePositions:
 
         return self._database.run(work) if lanes else {}
 
-    def claim(self, connection: Connection, lane: Lane, expected: int, target: int) -> bool:
-        """Take the position, which is `expected`, to move it to `target` in this transaction; False, with nothing
-        changed, if it is elsewhere. Until the transaction ends nobody else can take it.
+    def claim(self, connection: Connection, *stretches: Stretch) -> bool:
+        """Take the positions, which are at the starts, to move them to the ends in this transaction; False if not
+        all of them are there: it must not be committed then. Until it ends nobody else can take them.
 
         Raises:
-            UnfinishedBatchError: a handler has ended a transaction that had taken it, and kept its claim.
+            UnfinishedBatchError: a handler has ended a transaction that had taken one, and kept its claim.
         """
-        if connection.execute(self._claim, _way(lane, expected, target)).rowcount == 1:
+        if self._each(connection, self._claim, stretches):
             return True
-        claimed = self.claimed_to(connection, lane)
-        if claimed is not None and self.stored(connection, lane) == expected:
-            raise UnfinishedBatchError(
-                f"a handler has ended the transaction of messages {expected} to {claimed - 1} by itself: effects "
-                "of some of them are kept, and nobody knows of which"
-            )
+        for lane, start, _ in stretches:
+            claimed = self.claimed_to(connection, lane)
+            if claimed is not None and self.stored(connection, lane) == start:
+                raise UnfinishedBatchError(
+                    f"a handler has ended the transaction of messages {start} to {claimed - 1} by itself: effects "
+                    "of some of them are kept, and nobody knows of which"
+                )
         return False
 
-    def move(self, connection: Connection, lane: Lane, expected: int, target: int) -> bool:
-        """Move what this transaction has claimed; False, with nothing changed, if the claim is gone: this is not
-        the transaction any more that made it."""
-        return connection.execute(self._move, _way(lane, expected, target)).rowcount == 1
+    def move(self, connection: Connection, *stretches: Stretch) -> bool:
+        """Move what this transaction has claimed; False if a claim is gone: this is not the transaction any more
+        that made it."""
+        return self._each(connection, self._move, stretches)
+
+    def _each(self, connection: Connection, statement: Update, stretches: Sequence[Stretch]) -> bool:
+        """Whether the statement has found each of them."""
+        if len(stretches) == 1 or not self._database.engine.dialect.supports_sane_multi_rowcount:
+            return all(connection.execute(statement, _way(*each)).rowcount == 1 for each in stretches)
+        return connection.execute(statement, [_way(*each) for each in stretches]).rowcount == len(stretches)
 
     def claimed_to(self, connection: Connection, lane: Lane) -> int | None:
         """How far a transaction goes that has claimed the position; None if it is free."""
@@ -205,12 +220,12 @@ class DatabasePositions:
         )
 
 
-def _way(lane: Lane, expected: int, target: int) -> dict[str, object]:
+def _way(lane: Lane, start: int, end: int) -> dict[str, object]:
     return {
         "of_destination": lane.destination,
         "of_partition": lane.partition,
-        "from_offset": expected,
-        "to_offset": target,
+        "from_offset": start,
+        "to_offset": end,
     }
 
 

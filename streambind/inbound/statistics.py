@@ -63,13 +63,15 @@ class DeliveryStatistics:
             )
 
     @contextmanager
-    def delivering(self, lane: Lane | None) -> Iterator[None]:
-        """A delivery of the lane, one at a time, runs as long as the block; None: a try of a parked message."""
-        self._running[lane] = time.monotonic()
+    def delivering(self, *lanes: Lane | None) -> Iterator[None]:
+        """A delivery of the lanes, of each one at a time, runs as long as the block; None: a try of a parked
+        message."""
+        self._running.update(dict.fromkeys(lanes, time.monotonic()))
         try:
             yield
         finally:
-            del self._running[lane]
+            for lane in lanes:
+                del self._running[lane]
 
     def count(self, **counts: int) -> None:
         """Add to the counters of these names."""

@@ -21,7 +21,7 @@ from streambind.failpoints import failpoint
 from streambind.inbound.arrival import Arrival
 from streambind.inbound.failure import Fenced, MessageFailed
 from streambind.inbound.guard import SequenceGuard
-from streambind.inbound.positions import DatabasePositions
+from streambind.inbound.positions import DatabasePositions, Stretch
 from streambind.inbound.reasons import told
 from streambind.message import Message
 from streambind.persistence.cut_names import cut_name
@@ -217,8 +217,8 @@ class Fold:
             return self._moved(connection, lane, at, last)
 
     def _moved(self, connection: Connection, lane: Lane, at: int, to: int) -> int:
-        claimed = self._positions.claim(connection, lane, at, to)
-        if not claimed or not self._positions.move(connection, lane, at, to):
+        stretch = Stretch(lane, at, to)
+        if not self._positions.claim(connection, stretch) or not self._positions.move(connection, stretch):
             raise Fenced(lane)
         return to
 

@@ -21,7 +21,7 @@ from streambind.inbound.arrival import Arrival
 from streambind.inbound.delivery_positions import DatabaseEffects
 from streambind.inbound.failure import Trouble
 from streambind.inbound.handler_session import session_of
-from streambind.inbound.positions import DatabasePositions
+from streambind.inbound.positions import DatabasePositions, Stretch
 from streambind.inbound.replica_rows import ReplicaRows
 from streambind.message import Batch, Message, boundary
 from tests.faults import effects, published_replica, replica
@@ -43,12 +43,12 @@ class PositionFirst(DatabaseEffects):
     """Moves the position in a transaction of its own, before the handlers'."""
 
     def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
-        lane = Lane(batch.destination, batch.partition)
         start, end = boundary(batch, 0), boundary(batch, count)
+        stretch = Stretch(Lane(batch.destination, batch.partition), start, end)
         self._transaction(
             lambda connection: (
-                self._positions.claim(connection, lane, start, end),
-                self._positions.move(connection, lane, start, end),
+                self._positions.claim(connection, stretch),
+                self._positions.move(connection, stretch),
             )
         )
         failpoint("delivery.after_position")
@@ -96,14 +96,15 @@ class PositionBeforeParking(DatabaseEffects):
 class Unconditional(DatabasePositions):
     """Moves the position wherever it stands: the last owner wins, whoever was the rightful one."""
 
-    def claim(self, connection: Connection, lane: Lane, expected: int, target: int) -> bool:
+    def claim(self, connection: Connection, *stretches: Stretch) -> bool:
         return True
 
-    def move(self, connection: Connection, lane: Lane, expected: int, target: int) -> bool:
+    def move(self, connection: Connection, *stretches: Stretch) -> bool:
         position = self._table.c
-        here = (position.destination == lane.destination) & (position.partition == lane.partition)
         mine = position.group_name == self._group
-        connection.execute(update(self._table).where(here & mine).values(next_offset=target))
+        for lane, _, end in stretches:
+            here = (position.destination == lane.destination) & (position.partition == lane.partition)
+            connection.execute(update(self._table).where(here & mine).values(next_offset=end))
         return True
 
 

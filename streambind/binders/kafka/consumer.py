@@ -62,6 +62,7 @@ class KafkaConsumerBinding:
             deliver,
             count=target.properties.concurrency,
             batch=settings.max_poll_records,
+            joins=target.joins,
             state=self._state,
             finished=self._finished,
         )

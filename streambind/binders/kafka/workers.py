@@ -10,15 +10,19 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 
+from streambind.binders.kafka.batch import KafkaBatch
 from streambind.binders.kafka.lanes import KafkaLane
 from streambind.binding.binder import Deliver
-from streambind.binding.outcome import Outcome, Stop
+from streambind.binding.outcome import Apart, Outcome, Stop
+from streambind.joint_batch import JointBatch
+from streambind.message import Batch
 
 LOG = logging.getLogger("streambind.binders.kafka")
 
 
 class Workers:
-    """`count` threads that take batches from lanes and deliver them.
+    """`count` threads that take batches from lanes and deliver them; those of lanes that wait for the same thread
+    together, if it `joins` them.
 
     `state` guards every lane; it is held for a moment around `take` and `finish`, never while delivering, and
     is notified whenever a delivery ended. `finished(lane)` is called with it held.
@@ -31,12 +35,14 @@ class Workers:
         *,
         count: int,
         batch: int,
+        joins: bool,
         state: threading.Condition,
         finished: Callable[[KafkaLane], None],
     ) -> None:
         self._binding = binding
         self._deliver = deliver
         self._batch = batch
+        self._joins = joins
         self._state = state
         self._finished = finished
         self._stopping = False
@@ -103,27 +109,59 @@ class Workers:
             if due > 0.0:
                 heapq.heappush(timers, (due, next(order), lane))
             else:
-                self._work(lane)
+                self._work([lane, *self._also_ready(ready)])
 
-    def _work(self, lane: KafkaLane) -> None:
-        with self._state:
-            if self.held or self._stopping:
-                lane.scheduled = False
+    def _also_ready(self, ready: SimpleQueue[tuple[float, KafkaLane] | None]) -> list[KafkaLane]:
+        """Lanes whose batches may be joined to that of another."""
+        lanes: list[KafkaLane] = []
+        while self._joins and not ready.empty():
+            item = ready.get()  # Nobody else takes any.
+            if item is None or item[0] > 0.0:
+                ready.put(item)
+                break
+            lanes.append(item[1])
+        return lanes
+
+    def _work(self, lanes: Sequence[KafkaLane]) -> None:
+        taken = self._take(lanes)
+        if len(taken) > 1:
+            joint = self._outcome(JointBatch([batch for _, batch in taken]))
+            if not isinstance(joint.then, Apart | Stop):
+                self._finish([(lane, batch, Outcome(len(batch))) for lane, batch in taken])
                 return
-            batch = lane.take(self._batch)
-        if batch is None:
-            return
-        try:
-            outcome = self._deliver(batch)
-        except BaseException as defect:
-            LOG.exception(
-                "binding %s: delivery of %r failed; %s[%d] stops",
-                *(self._binding, batch, lane.lane.destination, lane.lane.partition),
-            )
-            outcome = Outcome(0, Stop(defect))
+            # Each comes back by itself; the first one at once, so that something is done in any case.
+            self._finish([(lane, batch, Outcome(0)) for lane, batch in taken[1:]])
+        for lane, batch in taken[:1]:
+            self._finish([(lane, batch, self._outcome(batch))])
+
+    def _take(self, lanes: Sequence[KafkaLane]) -> list[tuple[KafkaLane, KafkaBatch]]:
+        """The next batches of lanes, as many of one destination as there is room for in one of them. The turn of
+        the others comes."""
+        taken: list[tuple[KafkaLane, KafkaBatch]] = []
+        room = self._batch
         with self._state:
-            delay_ms = lane.finish(batch, outcome)
-            if delay_ms is not None:
-                self.hand(lane, delay_ms)
-            self._finished(lane)
+            for lane in lanes:
+                if self.held or self._stopping:
+                    lane.scheduled = False
+                elif taken and (2 * room < self._batch or lane.lane.destination != taken[0][1].destination):
+                    self.hand(lane)
+                elif (batch := lane.take(room)) is not None:
+                    taken.append((lane, batch))
+                    room -= len(batch)
+        return taken
+
+    def _outcome(self, batch: Batch) -> Outcome:
+        try:
+            return self._deliver(batch)
+        except BaseException as defect:
+            LOG.exception("binding %s: delivery of %r failed; it stops", self._binding, batch)
+            return Outcome(0, Stop(defect))
+
+    def _finish(self, ended: Sequence[tuple[KafkaLane, KafkaBatch, Outcome]]) -> None:
+        with self._state:
+            for lane, batch, outcome in ended:
+                delay_ms = lane.finish(batch, outcome)
+                if delay_ms is not None:
+                    self.hand(lane, delay_ms)
+                self._finished(lane)
             self._state.notify_all()

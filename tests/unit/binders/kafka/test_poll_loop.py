@@ -58,6 +58,7 @@ class Bench:
             lambda batch: Outcome(len(batch)),
             count=1,
             batch=10,
+            joins=False,
             state=state,
             finished=lambda lane: None,
         )

@@ -25,6 +25,7 @@ class Bench:
     """Workers over lanes that a test fills by hand."""
 
     def __init__(self) -> None:
+        self.joins = False
         self.state = threading.Condition()
         self.seen: list[tuple[int, int, str]] = []
         self.decide: Decide = lambda batch: Outcome(len(batch))
@@ -32,7 +33,13 @@ class Bench:
 
     def start(self, count: int = 1) -> Workers:
         self.workers = Workers(
-            "in-x", self._deliver, count=count, batch=10, state=self.state, finished=lambda lane: None
+            "in-x",
+            self._deliver,
+            count=count,
+            batch=10,
+            joins=self.joins,
+            state=self.state,
+            finished=lambda lane: None,
         )
         self.workers.start()
         return self.workers

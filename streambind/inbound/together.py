@@ -1,0 +1,41 @@
+"""Batches of several partitions in one attempt: all of it comes about, or each of them is tried by itself."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from streambind.back_off import BackOff
+from streambind.inbound.effects import Effects
+from streambind.inbound.failure import AttemptEnded
+from streambind.message import Batch
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_S = 5.0
+
+
+class Together:
+    """Tries joint batches of one binding, and leaves it for a while after one did not go well: whose fault it was,
+    and what is to become of it, only a partition by itself tells. Thread-safe."""
+
+    def __init__(self, binding: str, effects: Effects, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._binding = binding
+        self._effects = effects
+        self._clock = clock
+        self._back_off = BackOff(longest_s=_LONGEST_S)
+        self._not_before = float("-inf")
+
+    def apply(self, batch: Batch) -> bool:
+        """Handle the whole of a joint batch. False: nothing has come about, or nobody knows whether it has."""
+        if self._clock() < self._not_before:
+            return False
+        try:
+            self._effects.apply(batch, len(batch), singly=False)
+        except AttemptEnded as ended:
+            _log.debug("%s: %r each by itself: %s", self._binding, batch, type(ended).__name__)
+            self._not_before = self._clock() + self._back_off.fail()
+            return False
+        self._back_off.succeed()
+        return True
