@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from streambind.back_off import BackOff
+from streambind.failpoints import failpoint
 from streambind.inbound.effects import Effects
 from streambind.inbound.failure import AttemptEnded
 from streambind.message import Batch
@@ -31,6 +32,7 @@ class Together:
         """Handle the whole of a joint batch. False: nothing has come about, or nobody knows whether it has."""
         if self._clock() < self._not_before:
             return False
+        failpoint("delivery.together")
         try:
             self._effects.apply(batch, len(batch), singly=False)
         except AttemptEnded as ended:

@@ -79,6 +79,22 @@ def test_a_replica_that_is_published_in_turn_passes_each_event_on_once_when_it_i
     assert reading.passed_on() == WRITTEN
 
 
+@ON_REAL_SERVERS
+@pytest.mark.timeout(300)
+def test_a_listener_is_killed_again_and_again_with_the_messages_of_several_partitions_in_one_transaction(
+    fresh: World,
+) -> None:
+    fresh.create_topic(partitions=8)
+    source = fresh.source(0)
+    for point in ("delivery.together=kill@2", *(point.replace("@2", "@9") for point in POINTS[2:7])):
+        fresh.effects(STREAMBIND_FAILPOINTS=point).wait_for_kill(KILLED_WITHIN_S)
+    source.stop()
+    again = fresh.effects()
+    fresh.wait_until_drained(again)
+    again.stop()
+    assert fresh.broken_promises() == []
+
+
 @BOTH
 @ON_REAL_SERVERS
 @pytest.mark.timeout(300)
@@ -101,9 +117,12 @@ def test_one_instance_is_killed_again_and_again_while_another_goes_on(
 def test_the_look_at_rows_and_effects_rejects_a_replica_that_writes_rows_in_another_transaction(
     reading: World,
 ) -> None:
-    mutant = {"LISTENER": "replica-written-elsewhere"}
-    reading.effects(STREAMBIND_FAILPOINTS="delivery.before_commit=kill@2", **mutant).wait_for_kill(KILLED_WITHIN_S)
-    assert reading.torn() != []
+    mutant = {"LISTENER": "replica-written-elsewhere", "STREAMBIND_FAILPOINTS": "delivery.before_commit=kill@2"}
+    torn = []
+    for _ in range(5):  # A batch may leave rows as they were: of an item that comes and goes in it.
+        reading.effects(**mutant).wait_for_kill(KILLED_WITHIN_S)
+        torn += reading.torn()
+    assert torn != []
 
 
 @ON_REAL_SERVERS
