@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from streambind.binders.kafka.error_mapping import broker_error, is_of_a_batch, is_outage, unsent, unsupported
+from streambind.binders.kafka.error_mapping import (
+    broker_error,
+    is_of_a_batch,
+    is_outage,
+    is_passing,
+    unsent,
+    unsupported,
+)
 from streambind.binding.outcome import Failed, Unknown
 from streambind.errors import (
     BrokerError,
@@ -97,6 +104,19 @@ def test_a_message_that_may_be_sent_later(code: int) -> None:
     result = unsent(KafkaError(code), "t")
     assert isinstance(result, Failed)
     assert not result.permanent
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (KafkaError.LEADER_NOT_AVAILABLE, True),
+        (KafkaError.UNKNOWN_LEADER_EPOCH, True),
+        (KafkaError.FENCED_LEADER_EPOCH, True),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, False),
+    ],
+)
+def test_what_brokers_say_before_they_agree_on_a_topic_passes(code: int, expected: bool) -> None:
+    assert is_passing(KafkaException(KafkaError(code))) is expected
 
 
 def test_small_questions() -> None:
