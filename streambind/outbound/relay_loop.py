@@ -15,10 +15,11 @@ from streambind.outbound.high_water import HighWater
 from streambind.outbound.lease import Leases, ranges
 from streambind.outbound.relay_floor import Floor
 from streambind.outbound.relay_lanes import Lanes
-from streambind.outbound.relay_outcome import Blocked, RelayOutcome
+from streambind.outbound.relay_outcome import Blocked
 from streambind.outbound.relay_pace import Pace
 from streambind.outbound.relay_rows import Backlog, OutboxRows
 from streambind.outbound.relay_state import RelayStatus
+from streambind.outbound.relay_unsettled import Unsettled
 from streambind.outbound.relay_way import Way
 from streambind.outbound.undeleted import Undeleted, complaint
 from streambind.outbound.wire_message import OutboxRow, Source
@@ -65,7 +66,7 @@ class RelayLoop:
         self._retry_at = 0.0
         self._source: Source | None = None
         self._signal = threading.Event()
-        self._outcomes: list[RelayOutcome] = []
+        self._unsettled = Unsettled(properties.batch_size)
         self._purge_at: float | None = None
         self._finish_by = 0.0
         self._drained = False
@@ -132,7 +133,7 @@ class RelayLoop:
     def _collect(self) -> bool:
         """Take in what the lanes report; whether there was anything."""
         freed, outcomes, lost, fresh = self.lanes.collect()
-        self._outcomes.extend(outcomes)
+        self._unsettled.add(outcomes, self._clock())
         if lost or fresh:
             # Before the next read: are the shards ours, now that nobody else can send for them?
             self.leases.begin_anew(lost)
@@ -159,27 +160,28 @@ class RelayLoop:
 
     def _busy_shards(self) -> set[int]:
         """Shards with rows in flight, or delivered and not yet deleted: letting those go would repeat them."""
-        pending = {row.shard for outcome in self._outcomes for row in outcome.delivered}
-        return pending | self.lanes.busy_shards()
+        return self._unsettled.shards() | self.lanes.busy_shards()
 
     def _exchange(self, *, read: bool) -> list[OutboxRow]:
-        """Put outcomes into the database and read what comes next, in one transaction."""
-        count = len(self._outcomes)
-        outcomes = [outcome.within(self.leases.tenures) for outcome in self._outcomes]
-        if not read and not outcomes:
+        """Put outcomes into the database, once it is time for it, and read what comes next, in one transaction."""
+        settles = len(self._unsettled) > 0 and self._should_settle()
+        if not read and not settles:
             return []
+        outcomes = self._unsettled.within(self.leases.tenures)
         delivered = [row for outcome in outcomes for row in outcome.delivered]
         blocked = [entry for outcome in outcomes for entry in outcome.blocked]
         shards = self.leases.held if read else frozenset[int]()
         excluded, idle, limit = self.lanes.excluded(self.leases.tenures), self.lanes.idle(), self._rows.limit
         under_way = self.lanes.under_way(excluded)
+        if not settles:
+            under_way += [row.id for row in delivered]
         if read:
             self._pace.woken = False  # before the read: who wakes from now on wants another one
 
         def work(connection: Connection) -> tuple[bool, list[Blocked], list[OutboxRow]]:
             newly_blocked: list[Blocked] = []
             self._rows.begin(connection)
-            if outcomes:
+            if settles:
                 deleted, newly_blocked = self._rows.settle(connection, delivered, blocked)
                 if deleted < len(delivered):
                     return True, newly_blocked, []
@@ -192,8 +194,9 @@ class RelayLoop:
         above, began = self._floor.for_read(), self._clock()
         dispossessed, newly_blocked, rows = self._database.run(work)
         now = self._clock()
-        del self._outcomes[:count]
-        if delivered:
+        if settles:
+            self._unsettled.clear()
+        if settles and delivered:
             self._floor.has_deleted(max(row.id for row in delivered))
             failpoint("relay.after_delete")
         _report_blocked(newly_blocked)
@@ -204,7 +207,8 @@ class RelayLoop:
             if again := self._undeleted.note(delivered):
                 self.lanes.leave(again, complaint(again), self._undeleted.pause_s())
             return []
-        self._undeleted.deleted(delivered)
+        if settles:
+            self._undeleted.deleted(delivered)
         if read:
             full = len(rows) >= limit
             self._floor.has_read(above, now - began)
@@ -213,9 +217,14 @@ class RelayLoop:
                 self.lanes.forget_trouble(idle - {row.destination for row in rows})
         return rows
 
+    def _should_settle(self) -> bool:
+        # At the end, and where another relay waits for shards, nothing is waited for.
+        is_ending = self._purge_at is not None or len(self.leases.retiring) > 0
+        return is_ending or self._clock() >= self._unsettled.due_at
+
     def _pause(self) -> float:
         now = self._clock()
-        times = [self.leases.due_at, self._pace.next_at(now, self.lanes)]
+        times = [self.leases.due_at, self._unsettled.due_at, self._pace.next_at(now, self.lanes)]
         if self._purge_at is not None:
             times.append(self._purge_at)
         return max(0.0, min(times) - now)
@@ -239,7 +248,7 @@ class RelayLoop:
             return False
         if self._clock() >= self._purge_at:
             return True
-        if self.lanes.is_busy() or self._outcomes:
+        if self.lanes.is_busy() or self._unsettled:
             return False
         return self._drained or self.status is not RelayStatus.RUNNING
 
@@ -249,7 +258,7 @@ class RelayLoop:
         while self.lanes.is_busy() and self._clock() < self._finish_by - 0.1:
             self._signal.wait(0.05)
             self._signal.clear()
-            self._outcomes.extend(self.lanes.collect().outcomes)
+            self._unsettled.add(self.lanes.collect().outcomes, self._clock())
         self.lanes.end()
         try:
             self._exchange(read=False)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from streambind.binding.outcome import Failed, Unknown
 from streambind.errors import BrokerUnavailableError, SendError
 from streambind.message import EVENT_ID, ORIGIN, Message
 from streambind.origin import Origin
+from streambind.outbound import relay_unsettled
 from streambind.outbound.outbox import Outbox
 from streambind.outbound.outbox_status import outbox_status, unblock
+from streambind.outbound.relay_rows import OutboxRows
 from streambind.outbound.relay_state import RelayStatus
+from streambind.outbound.wire_message import OutboxRow
 from streambind.persistence.database import Database
 from tests.integration.relay.commits import backlog, commit, commit_keys, committed, event
 from tests.integration.relay.conftest import StartRelay
@@ -40,6 +45,31 @@ def test_everything_committed_travels_in_order_and_is_deleted(
         max(numbers) for numbers in wire.sequences().values()
     ]
     assert gaps(wire.sequences()) == overtaken(wire.sequences()) == []
+
+
+def test_rows_that_come_one_after_the_other_travel_at_once_and_are_deleted_together(
+    database: Database, start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deletes: list[int] = []
+    settle = OutboxRows.settle
+
+    def counted(self: OutboxRows, connection: Connection, delivered: Sequence[OutboxRow], blocked: Any) -> Any:
+        deletes.append(len(delivered))
+        return settle(self, connection, delivered, blocked)
+
+    monkeypatch.setattr(OutboxRows, "settle", counted)
+    monkeypatch.setattr(relay_unsettled, "_LONGEST_S", 1.0)
+    wire = Wire()
+    relay = start_relay(database, wire.producer)
+    for number in range(1, 9):
+        commit(database, [event(b"7")])
+        relay.wake()
+        assert wire.wait_for(lambda sent=number: len(wire.messages) == sent)  # type: ignore[misc]
+
+    assert _settled(database)
+    assert wire.sequences() == {b"7": [*range(1, 9)]}
+    assert sum(deletes) == 8
+    assert len(deletes) < 8
 
 
 def test_a_message_carries_key_payload_headers_id_and_origin(database: Database, start_relay: StartRelay) -> None:
