@@ -63,16 +63,18 @@ class PublicationPlan:
         if payload is None:
             return []
         key, output = self.key(entity), self.output
-        event = outgoing(output, payload, key=key, event_id=next(ids))
-        if job is not JobType.DELETE or output.deletes == "event":
-            return [event]
-        if key is None:
-            raise CaptureError(
-                f"{self._class_name} has no key for binding {output.binding}, and a tombstone needs one: "
-                "set producer.deletes: event there, or let key= return one"
-            )
-        tombstone = outgoing(output, None, key=key, type_=type_name(payload), event_id=next(ids))
-        return [tombstone] if output.deletes == "tombstone" else [event, tombstone]
+        deletes = output.deletes if job is JobType.DELETE else "event"
+        messages: list[Outgoing] = []
+        if deletes != "tombstone":
+            messages.append(outgoing(output, payload, key=key, event_id=next(ids)))
+        if deletes != "event":
+            if key is None:
+                raise CaptureError(
+                    f"{self._class_name} has no key for binding {output.binding}, and a tombstone needs one: "
+                    "set producer.deletes: event there, or let key= return one"
+                )
+            messages.append(outgoing(output, None, key=key, type_=type_name(payload), event_id=next(ids)))
+        return messages
 
     def _payload(self, job: JobType, entity: Any) -> object | None:
         publication = self.publication

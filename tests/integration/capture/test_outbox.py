@@ -52,6 +52,19 @@ def test_deletes_leave_as_the_binding_says(deleting: tuple[str, Service]) -> Non
         assert service.events[-1].payload is None
 
 
+def test_where_only_a_tombstone_leaves_its_event_needs_no_form(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = service.plans["out-pointChanged"]
+    service.commit(lambda s: s.add(Point(id=1, x=0)))
+    monkeypatch.setattr(plan, "deletes", "tombstone")
+    monkeypatch.setattr(plan, "max_payload_bytes", 10)
+
+    service.commit(lambda s: s.delete(s.get_one(Point, 1)))
+
+    assert service.shorts[1:] == [("1", 2, None)]
+
+
 def test_the_json_is_that_of_the_source_document_but_for_its_time(service: Service) -> None:
     service.commit(lambda s: s.add(LectureCategory(category_id=2, category_name="최종테스트")))
 
