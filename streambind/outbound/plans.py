@@ -81,11 +81,7 @@ class PublicationPlan:
         try:
             if publication.build is not None:
                 return publication.build(entity, job)
-            given = self._fields.of(entity)
-            given["job_type"] = job
-            # As its constructor does, without the call.
-            event: object = publication.event.__pydantic_validator__.validate_python(given)
-            return event
+            return publication.event(job_type=job, **self._fields.of(entity))
         except Exception as error:
             raise self._failed(f"make {publication.event.__name__} ({job}) of", error) from error
 
