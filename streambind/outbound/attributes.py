@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import getattr_static
 from typing import Any
 
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
@@ -38,5 +39,5 @@ class Attributes:
 
 def _is_held(of: type, name: str) -> bool:
     """Whether the attribute is a mapped one under its own name, not one that code of the class computes."""
-    attribute = getattr(of, name, None)
+    attribute = getattr_static(of, name, None)  # Not asked for: the class may not be able to compute it.
     return type(attribute) is InstrumentedAttribute and attribute.key == name

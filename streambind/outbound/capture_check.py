@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from inspect import getattr_static
 from typing import Any
 
 from sqlalchemy import Engine
@@ -21,6 +22,7 @@ from streambind.outbound.publication import Publication, publications_of
 from streambind.outbound.published_tables import published_mappers
 from streambind.persistence.database import Database
 
+_MISSING = object()
 _EXAMPLES = {"key": "key=lambda entity: entity.tenant", "build": "build=lambda entity, job_type: Changed(...)"}
 
 
@@ -73,7 +75,7 @@ def _publication_errors(cls: type, publication: Publication, plans: Plans, told:
                 f"called; write a function, such as {_EXAMPLES[argument]}"
             )
     for name in publication.fields:
-        if not hasattr(cls, name):
+        if getattr_static(cls, name, _MISSING) is _MISSING:  # The class itself need not be able to compute it.
             hint = did_you_mean(name, [n for n in dir(cls) if not n.startswith("_")]) or "."
             yield (
                 f"event {publication.event.__name__} has the field {name!r}, but {cls.__name__} has no attribute "

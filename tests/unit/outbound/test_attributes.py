@@ -31,8 +31,13 @@ class Course(Base):
     def doubled(self) -> int:
         return self.id * 2
 
+    @hybrid_property
+    def length(self) -> int:
+        """The class itself has none."""
+        return len(self.title)
 
-ALL = ["id", "title", "also_title", "shown", "doubled"]
+
+ALL = ["id", "title", "also_title", "shown", "doubled", "length"]
 
 
 @pytest.mark.parametrize("names", [[], ["id"], ["title", "id"], ALL])
@@ -50,6 +55,7 @@ def test_what_is_held_under_the_name_of_a_computed_attribute_does_not_count() ->
         "also_title": "x",
         "shown": "2: x",
         "doubled": 4,
+        "length": 1,
     }
 
 

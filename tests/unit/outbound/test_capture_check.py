@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, create_engine
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import configure_mappers, registry, relationship, sessionmaker
 
 from streambind.configuration.properties import Publish
@@ -96,6 +97,19 @@ def test_with_build_no_attribute_is_missing(tmp_path: Path) -> None:
 
     _, child = _family()
     publishes("out-child", Free, build=lambda _, job: Free(anything=1, job_type=JobType(job)))(child)
+
+    assert _findings(tmp_path, child) == []
+
+
+def test_an_attribute_that_the_class_itself_cannot_compute_is_not_missing(tmp_path: Path) -> None:
+    class Computed(EntityEvent):
+        half: int
+        bits: int
+
+    _, child = _family()
+    child.half = hybrid_property(lambda entity: int(entity.id) // 2)  # type: ignore[attr-defined]
+    child.bits = hybrid_property(lambda entity: entity.id.bit_length())  # type: ignore[attr-defined]
+    publishes("out-child", Computed)(child)
 
     assert _findings(tmp_path, child) == []
 
