@@ -12,6 +12,9 @@ MAX_SOURCE_LENGTH = 36
 
 MAX_EPOCH = 2**31 - 1
 
+_MAX_BYTES = 1_100
+"""Of an origin, with a destination of 249 characters. Anyone may write more, and what was read is remembered."""
+
 
 class Source(NamedTuple):
     """What the events of one source to one destination have in common, in one epoch: many events, one object."""
@@ -46,6 +49,8 @@ class Origin(NamedTuple):
 def read_origin(data: bytes) -> tuple[Source, int] | None:
     """The source and the number in a header's value; None for anything that is not an origin. A record may carry
     any bytes: source, epoch and number of an origin fit their columns."""
+    if len(data) > _MAX_BYTES:
+        return None
     chain, _, seq = data.rpartition(b"/")
     source = _source(chain)
     return None if source is None or not _is_count(seq) else (source, int(seq))

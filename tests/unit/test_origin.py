@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streambind.origin import MAX_EPOCH, Origin
 
-_names = st.text(st.characters(exclude_characters="/"), min_size=1)
+_names = st.text(st.characters(exclude_characters="/"), min_size=1, max_size=249)
 _sources = st.text(
     st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="/"), min_size=1, max_size=36
 )
@@ -54,6 +54,7 @@ def test_what_is_written_is_read_again(source: str, epoch: int, destination: str
         f"1/{'s' * 37}/1/lectures/1",
         "1/s\x00/1/lectures/1",
         "1/\u00fc/1/lectures/1",
+        f"1/source/1/{'l' * 1_100}/1",
     ],
 )
 def test_what_is_no_origin_is_none(text: str) -> None:
