@@ -6,7 +6,7 @@ an event that the producing side sent twice, or one whose predecessor never came
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -111,7 +111,7 @@ class SequenceGuard:
         self,
         connection: Connection,
         batch: Batch,
-        indexes: Iterable[int],
+        indexes: Sequence[int],
         *,
         past: Callable[[], Past],
         passing_over: bool = False,
@@ -242,7 +242,7 @@ class SequenceGuard:
                 stored[chain] = stored[chain]._replace(event_id=event_id)
 
 
-def _runs(batch: Batch, indexes: Iterable[int]) -> dict[Chain, Run] | None:
+def _runs(batch: Batch, indexes: Sequence[int]) -> dict[Chain, Run] | None:
     """As `runs_of`; None also where a message cannot be read, of which `_events` tells more."""
     try:
         return runs_of(batch, indexes)
@@ -250,7 +250,7 @@ def _runs(batch: Batch, indexes: Iterable[int]) -> dict[Chain, Run] | None:
         return None
 
 
-def _events(batch: Batch, indexes: Iterable[int], *, passing_over: bool) -> list[Numbered]:
+def _events(batch: Batch, indexes: Sequence[int], *, passing_over: bool) -> list[Numbered]:
     events: list[Numbered] = []
     for index in indexes:
         try:
