@@ -172,14 +172,14 @@ def _compiled_run(listeners: Sequence[ListenerPlan]) -> Callable[[Batch, Progres
     decoder, function = listener.plain
     if not decoder.is_plain:
         return None
-    decode, limit, is_async = decoder.quick, decoder.limits.payload_bytes, bool(listener.is_async)
+    decode, limits, is_async = decoder.quick, decoder.limits, bool(listener.is_async)
     if listener.call_many is not None:
-        return _compiled_batch(decode, limit, function, is_async=is_async)
+        return _compiled_batch(decode, limits, function, is_async=is_async)
     loop = _loop_async if is_async else _loop
 
     def run_all(batch: Batch, progress: Progress) -> bool:
         payloads = batch.payloads()
-        if _longest(payloads) > limit:
+        if limits.are_exceeded(payloads):
             return False
         try:
             loop(function, decode, payloads, progress)
@@ -196,11 +196,11 @@ def _compiled_run(listeners: Sequence[ListenerPlan]) -> Callable[[Batch, Progres
 
 
 def _compiled_batch(
-    decode: Decoder, limit: int, function: Callable[[Any], Any], *, is_async: bool
+    decode: Decoder, limits: Limits, function: Callable[[Any], Any], *, is_async: bool
 ) -> Callable[[Batch, Progress], bool]:
     def run_all(batch: Batch, progress: Progress) -> bool:
         payloads = batch.payloads()
-        if _longest(payloads) > limit:
+        if limits.are_exceeded(payloads):
             return False
         try:
             events = [*map(decode, payloads)]  # type: ignore[arg-type]
@@ -221,10 +221,6 @@ def _compiled_batch(
         return True
 
     return run_all
-
-
-def _longest(payloads: Payloads) -> int:
-    return max(map(len, filter(None, payloads)), default=0)
 
 
 def _is_decoded(decode: Decoder, payload: bytes | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from streambind.configuration.properties import ConsumerProperties
@@ -21,6 +22,10 @@ class Limits:
     @staticmethod
     def of(properties: ConsumerProperties) -> Limits:
         return Limits(properties.max_payload_bytes, properties.max_headers, properties.max_header_bytes)
+
+    def are_exceeded(self, payloads: Iterable[bytes | None]) -> bool:
+        """Whether one of these payloads is too large."""
+        return max(map(len, filter(None, payloads)), default=0) > self.payload_bytes
 
     def check_payload(self, payload: bytes) -> None:
         """

@@ -55,7 +55,7 @@ class ReplicaEvents:
         batch = arrivals[0].batch
         is_whole = len(arrivals) == len(batch)
         payloads = batch.payloads() if is_whole else [batch.payload(arrival.index) for arrival in arrivals]
-        if max(map(len, filter(None, payloads)), default=0) > self._limits.payload_bytes:
+        if self._limits.are_exceeded(payloads):
             return None
         is_delete, key_of, row_of = plan.is_delete, plan.key_of, plan.row_of
         said: list[Said] = []
