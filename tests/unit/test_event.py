@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from streambind.conversion import JSON
 from streambind.event import EntityEvent, JobType
 
 SEOUL = timezone(timedelta(hours=9))
+NEW_YORK = ZoneInfo("America/New_York")
 NOON = datetime(2022, 8, 8, 12, 12, 37, tzinfo=UTC)
 
 
@@ -168,6 +172,18 @@ def test_it_is_written_in_the_configured_zone() -> None:
     elsewhere = changed(timestamp=NOON.astimezone(timezone(timedelta(hours=-3))))
     assert written(elsewhere, SEOUL) == written(event, SEOUL)
     assert written(elsewhere) == written(event)
+
+
+@given(
+    st.datetimes(datetime(1000, 1, 2), datetime(9999, 12, 30), timezones=st.sampled_from([UTC, SEOUL, NEW_YORK])),
+    st.sampled_from([UTC, SEOUL, NEW_YORK]),
+)
+@example(datetime(1969, 12, 31, 23, 59, 58, 500_000, UTC), UTC)
+@example(datetime(2026, 11, 1, 5, 30, tzinfo=UTC), NEW_YORK)
+@example(datetime(2026, 11, 1, 6, 30, tzinfo=UTC), NEW_YORK)
+def test_parts_of_a_second_are_left_out_of_any_time(time: datetime, zone: tzinfo) -> None:
+    text = f"{time.astimezone(zone):%Y-%m-%d-%H:%M:%S}"
+    assert f'"timestamp":"{text}"' in written(changed(timestamp=time), zone)
 
 
 @pytest.mark.parametrize("zone", [UTC, SEOUL])

@@ -113,6 +113,7 @@ def test_the_last_of_a_repeated_name_counts() -> None:
     raw: Raw = [("type", b"old"), ("type", b"new"), (TYPES, b"{}"), (TYPES, b'{"type":"java.lang.String"}')]
     assert decode_headers(raw) == {"type": "new"}
     assert header_text(raw, "type") == "new"
+    assert header_text([("n", b"old"), ("n", b"new"), ("n", None)], "n") == "new"
 
 
 def test_the_type_map_may_come_first() -> None:

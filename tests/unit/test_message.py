@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streambind import message as module
 from streambind.configuration.properties import DeadLetterFormat
 from streambind.headers import TYPES
 from streambind.inbound.dead_letter import Failure, dead_letter
-from streambind.message import Message, RawHeaders
+from streambind.message import Message, RawHeaders, number_of, origin_of
 
 
 def test_a_payload_alone_is_a_message() -> None:
@@ -75,3 +77,33 @@ def test_it_is_shown_without_its_payload_and_headers() -> None:
     )
     assert repr(message) == "<Message lectures[0]@3 key=b'7' 6 bytes>"
     assert repr(Message(None)) == "<Message None[None]@None key=None null>"
+
+
+ORIGINS = st.sampled_from(
+    [b"1/s/1/d/7", b'"1/s/2/d/8"', b'"1\\/s/1/d/9"', b"1/s/1/d/0", b"1/\xff/1/d/7", b"2/s/1/d/7"]
+)
+VALUES = st.one_of(st.none(), ORIGINS, st.binary(max_size=4))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["sb-origin", "other"]), VALUES), max_size=4))
+def test_the_number_is_the_origins(headers: RawHeaders) -> None:
+    origin, number = origin_of(headers), number_of(headers)
+    assert number == (None if origin is None else (origin[:3], origin.seq))
+
+
+@pytest.mark.parametrize(
+    ("values", "seq"),
+    [
+        ([b"1/s/1/d/7"], 7),
+        ([b'"1/s/1/d/7"'], 7),
+        ([b"1/s/1/d/7", b"1/s/1/d/8"], 8),
+        ([b"1/s/1/d/7", None], 7),
+        ([b"1/s/1/d/7", b"none"], None),
+        ([None], None),
+        ([b"1/\xff/1/d/7"], None),
+        ([], None),
+    ],
+)
+def test_the_last_origin_that_has_a_value_counts(values: list[bytes | None], seq: int | None) -> None:
+    number = number_of([("other", b"x"), *(("sb-origin", value) for value in values)])
+    assert number == (None if seq is None else (("s", 1, "d"), seq))
