@@ -24,13 +24,14 @@ _MOST_JOBS = 2
 
 
 class Collected(NamedTuple):
-    """How many lanes have reported, the outcomes among that, the shards that are lost, and whether producers have
-    been bound afresh."""
+    """The destinations that have reported, the outcomes among that, the shards that are lost, whether producers
+    have been bound afresh, and whether anything is `unsent` that was to be sent."""
 
-    reports: int
-    outcomes: Sequence[RelayOutcome]
-    lost: frozenset[int]
-    fresh: bool
+    destinations: frozenset[str] = frozenset()
+    outcomes: Sequence[RelayOutcome] = ()
+    lost: frozenset[int] = frozenset()
+    fresh: bool = False
+    unsent: bool = False
 
 
 class Lanes:
@@ -60,11 +61,14 @@ class Lanes:
 
     def collect(self) -> Collected:
         """What the lanes have reported since the last call."""
-        count, outcomes, lost, fresh = 0, list[RelayOutcome](), set[int](), False
+        destinations, outcomes, lost = set[str](), list[RelayOutcome](), set[int]()
+        fresh = unsent = False
         while self._reports:
-            report, count = self._reports.popleft(), count + 1
+            report = self._reports.popleft()
+            destinations.add(report.destination)
             lost |= report.lost
             fresh |= report.fresh
+            unsent |= not report.got_through
             lane = self._lanes[report.destination]
             lane.state.jobs.popleft()
             lane.state.since = self._clock()
@@ -77,7 +81,7 @@ class Lanes:
                     self._recover(lane)
                 else:
                     self._hold_back(lane, outcome.trouble)
-        return Collected(count, outcomes, frozenset(lost), fresh)
+        return Collected(frozenset(destinations), outcomes, frozenset(lost), fresh, unsent)
 
     def leave(self, rows: Sequence[OutboxRow], trouble: str, pause_s: float) -> None:
         """Leave the destinations of these rows alone for so long."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from sqlalchemy import Connection
 
@@ -65,6 +65,7 @@ class RelayLoop:
         self._back_off = BackOff()
         self._retry_at = 0.0
         self._source: Source | None = None
+        self._left_out: Collection[str] = ()
         self._signal = threading.Event()
         self._unsettled = Unsettled(properties.batch_size)
         self._purge_at: float | None = None
@@ -131,8 +132,11 @@ class RelayLoop:
         return self._pause()
 
     def _collect(self) -> bool:
-        """Take in what the lanes report; whether there was anything."""
-        freed, outcomes, lost, fresh = self.lanes.collect()
+        """Take in what the lanes report; whether rows may wait since then that nobody is woken for: of destinations
+        that the last read left out, and such as were not sent."""
+        destinations, outcomes, lost, fresh, unsent = self.lanes.collect()
+        if destinations:
+            self._pace.has_reported(self._clock(), self.lanes)
         self._unsettled.add(outcomes, self._clock())
         if lost or fresh:
             # Before the next read: are the shards ours, now that nobody else can send for them?
@@ -140,7 +144,7 @@ class RelayLoop:
         self.sent += sum(len(outcome.delivered) for outcome in outcomes)
         if any(outcome.delivered for outcome in outcomes):
             failpoint("relay.after_ack")
-        return freed > 0
+        return unsent or not destinations.isdisjoint(self._left_out)
 
     def _renew(self) -> None:
         if 0 < self.leases.valid_until <= self._clock():
@@ -176,6 +180,7 @@ class RelayLoop:
         if not settles:
             under_way += [row.id for row in delivered]
         if read:
+            self._left_out = excluded
             self._pace.woken = False  # before the read: who wakes from now on wants another one
 
         def work(connection: Connection) -> tuple[bool, list[Blocked], list[OutboxRow]]:

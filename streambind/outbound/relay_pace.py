@@ -10,7 +10,8 @@ _SIDE_READ_COST = 4
 
 
 class Pace:
-    """Read when woken, when a lane has reported, and else at intervals that grow while there is nothing to do.
+    """Read when woken, when a destination has room again, and else at intervals that grow while there is nothing to
+    do.
 
     While a destination is full, a read for others (a *side read*) walks over all of its rows: it happens only if
     a known destination is open, or at the longest interval, and the longer the last one took the later.
@@ -25,7 +26,7 @@ class Pace:
         """Set from any thread."""
 
     def should_read(self, now: float, lanes: Lanes, *, freed: bool) -> bool:
-        """`freed`: a lane has reported in this turn."""
+        """`freed`: lanes have reported in this turn, and there may be something to read because of that."""
         if freed:
             return True
         if any(now >= at for at in lanes.held_back().values()):
@@ -42,6 +43,11 @@ class Pace:
         self._poll_s = _SHORTEST_POLL_S if rows else min(self._poll_s * 2, self._longest_poll_s)
         self._poll_at = now + (self._longest_poll_s if rows or lanes.is_busy() else self._poll_s)
         self._side_read_at = now + _SIDE_READ_COST * took_s
+
+    def has_reported(self, now: float, lanes: Lanes) -> None:
+        """Take note that lanes have reported: if nothing is under way any more, the short intervals begin."""
+        if not lanes.is_busy():
+            self._poll_at = min(self._poll_at, now + self._poll_s)
 
     def next_at(self, now: float, lanes: Lanes) -> float:
         """When to look again if nothing is reported before."""

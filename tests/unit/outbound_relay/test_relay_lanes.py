@@ -12,7 +12,7 @@ from streambind.binding.outcome import Failed, Sent, Unknown
 from streambind.errors import BrokerUnavailableError, SendError
 from streambind.message import Message
 from streambind.outbound.lease import Hold
-from streambind.outbound.relay_lanes import Lanes
+from streambind.outbound.relay_lanes import Collected, Lanes
 from streambind.outbound.relay_way import SharedWay
 from tests.unit.outbound_relay.conftest import SOURCE, Bench
 from tests.unit.outbound_relay.producer import Result, ScriptedProducer
@@ -149,7 +149,7 @@ def test_what_is_behind_a_job_that_did_not_get_through_is_not_sent(bench: Bench,
     for _ in range(2):
         assert bench.reported.acquire(timeout=10)
     collected = bench.lanes.collect()
-    assert collected.reports == 2
+    assert collected.unsent
     assert [outcome.delivered for outcome in collected.outcomes] == [()]
     assert held.batches == [1]
     assert not bench.lanes.is_busy()
@@ -236,7 +236,7 @@ def test_a_lease_that_ran_out_before_the_send_sends_nothing(bench: Bench) -> Non
     bench.lanes.dispatch([row(destination="a")], SOURCE, Hold(bench.now, {}))
 
     assert bench.reported.acquire(timeout=10)
-    assert bench.lanes.collect() == (1, [], frozenset(), False)
+    assert bench.lanes.collect() == Collected(frozenset({"a"}), [], unsent=True)
     assert producer.sent == []
     assert bench.lanes.idle() == {"a"}
 

@@ -39,6 +39,18 @@ def test_waking_and_free_lanes_read_at_once(bench: Bench) -> None:
     assert pace.next_at(bench.now, bench.lanes) == bench.now
 
 
+def test_once_nothing_is_under_way_the_next_poll_is_near(bench: Bench) -> None:
+    pace = Pace(longest_poll_s=1.0)
+    pace.woken = False
+    pace.has_read(bench.now, bench.lanes, rows=1, full=False, took_s=0.0)
+    assert pace.next_at(bench.now, bench.lanes) == bench.now + 1.0
+
+    pace.has_reported(bench.now, bench.lanes)
+
+    assert not pace.should_read(bench.now, bench.lanes, freed=False)
+    assert pace.next_at(bench.now, bench.lanes) == bench.now + 0.05
+
+
 def test_what_comes_while_a_destination_is_busy_is_read_at_once(bench: Bench) -> None:
     held = ScriptedProducer()
     held.hold()
