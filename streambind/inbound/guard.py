@@ -22,6 +22,7 @@ from streambind.inbound.sequence import Applied, Chain, follows
 from streambind.message import Batch
 from streambind.persistence.database import Database
 from streambind.persistence.failures import is_duplicate
+from streambind.persistence.growing_query import GrowingQuery
 from streambind.persistence.key_chunks import key_chunks
 from streambind.persistence.row_statements import row_statements
 
@@ -102,9 +103,8 @@ class SequenceGuard:
             columns.source_id == bindparam("of_source"),
             database.dialect.one_of(columns.key, "keys"),
         )
-        self._stored = database.dialect.locked(
-            select(columns.key, columns.epoch, columns.seq, columns.updated_ms).where(*mine).order_by(columns.key)
-        )
+        stored = select(columns.key, columns.epoch, columns.seq, columns.updated_ms).where(*mine)
+        self._stored = GrowingQuery(database.dialect.locked(stored.order_by(columns.key)))
         self._ids = select(columns.key, columns.event_id).where(*mine)
 
     def examine(
@@ -183,6 +183,7 @@ class SequenceGuard:
         if new:
             try:
                 self._insert(connection, new)
+                self._stored.grew(len(new))
             except IntegrityError as error:
                 if not is_duplicate(error):
                     raise
@@ -226,7 +227,7 @@ class SequenceGuard:
         known: dict[Chain, tuple[Applied, int]] = {}
         for source_id, keys in _by_source(chains):
             given = {"of_destination": destination, "of_source": source_id, "keys": keys}
-            for key, epoch, seq, updated_ms in connection.execute(self._stored, given).all():
+            for key, epoch, seq, updated_ms in connection.execute(self._stored.now(), given).all():
                 known[Chain(source_id, key)] = Applied(epoch, seq, None), updated_ms
         return known
 

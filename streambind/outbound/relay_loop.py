@@ -132,8 +132,8 @@ class RelayLoop:
         return self._pause()
 
     def _collect(self) -> bool:
-        """Take in what the lanes report; whether rows may wait since then that nobody is woken for: of destinations
-        that the last read left out, and such as were not sent."""
+        """Take in what the lanes report; whether rows may wait now that nobody is woken for: of destinations that
+        the last read left out, and such as were not sent."""
         destinations, outcomes, lost, fresh, unsent = self.lanes.collect()
         if destinations:
             self._pace.has_reported(self._clock(), self.lanes)

@@ -10,8 +10,8 @@ _SIDE_READ_COST = 4
 
 
 class Pace:
-    """Read when woken, when a destination has room again, and else at intervals that grow while there is nothing to
-    do.
+    """Read when woken, when a destination has room again, and else at intervals that grow while there is nothing
+    to do.
 
     While a destination is full, a read for others (a *side read*) walks over all of its rows: it happens only if
     a known destination is open, or at the longest interval, and the longer the last one took the later.
