@@ -124,6 +124,13 @@ class ConsumerProperties(Properties):
     dedupe_retention_ms: Milliseconds = Field(
         7 * 86_400_000, alias="dedupeRetention", ge=1000, description="how long an id is remembered"
     )
+    commit_after_ms: Milliseconds = Field(
+        1000,
+        alias="commitAfter",
+        ge=1,
+        description="where a listener takes a session and a single message: after this time what is handled of a "
+        "batch is committed, and the rest goes on in a transaction of its own",
+    )
     max_payload_bytes: int = Field(
         1_048_576, ge=1, description="the largest payload that is decoded; a larger one fails before that"
     )

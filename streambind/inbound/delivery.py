@@ -149,12 +149,13 @@ class Delivery:
         return Outcome(done)
 
     def _apply(self, batch: Batch, count: int, *, singly: bool) -> tuple[int, MessageFailed | None]:
-        """Apply what can be of the first `count` messages: how many are done, and the failure of the next."""
+        """Apply what can be of the first `count` messages: how many are done, and the failure of the next, if it
+        is known that it fails."""
         failure: MessageFailed | None = None
         while count > 0:
             try:
-                self._effects.apply(batch, count, singly=singly)
-                return count, failure
+                done = self._effects.apply(batch, count, singly=singly)
+                return done, failure if done == count else None
             except MessageFailed as failed:
                 failure = failed
                 count = failed.index

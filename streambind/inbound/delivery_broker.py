@@ -31,17 +31,18 @@ class BrokerEffects:
         self._replies = replies
         self._dead_letters = dead_letters
 
-    def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
+    def apply(self, batch: Batch, count: int, *, singly: bool) -> int:
         run_all = self._dispatcher.run_all
         progress = Progress()
         is_batch = self._dispatcher.is_batch
         if run_all is not None and count == len(batch) and not (singly and is_batch):
             try:
                 if run_all(batch, progress):
-                    return
+                    return count
             except Exception as error:
                 raise _blamed(error, range(count) if is_batch else [progress.done], progress.done) from error
         self._apply_units(batch, range(progress.done, count), singly=singly)
+        return count
 
     def pass_over(self, batch: Batch, index: int, letter: Message | None) -> None:
         """Send the dead letter; the outcome tells the broker."""

@@ -26,7 +26,7 @@ from streambind.inbound.guard import Examination, SequenceGuard
 from streambind.inbound.handler_session import SessionEnded
 from streambind.inbound.handling import Handling, own_statements
 from streambind.inbound.mass_failure import MassFailure
-from streambind.inbound.parked_keys import ParkedKeys, queue_of
+from streambind.inbound.parked_keys import ParkedKeys, Waiting, queue_of
 from streambind.inbound.positions import DatabasePositions, Past, Stretch
 from streambind.inbound.statistics import DeliveryStatistics
 from streambind.joint_batch import parts_of, place_of
@@ -40,16 +40,19 @@ T = TypeVar("T")
 
 
 class _Applied(NamedTuple):
-    """What the guard found, and how many messages were set aside, or passed over by an id of their own."""
+    """How many messages are done, what the guard found of them, and how many were set aside, or passed over by an
+    id of their own."""
 
+    done: int
     found: Examination
     aside: int
     repeated: int
 
 
 class DatabaseEffects:
-    """A batch, also a joint one, is one transaction: claim of the position, messages of parked keys set aside,
-    guard, handlers, the position moved by compare-and-set, guard rows, commit. All of it happens or nothing."""
+    """A batch, also a joint one, is one transaction: claim of the position, guard, handlers, the position moved by
+    compare-and-set, messages of parked keys set aside, guard rows, commit. All of it happens or nothing. Where
+    handlers take long, it is a part of the batch, from its front."""
 
     def __init__(
         self,
@@ -76,7 +79,7 @@ class DatabaseEffects:
         self._on_commit = on_commit
         self._on_parked = on_parked
 
-    def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
+    def apply(self, batch: Batch, count: int, *, singly: bool) -> int:
         applied = self._transaction(lambda connection: self._apply(connection, batch, count, singly=singly))
         failpoint("delivery.after_commit")
         found, aside = applied.found, applied.aside
@@ -88,13 +91,14 @@ class DatabaseEffects:
         if aside:
             self._statistics.count(parked=aside)
             self._on_parked()
-        self._mass_failure.handled(count - aside)
+        self._mass_failure.handled(applied.done - aside)
         self._on_commit()
+        return applied.done
 
     def pass_over(self, batch: Batch, index: int, letter: Message | None) -> None:
         def work(connection: Connection) -> None:
             self._step(connection, batch, index)
-            if self._set_aside(connection, batch, [index]):
+            if self._set_aside(connection, batch, self._waiting(connection, batch, [index])):
                 return  # Its key was parked meanwhile.
             found = self._examine(connection, batch, [index], passing_over=True)
             self._record(connection, batch, found, passed_over=True)
@@ -136,23 +140,27 @@ class DatabaseEffects:
     def _apply(self, connection: Connection, batch: Batch, count: int, *, singly: bool) -> _Applied:
         stretches = _stretches(batch, 0, count)
         self._claim(connection, stretches)
-        aside = self._set_aside(connection, batch, range(count))
+        waiting = self._waiting(connection, batch, range(count))
+        aside = {index for each in waiting for index in each.indexes}
         indexes = [i for i in range(count) if i not in aside] if aside else range(count)
         found = self._examine(connection, batch, indexes)
         failpoint("delivery.after_position")
-        if found.duplicates:
-            indexes = [i for i in indexes if i not in found.duplicates]
-        repeated = self._handling.run(
+        done, repeated = self._handling.run(
             connection,
             batch,
-            indexes,
+            [i for i in indexes if i not in found.duplicates] if found.duplicates else indexes,
             singly=singly,
-            claim=_Claim(self._positions, connection, stretches),
+            claim=_Claim(self._positions, connection, batch, stretches),
+            end=count,
         )
+        if done < count:
+            found = self._examine(connection, batch, [i for i in indexes if i < done])
+            waiting = [before for each in waiting if (before := each.before(done)).indexes]
+        put = self._set_aside(connection, batch, waiting)
         failpoint("delivery.before_numbers")
         self._record(connection, batch, found)
         failpoint("delivery.before_commit")
-        return _Applied(found, len(aside), repeated)
+        return _Applied(done, found, put, repeated)
 
     def _claim(self, connection: Connection, stretches: Sequence[Stretch], *, first: int = 0) -> None:
         """Take the partitions for the length of the transaction; `first` is the index of the first message."""
@@ -171,14 +179,20 @@ class DatabaseEffects:
         self._claim(connection, stretches, first=index)
         self._positions.move(connection, *stretches)
 
-    def _set_aside(self, connection: Connection, batch: Batch, indexes: Iterable[int]) -> set[int]:
-        """Let messages whose keys are parked wait behind what waits there already."""
+    def _waiting(self, connection: Connection, batch: Batch, indexes: Iterable[int]) -> list[Waiting]:
+        """The messages whose keys are parked."""
         with own_statements():
             waiting = self._parked.waiting(connection, batch, indexes)
-            if waiting:
-                _refuse_joint(batch)
+        if waiting:
+            _refuse_joint(batch)
+        return waiting
+
+    def _set_aside(self, connection: Connection, batch: Batch, waiting: Sequence[Waiting]) -> int:
+        """Let them wait behind what waits there already: how many these are."""
+        if waiting:
+            with own_statements():
                 self._parked.set_aside(connection, batch, waiting)
-        return {index for each in waiting for index in each.indexes}
+        return sum(len(each.indexes) for each in waiting)
 
     def _examine(
         self, connection: Connection, batch: Batch, indexes: Sequence[int], *, passing_over: bool = False
@@ -249,16 +263,28 @@ def _stretches(batch: Batch, start: int, stop: int) -> list[Stretch]:
 class _Claim:
     """`handling.Claim` of these stretches."""
 
-    def __init__(self, positions: DatabasePositions, connection: Connection, stretches: Sequence[Stretch]) -> None:
+    def __init__(
+        self, positions: DatabasePositions, connection: Connection, batch: Batch, stretches: Sequence[Stretch]
+    ) -> None:
         self._positions = positions
         self._connection = connection
+        self._batch = batch
         self._stretches = stretches
 
-    def keep(self) -> None:
+    def keep(self, done: int) -> None:
+        if done < len(self._batch):
+            self._shorten(boundary(self._batch, done))
         # A database gives a transaction up after an error which a handler kept to itself, and would not say so at
         # the commit.
         if not self._positions.move(self._connection, *self._stretches):
             raise SessionEnded
+
+    def _shorten(self, end: int) -> None:
+        claimed = self._stretches[0]
+        if end != claimed.end:
+            if not self._positions.shorten(self._connection, claimed, end):
+                raise SessionEnded
+            self._stretches = [claimed._replace(end=end)]
 
     def is_left_behind(self) -> bool:
         lane, _, end = self._stretches[0]

@@ -11,9 +11,10 @@ from streambind.message import Batch, Message
 class Effects(Protocol):
     """Makes the effects of messages, and keeps what says that they are made."""
 
-    def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
-        """Handle the first `count` messages. `singly`: one by one, each with a savepoint of its own where there
-        is a database, so that a failure shows its message.
+    def apply(self, batch: Batch, count: int, *, singly: bool) -> int:
+        """Handle the first `count` messages, or fewer, at least one, where that takes long; returns how many.
+        `singly`: one by one, each with a savepoint of its own where there is a database, so that a failure shows
+        its message.
 
         Raises:
             MessageFailed: at that index; `done` messages before it are done.

@@ -45,6 +45,10 @@ class NotTogether(AttemptEnded):
     """Of several partitions, each has to be looked at by itself."""
 
 
+class TooLong(NotTogether):
+    """The handlers of several partitions take long; each by itself can be cut."""
+
+
 class LetterRefused(AttemptEnded):
     """The dead letter can never be sent, not even with as few headers as possible."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection, bindparam, delete
 
 from streambind.errors import PermanentError
 from streambind.expression import Expression, compile_expression
@@ -15,6 +15,7 @@ from streambind.inbound.failure import MessageFailed
 from streambind.inbound.limits import Limits
 from streambind.message import Batch
 from streambind.persistence.database import Database
+from streambind.persistence.key_chunks import key_chunks
 from streambind.persistence.tables import MAX_MESSAGE_ID_BYTES
 
 
@@ -36,6 +37,12 @@ class Inbox:
         self._id_of: Expression = compile_expression(text)
         self._retention_ms = retention_ms
         self._limits = limits
+        columns = self._table.c
+        self._forgotten = delete(self._table).where(
+            columns.group_name == group,
+            columns.destination == bindparam("of_destination"),
+            database.dialect.one_of(columns.message_id, "keys"),
+        )
 
     def first_times(self, connection: Connection, batch: Batch, indexes: Sequence[int]) -> Sequence[int]:
         """Those of the messages that are not seen before; from now on they are. Whoever sees the same id at the
@@ -60,6 +67,12 @@ class Inbox:
         failpoint("inbox.after_insert")
         new = {firsts[row["message_id"]] for row in inserted}
         return [index for index, message_id in ids.items() if message_id is None or index in new]
+
+    def forget(self, connection: Connection, batch: Batch, indexes: Iterable[int]) -> None:
+        """Undo that these messages, which were not seen before this transaction, are seen."""
+        ids = [message_id for index in indexes if (message_id := self._id(batch, index)) is not None]
+        for some in key_chunks(sorted(ids)):
+            connection.execute(self._forgotten, {"of_destination": batch.destination, "keys": some})
 
     def purge(self) -> int:
         """Forget ids that are older than the retention; returns how many."""

@@ -164,7 +164,13 @@ def _kept(
     positions = DatabasePositions(database, group)
     guard = SequenceGuard(database, group) if trusts else None
     inbox = _inbox(properties.consumer, database, group)
-    handling = Handling(dispatcher, database, replies=surroundings.replies, inbox=inbox)
+    handling = Handling(
+        dispatcher,
+        database,
+        replies=surroundings.replies,
+        inbox=inbox,
+        commit_after_ms=properties.consumer.commit_after_ms,
+    )
     mass_failure, back_off = MassFailure(parking), ParkedBackOff(parking)
     queues = ParkedQueues(database, group, destinations_of(binding, properties))
     fate = ParkedFate(

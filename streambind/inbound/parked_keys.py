@@ -42,6 +42,10 @@ class Waiting(NamedTuple):
     messages: int
     gap_ms: int | None
 
+    def before(self, end: int) -> Waiting:
+        """The same of the messages before `end`."""
+        return self._replace(indexes=[index for index in self.indexes if index < end])
+
 
 def queue_of(batch: Batch, index: int) -> bytes:
     """The queue that a message waits in: that of its key. What has no key has no order, and waits alone; of a key

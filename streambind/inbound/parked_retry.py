@@ -247,7 +247,7 @@ class ParkedRetry:
             if found.duplicates:
                 attempt.counts["duplicates"] += 1
             else:
-                attempt.counts["duplicates"] += self._handling.run(connection, batch, (0,), singly=True)
+                attempt.counts["duplicates"] += self._handling.run(connection, batch, (0,), singly=True).repeated
             if self._guard is not None:
                 with own_statements():
                     self._guard.record(connection, batch.destination, found)

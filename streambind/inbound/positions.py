@@ -147,6 +147,11 @@ class DatabasePositions:
             return all(connection.execute(statement, _way(*each)).rowcount == 1 for each in stretches)
         return connection.execute(statement, [_way(*each) for each in stretches]).rowcount == len(stretches)
 
+    def shorten(self, connection: Connection, claimed: Stretch, end: int) -> bool:
+        """Let what this transaction has claimed end at `end` already; False as with `move`."""
+        mine = update(self._table).where(self._is(claimed.lane), self._table.c.claimed_to == claimed.end)
+        return connection.execute(mine.values(claimed_to=end)).rowcount == 1
+
     def claimed_to(self, connection: Connection, lane: Lane) -> int | None:
         """How far a transaction goes that has claimed the position; None if it is free."""
         return connection.execute(select(self._table.c.claimed_to).where(self._is(lane))).scalar()

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from streambind.back_off import BackOff
 from streambind.failpoints import failpoint
 from streambind.inbound.effects import Effects
-from streambind.inbound.failure import AttemptEnded
+from streambind.inbound.failure import AttemptEnded, TooLong
 from streambind.message import Batch
 
 _log = logging.getLogger(__name__)
 
 _LONGEST_S = 5.0
+_SLOW_S = 300.0
+"""What slow handlers have done of a joint batch is undone, and done again: not often."""
 
 
 class Together:
@@ -26,6 +28,7 @@ class Together:
         self._effects = effects
         self._clock = clock
         self._back_off = BackOff(longest_s=_LONGEST_S)
+        self._slow = BackOff(first_s=_LONGEST_S, longest_s=_SLOW_S)
         self._not_before = float("-inf")
 
     def apply(self, batch: Batch) -> bool:
@@ -37,7 +40,8 @@ class Together:
             self._effects.apply(batch, len(batch), singly=False)
         except AttemptEnded as ended:
             _log.debug("%s: %r each by itself: %s", self._binding, batch, type(ended).__name__)
-            self._not_before = self._clock() + self._back_off.fail()
+            back_off = self._slow if isinstance(ended, TooLong) else self._back_off
+            self._not_before = self._clock() + back_off.fail()
             return False
         self._back_off.succeed()
         return True

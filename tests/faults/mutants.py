@@ -42,7 +42,7 @@ class OffsetsOnly:
 class PositionFirst(DatabaseEffects):
     """Moves the position in a transaction of its own, before the handlers'."""
 
-    def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
+    def apply(self, batch: Batch, count: int, *, singly: bool) -> int:
         start, end = boundary(batch, 0), boundary(batch, count)
         stretch = Stretch(Lane(batch.destination, batch.partition), start, end)
         self._transaction(
@@ -53,6 +53,7 @@ class PositionFirst(DatabaseEffects):
         )
         failpoint("delivery.after_position")
         self._transaction(lambda connection: self._handling.run(connection, batch, range(count), singly=singly))
+        return count
 
 
 class Poisoned:
@@ -111,9 +112,10 @@ class Unconditional(DatabasePositions):
 class TakenForGranted(DatabaseEffects):
     """Takes a commit that was not confirmed for one that came about."""
 
-    def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
+    def apply(self, batch: Batch, count: int, *, singly: bool) -> int:
         with contextlib.suppress(Trouble):
-            super().apply(batch, count, singly=singly)
+            return super().apply(batch, count, singly=singly)
+        return count
 
 
 class WrittenElsewhere(ReplicaRows):

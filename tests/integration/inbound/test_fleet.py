@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +13,10 @@ from sqlalchemy import Connection, update
 
 from streambind.binding.binder import Lane
 from streambind.binding.outcome import Outcome
+from streambind.inbound import handling
 from streambind.inbound.delivery import Delivery
 from streambind.inbound.delivery_positions import DatabaseEffects
+from streambind.inbound.handling import Handled, Handling
 from streambind.inbound.parked_keys import ParkedKeys
 from streambind.inbound.parked_queues import ParkedKey, ParkedQueues
 from streambind.inbound.positions import DatabasePositions
@@ -64,6 +67,38 @@ def test_parked_keys_keep_effects_and_order_without_numbers(database: SteppedDat
     assert wrong_seeds(database, Faults(repeats=0, fails=0.2, zombie=0.9), sequence="ignore", parks=True) == []
 
 
+class Unsteady:
+    """A clock by which some messages take long, and most do not."""
+
+    def __init__(self) -> None:
+        self._chance = random.Random(7)
+
+    def monotonic(self) -> float:
+        return self._chance.random() * 2
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 2**32), strays=st.sampled_from([0.0, 0.3]))
+def test_batches_that_are_cut_keep_effects_and_order(database: SteppedDatabase, seed: int, strays: float) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(handling, "time", Unsteady())
+        assert Fleet(database, seed, faults=Faults(fails=0.1, strays=strays), parks=True).run(STEPS) == []
+
+
+def test_the_checker_rejects_batches_that_are_cut_and_count_as_whole(
+    database: SteppedDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Handling.run
+
+    def run(self: Handling, *arguments: Any, end: int | None = None, **named: Any) -> Handled:
+        handled = original(self, *arguments, end=end, **named)
+        return handled if end is None else handled._replace(done=end)
+
+    monkeypatch.setattr(handling, "time", Unsteady())
+    monkeypatch.setattr(Handling, "run", run)
+    assert len(wrong_seeds(database, Faults(repeats=0, fails=0.1), parks=True)) >= 6
+
+
 def test_the_checker_rejects_later_messages_that_are_not_set_aside(
     database: SteppedDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,8 +143,8 @@ def test_the_checker_rejects_positions_that_move_outside_the_transaction(
 ) -> None:
     original = DatabaseEffects.apply
 
-    def apply(self: DatabaseEffects, batch: Any, count: int, *, singly: bool) -> None:
-        original(self, batch, count, singly=singly)
+    def apply(self: DatabaseEffects, batch: Any, count: int, *, singly: bool) -> int:
+        done = original(self, batch, count, singly=singly)
         # A second transaction for the position, lost in a crash: here it is never written.
         self._database.run(
             lambda c: c.execute(
@@ -118,6 +153,7 @@ def test_the_checker_rejects_positions_that_move_outside_the_transaction(
                 .values(next_offset=batch.position)
             )
         )
+        return done
 
     monkeypatch.setattr(DatabaseEffects, "apply", apply)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -11,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from streambind.binding.outcome import Continue, Outcome, RetryAfter
+from streambind.inbound import handling
+from streambind.inbound.handler_session import HandlerSession
 from tests.integration.inbound.service import Effect, Event, Service, Thing, drain, event, keep
 from tests.unit.inbound.batches import ListBatch, numbered
 
@@ -258,3 +261,25 @@ def test_the_commit_of_the_sessions_hooks_comes_before_the_real_one(any_service:
     plan.deliver(things())
 
     assert any_service.commits == 1
+
+
+def test_savepoints_come_for_a_while_after_a_handler_that_needs_them(
+    any_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[bool] = []
+
+    class Watched(HandlerSession):
+        def __init__(self, *arguments: Any, savepoints: bool, **named: Any) -> None:
+            used.append(savepoints)
+            super().__init__(*arguments, savepoints=savepoints, **named)
+
+    def rolls_back_at_one(event: Event, session: Session) -> None:
+        (rolls_back_then_works if event.number == 1 else keep)(event, session)
+
+    monkeypatch.setattr(handling, "HandlerSession", Watched)
+    plan = any_service.keeping(rolls_back_at_one)
+    for number in range(1, 21):
+        drain(plan, ListBatch([numbered(event("k", number), "k", number)], number - 1))
+
+    assert used == [False, True, *[True] * 16, *[False] * 3]
+    assert any_service.effects() == [("k", number) for number in range(1, 21)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,8 +27,8 @@ _NO_DISPATCHER: Any = None
 
 @dataclass
 class ScriptedEffects:
-    """Effects of whole transactions: all of `apply` or nothing. Letters go as without a database. `errors` holds
-    what a message raises, by payload; `raising` what the next calls raise."""
+    """Effects of whole transactions: all of `apply` or nothing, of `at_most` so many messages. Letters go as
+    without a database. `errors` holds what a message raises, by payload; `raising` what the next calls raise."""
 
     errors: dict[bytes, list[Exception]] = field(default_factory=dict)
     raising: list[Exception] = field(default_factory=list)
@@ -35,21 +36,24 @@ class ScriptedEffects:
     passed_over: list[bytes | None] = field(default_factory=list)
     parked: list[tuple[bytes | None, Exception]] = field(default_factory=list)
     holding: bool = False
+    at_most: int = sys.maxsize
     calls: list[tuple[int, bool]] = field(default_factory=list)
     position: int | None = None
     unattributed: bool = False
     letters: Letters = field(default_factory=lambda: Letters())
 
-    def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
+    def apply(self, batch: Batch, count: int, *, singly: bool) -> int:
         self.calls.append((count, singly))
         if self.raising:
             raise self.raising.pop(0)
+        count = min(count, self.at_most)
         for index in range(count):
             if errors := self.errors.get(batch.payload(index) or b""):
                 if self.unattributed and not singly:
                     raise Unattributed(errors[0])
                 raise MessageFailed(index, errors.pop(0))
         self.applied += [batch.payload(index) for index in range(count)]
+        return count
 
     def pass_over(self, batch: Batch, index: int, letter: Message | None) -> None:
         if self.raising:

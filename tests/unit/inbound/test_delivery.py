@@ -190,11 +190,12 @@ def test_a_failure_without_a_known_message_is_looked_for_singly() -> None:
 @pytest.mark.parametrize("bad", range(7))
 def test_a_refused_commit_is_narrowed_down_to_its_message(bad: int) -> None:
     class RefusesCommit(ScriptedEffects):
-        def apply(self, batch: Batch, count: int, *, singly: bool) -> None:
-            super().apply(batch, count, singly=singly)
+        def apply(self, batch: Batch, count: int, *, singly: bool) -> int:
+            done = super().apply(batch, count, singly=singly)
             if any(batch.payload(index) == b"bad" for index in range(count)):
                 del self.applied[-count:]
                 raise Unattributed(ValueError("deferred constraint"))
+            return done
 
     given = given_delivery(OnError.SKIP, max_attempts=1)
     effects = RefusesCommit()

@@ -159,6 +159,7 @@ def test_every_message_is_applied_or_passed_over_once_and_in_order(data: st.Data
     given = given_delivery(OnError.DLQ, max_attempts=3)
     given.effects.errors = {p: [ValueError("x")] * times for p, times in failures.items() if times}
     given.effects.unattributed = data.draw(st.booleans())
+    given.effects.at_most = data.draw(st.integers(1, 4))
     given.letters.failures = [SendError("away")] * data.draw(st.integers(0, 3))
     order: list[bytes | None] = []
     _record_order(given.effects, order)
@@ -180,9 +181,10 @@ def test_every_message_is_applied_or_passed_over_once_and_in_order(data: st.Data
 def _record_order(effects: ScriptedEffects, order: list[bytes | None]) -> None:
     apply, pass_over = effects.apply, effects.pass_over
 
-    def applying(batch: Batch, count: int, *, singly: bool) -> None:
-        apply(batch, count, singly=singly)
-        order.extend(batch.payload(index) for index in range(count))
+    def applying(batch: Batch, count: int, *, singly: bool) -> int:
+        done = apply(batch, count, singly=singly)
+        order.extend(batch.payload(index) for index in range(done))
+        return done
 
     def passing_over(batch: Batch, index: int, letter: Message | None) -> None:
         pass_over(batch, index, letter)
