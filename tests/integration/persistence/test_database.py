@@ -26,13 +26,18 @@ ENGINES = drivers(
 )
 
 
-@pytest.fixture(params=ENGINES)
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+@pytest.fixture
+def loop() -> Iterator[EventLoop]:
     loop = EventLoop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture(params=ENGINES)
+def database(request: pytest.FixtureRequest, tmp_path: Path, loop: EventLoop) -> Iterator[Database]:
     database = Database.from_url(url_of(request.param, request, tmp_path), loop=loop)
     yield database
     database.dispose()
-    loop.close()
 
 
 def _leases(database: Database) -> int:
@@ -59,10 +64,10 @@ def test_errors_of_an_engine_of_our_own_hold_no_values(database: Database) -> No
 @pytest.mark.parametrize("url", drivers("postgresql+psycopg", "postgresql+asyncpg"))
 @pytest.mark.parametrize("schema", [None, "own place"])
 def test_a_sequence_that_hands_out_ids_in_advance_is_refused(
-    url: str, schema: str | None, request: pytest.FixtureRequest, tmp_path: Path
+    url: str, schema: str | None, request: pytest.FixtureRequest, tmp_path: Path, loop: EventLoop
 ) -> None:
     """A later commit would get a lower id than an earlier one, and the events of a key the wrong order."""
-    database = Database.from_url(url_of(url, request, tmp_path), loop=EventLoop(), schema=schema)
+    database = Database.from_url(url_of(url, request, tmp_path), loop=loop, schema=schema)
     if schema is not None:
         database.run(lambda c: c.execute(CreateSchema(schema)))
     create_tables(database)
