@@ -19,6 +19,7 @@ from streambind.binders.kafka import KAFKA
 from streambind.binding.binder import Binder
 from streambind.errors import BrokerError
 from streambind.inbound.letter import Letter, read_letter
+from streambind.message import Message
 from streambind.persistence.tables import Tables
 from streambind.testing.chaos import Change, History, Violation, violations
 from streambind.testing.eventually import eventually
@@ -58,6 +59,18 @@ class World:
         process.start(**environment)
         return process
 
+    def load(self, **environment: str) -> ServiceProcess:
+        """The service that writes as fast as it can, started: commits until it is stopped."""
+        process = self.services.program("load", "tests.faults.load", self._settings(self.source_url))
+        process.start(**environment)
+        return process
+
+    def relay(self, name: str, /, **environment: str) -> ServiceProcess:
+        """A process that only sends what is in the source's outbox, started."""
+        process = self.services.program(name, "tests.faults.relaying", self._settings(self.source_url))
+        process.start(**environment)
+        return process
+
     def effects(self, name: str = "effects", /, **environment: str) -> ServiceProcess:
         """An instance of the reading service, started."""
         settings = {"GROUP": self.group, **self._settings(self.effects_url)}
@@ -79,6 +92,10 @@ class World:
         """How many changes the source has committed."""
         return self._count(self.source_url, select(func.count()).select_from(source.Committed))
 
+    def waiting(self) -> int:
+        """How many changes wait in the source's outbox."""
+        return self._count(self.source_url, select(func.count()).select_from(_SB.outbox))
+
     def handled(self) -> int:
         """How many effects there are."""
         return self._count(self.effects_url, select(func.count()).select_from(effects.Effect))
@@ -96,7 +113,14 @@ class World:
         """How many records are on the topic: duplicates on the wire among them."""
         return sum(self._ends().values())
 
-    def wait_until_drained(self, *services: ServiceProcess, by_offsets: bool = False, parked: int = 0) -> None:
+    def read(self) -> list[Message]:
+        """All records on the topic."""
+        with self.stage.reader(self.topic) as reader:
+            return reader.read(self.records(), DRAIN_S)
+
+    def wait_until_drained(
+        self, *services: ServiceProcess, by_offsets: bool = False, parked: int = 0, within_s: float = DRAIN_S
+    ) -> None:
         """Until nothing is left to send or to handle, and just `parked` messages wait behind parked keys.
         `by_offsets`: Kafka's offsets say what is handled, not the positions in the database."""
         done = self._offsets if by_offsets else self._positions
@@ -105,14 +129,14 @@ class World:
             dead = [service for service in services if service.exit_code]
             assert not dead, f"{dead[0].name} ended with {dead[0].exit_code}\n{dead[0].tail()}"
             try:
-                waiting = self._count(self.source_url, select(func.count()).select_from(_SB.outbox))
+                waiting = self.waiting()
                 ends = self._ends()
                 waiting += 0 if by_offsets else abs(self.parked() - parked)
                 return not waiting and bool(ends) and all(done().get(p, 0) == end for p, end in ends.items())
             except (DBAPIError, BrokerError):
                 return False
 
-        eventually(drained, DRAIN_S, lambda: "\n".join(["not drained", *(s.tail() for s in services)]))
+        eventually(drained, within_s, lambda: "\n".join(["not drained", *(s.tail() for s in services)]))
 
     def broken_promises(self) -> list[Violation]:
         """What the checker finds."""
