@@ -14,13 +14,15 @@ import os
 import random
 import sys
 
-from sqlalchemy import String, delete, update
+from sqlalchemy import String, delete, func, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from streambind import EntityEvent, JobType, StreamApplication, stream_listener
 
 _FAILING = float(os.environ.get("FAILING", "0"))
 """The share of calls in which the listener raises."""
+_SLOW_S = float(os.environ.get("SLOW_S", "0"))
+"""How long the listener takes for an event, in the database and in its transaction."""
 _chance = random.Random()
 
 
@@ -83,6 +85,8 @@ def apply(session: Session, event: ItemChanged) -> None:
 @stream_listener("in-items")
 def keep(event: ItemChanged, session: Session) -> None:
     apply(session, event)
+    if _SLOW_S:
+        session.execute(select(func.pg_sleep(_SLOW_S)))
     if _chance.random() < _FAILING:
         raise ConnectionAbortedError("a handler that fails after its writes")
 
