@@ -39,6 +39,7 @@ def build(request: pytest.FixtureRequest, postgres_url: str, tmp_path: Path) -> 
             overrides = {f"streambind.outbox.{name}": value for name, value in settings.items()}
             application = StreamApplication(path, arguments=[], overrides=overrides)
             assert application.database is not None
+            stack.callback(application.database.loop.close)  # To dispose of the database may open it again.
             stack.callback(application.database.dispose)
             stack.callback(application.stop)
             return application

@@ -149,6 +149,7 @@ def test_a_class_that_is_replicated_and_published_passes_every_change_on(
     assert [each for each in told if each[1] == 2] == [(JobType.INSERT, 2, "b"), (JobType.DELETE, 2, "b")]
     assert database.run(lambda c: c.execute(select(Title.id, Title.title)).all()) == [(1, "c")]
     database.dispose()
+    database.loop.close()
 
 
 def test_several_sources_fill_one_table_each_its_columns(
@@ -298,6 +299,7 @@ def test_a_replica_goes_with_an_asynchronous_listener(
         streams.settle()
         assert database.run(lambda c: c.scalars(select(Note.text)).all()) == ["a", "b"]
     database.dispose()
+    database.loop.close()
 
 
 def test_replicas_that_fill_the_same_columns_are_warned_of(stream_application: Applications) -> None:
