@@ -6,7 +6,6 @@ import contextlib
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
@@ -64,7 +63,7 @@ class Chaos:
         self._databases: dict[str, tuple[ObservedDatabase, str]] = {}
         self._brokers: str | None = None
         self._faults: list[Fault] = []
-        self._restarts: Counter[str] = Counter()
+        self._restarts: dict[str, list[str]] = {}
         self._ended_at: dict[str, float] = {}
         self._close = contextlib.ExitStack()
 
@@ -183,7 +182,7 @@ class Chaos:
             seed=self.plan.seed,
             seconds=self.plan.seconds,
             faults=dict(schedule.counts),
-            restarts=dict(self._restarts),
+            restarts=self._restarts,
             events=len(told.committed),
             effects=None if told.effects is None else len(told.effects),
             parked=len(told.parked),
@@ -253,7 +252,7 @@ class Chaos:
         ended_at = self._ended_at.setdefault(program.name, time.monotonic())
         if time.monotonic() - ended_at > _RESTART_AFTER_S:
             del self._ended_at[program.name]
-            self._restarts[program.name] += 1
+            self._restarts.setdefault(program.name, []).append(program.ending())
             start_if_dead(program)
 
     def _stop(self, programs: list[Program]) -> None:

@@ -144,8 +144,17 @@ class Program:
 
     def tail(self) -> str:
         """The last lines of the log."""
-        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        return "\n".join([f"the end of {self.log}:", *lines[-_LOG_LINES:]])
+        return "\n".join([f"the end of {self.log}:", *self._lines()[-_LOG_LINES:]])
+
+    def ending(self) -> str:
+        """How the run ended, and the last line of its log."""
+        code = self.exit_code
+        how = f"exit code {code}" if code is None or code >= 0 else signal.Signals(-code).name
+        last = next((line for line in reversed(self._lines()) if line.strip()), "it has logged nothing")
+        return f"{how}, {last}"
+
+    def _lines(self) -> list[str]:
+        return self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
 
     def _signal(self, number: signal.Signals) -> None:
         """To the run and whatever it has started, also if only the latter is left."""

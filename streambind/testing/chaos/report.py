@@ -12,15 +12,15 @@ from streambind.testing.chaos.watch import summary
 
 @dataclass
 class Report:
-    """`restarts` are programs that ended by themselves, and were started again; `fenced` are batches that came
-    from somebody who no longer owned the partition, as far as the services' logs tell. `effects` is None where
-    nobody logs them."""
+    """`restarts`: how programs ended that did so by themselves, and were started again; `fenced` are batches that
+    came from somebody who no longer owned the partition, as far as the services' logs tell. `effects` is None
+    where nobody logs them."""
 
     name: str
     seed: int
     seconds: float
     faults: Mapping[str, int] = field(default_factory=dict)
-    restarts: Mapping[str, int] = field(default_factory=dict)
+    restarts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     events: int = 0
     effects: int | None = 0
     parked: int = 0
@@ -48,7 +48,7 @@ class Report:
         ]
         for kind, (count, median, longest) in summary(self.recoveries_s).items():
             lines.append(f"  after {kind}: {count} recoveries, median {median:.1f} s, longest {longest:.1f} s")
-        lines += [f"  {name} ended by itself {count} times" for name, count in self.restarts.items()]
+        lines += [f"  {name} ended by itself: {how}" for name, ends in self.restarts.items() for how in ends]
         lines += [f"  BROKEN {violation.kind}: {violation.text}" for violation in self.violations]
         return "\n".join([*lines, f"  {len(self.violations)} promises broken"])
 

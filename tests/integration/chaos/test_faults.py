@@ -89,6 +89,22 @@ def test_nothing_is_hit_where_nothing_runs(fault: type[Kill | Freeze], tmp_path:
     assert Strike(fault([Program("ended", WAITS, os.environ, log=tmp_path / "ended.log")])).hit is None
 
 
+@pytest.mark.parametrize(
+    ("code", "ending"),
+    [
+        ("import os; print('so long', flush=True); os.abort()", "SIGABRT, so long"),
+        ("print('first'); raise SystemExit('no room')", "exit code 1, no room"),
+        ("import os; os.abort()", "SIGABRT, --- ending starts "),
+    ],
+)
+def test_a_program_tells_how_it_ended(code: str, ending: str, tmp_path: Path) -> None:
+    program = Program("ending", [sys.executable, "-c", code], os.environ, log=tmp_path / "ending.log")
+    program.start()
+    eventually(lambda: program.exit_code is not None, 10, lambda: program.tail())
+
+    assert program.ending() == ending
+
+
 def test_stolen_leases_have_no_owner(observed: ObservedDatabase) -> None:
     lease = observed.tables.lease
     with observed.engine.begin() as connection:
