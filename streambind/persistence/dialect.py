@@ -1,5 +1,5 @@
 """What differs between databases: their clock, how rows are locked, how a row is inserted that may exist, how long
-a transaction may stand still.
+a transaction may stand still, how one table takes the place of another.
 
 The seam for further databases: one `Dialect` each, found by SQLAlchemy's dialect name in `dialects`.
 """
@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 
 from sqlalchemy import Column, Connection, Engine, Select, Table, Text, bindparam, type_coerce
 from sqlalchemy.sql.elements import ColumnElement
+
+from streambind.persistence.shadow_table import ShadowTable
 
 Row = Mapping[str, Any]
 
@@ -37,6 +39,8 @@ class Dialect(ABC):
     """Whether a parameter can be an array."""
     numbers_transactions: ClassVar[bool] = False
     """Whether it tells which transactions are open, by numbers that grow."""
+    shadow_of: ClassVar[type[ShadowTable]]
+    """How another table takes the place of a service's own."""
 
     def prepare(self, engine: Engine) -> None:
         """To be called once for each engine, before it is used. By default nothing is needed.

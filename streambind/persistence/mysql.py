@@ -38,6 +38,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from streambind.errors import SchemaError
 from streambind.persistence.dialect import MAX_LOCK_WAIT_MS, Dialect, Row, chunks, primary_key_of, touched
 from streambind.persistence.failures import UNIQUE, state_of
+from streambind.persistence.mysql_shadow import MySQLShadow
 
 _LIMITED = "streambind.limited"
 """Under which a connection knows that settings of its session are not the ones that it came with."""
@@ -58,6 +59,7 @@ class MySQL(Dialect):
     name = "mysql"
     # Not UNIX_TIMESTAMP: it goes through the session's time zone, where an hour comes twice a year.
     now_ms = literal_column("(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000)", BigInteger)
+    shadow_of = MySQLShadow
 
     @contextmanager
     def transaction(self, connection: Connection) -> Iterator[None]:

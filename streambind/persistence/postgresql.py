@@ -28,6 +28,7 @@ from streambind.errors import SchemaError
 from streambind.persistence.dialect import MAX_LOCK_WAIT_MS
 from streambind.persistence.on_conflict import OnConflictDialect
 from streambind.persistence.postgres_columns import array_of
+from streambind.persistence.postgres_shadow import PostgresShadow
 
 _LIMIT_WAITS = """
 SELECT set_config('idle_in_transaction_session_timeout', '{idle_ms}', true),
@@ -59,6 +60,7 @@ class PostgreSQL(OnConflictDialect):
     notifies = True
     has_arrays = True
     numbers_transactions = True
+    shadow_of = PostgresShadow
 
     def limit_waits(self, connection: Connection, timeout_ms: int) -> None:
         statement = _LIMIT_WAITS.format(idle_ms=timeout_ms, lock_ms=min(timeout_ms, MAX_LOCK_WAIT_MS))

@@ -18,6 +18,7 @@ from sqlalchemy.pool import SingletonThreadPool
 from streambind.configuration.masking import shown_url
 from streambind.errors import ConfigurationError
 from streambind.persistence.on_conflict import OnConflictDialect
+from streambind.persistence.sqlite_shadow import SQLiteShadow
 
 BUSY_TIMEOUT_MS = 30_000
 _LEGACY_TRANSACTIONS = -1
@@ -29,6 +30,7 @@ class SQLite(OnConflictDialect):
     name = "sqlite"
     now_ms = literal_column("CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)", BigInteger)
     creates_tables = True
+    shadow_of = SQLiteShadow
 
     def prepare(self, engine: Engine) -> None:
         prepare(engine)

@@ -17,9 +17,8 @@ from sqlalchemy import Connection, MetaData
 
 from streambind.errors import ConfigurationError, LifecycleError
 from streambind.failpoints import failpoint
-from streambind.persistence import shadow_tables
 from streambind.persistence.database import Database
-from streambind.persistence.mysql_shadow import Disturbed
+from streambind.persistence.shadow_table import Disturbed
 from streambind.replicas.comparison import Comparison, Difference
 from streambind.replicas.fold import Fold, Folded, Log
 from streambind.replicas.replica import Replica
@@ -58,10 +57,10 @@ class Rebuild:
     ) -> None:
         self._database = database
         self._replica = replica
-        self._table = replica.plan.table
+        self._shadow = database.dialect.shadow_of(replica.plan.table)
         for text in _reasons(replica, published=published):
             raise ConfigurationError(f"replica {replica.name} cannot be rebuilt: {text}")
-        self._shadow = self._table.to_metadata(MetaData(), name=shadow_tables.shadow_name(self._table))
+        self._new = replica.plan.table.to_metadata(MetaData(), name=self._shadow.name)
 
     def run(
         self,
@@ -85,18 +84,18 @@ class Rebuild:
         failpoint("rebuild.after_create")
         fold.catch_up(progress)
         if not dry_run:
-            self._database.run(lambda connection: shadow_tables.make_room(connection, self._table))
-        comparison = Comparison(self._database.dialect, self._replica, self._shadow)
+            self._database.run(self._shadow.make_room)
+        comparison = Comparison(self._database.dialect, self._replica, self._new)
         rebuilt: list[Rebuilt] = []
 
         def work(connection: Connection) -> None:
-            shadow_tables.lock(connection, self._table)
+            self._shadow.lock(connection)
             difference = comparison.difference(connection, limit=limit)
             swaps = not dry_run and (force or not difference.extra)
             rebuilt.append(Rebuilt(difference, fold.folded, swaps))
             if not swaps:
                 raise _Kept
-            shadow_tables.swap(connection, self._table, rows=difference.found)
+            self._shadow.swap(connection, rows=difference.found)
             fold.forget(connection)
             failpoint("rebuild.before_swap")
 
@@ -105,7 +104,7 @@ class Rebuild:
         if rebuilt[-1].swapped:
             failpoint("rebuild.after_swap")
         done = rebuilt[-1]
-        self._database.run(lambda connection: shadow_tables.settle(connection, self._table, swapped=done.swapped))
+        self._database.run(lambda connection: self._shadow.settle(connection, swapped=done.swapped))
         return done
 
     def _meet(self, meet: Callable[[], None]) -> None:
@@ -119,35 +118,35 @@ class Rebuild:
 
     def confirm(self) -> bool:
         """Drop the table that was replaced; False if there is none."""
-        return self._database.run(lambda connection: shadow_tables.drop_kept(connection, self._table))
+        return self._database.run(self._shadow.drop_kept)
 
     def abandon(self) -> bool:
         """Drop the new table, which has not replaced anything; False if there is none."""
         return self._database.run(lambda connection: self._drop_shadow(connection, self._fold(_NO_LOG)))
 
     def _fold(self, log: Log, *, skip_unreadable: bool = False) -> Fold:
-        return Fold(self._database, self._replica, self._shadow, log, skip_unreadable=skip_unreadable)
+        return Fold(self._database, self._replica, self._new, log, skip_unreadable=skip_unreadable)
 
     def _prepare(self, connection: Connection, fold: Fold, *, restart: bool) -> None:
-        if shadow_tables.is_replaced(connection, self._table):
-            kept = shadow_tables.kept_name(self._table)
+        if self._shadow.is_replaced(connection):
+            kept = self._shadow.kept_name
             raise LifecycleError(
                 f"replica {self._replica.name} was rebuilt before, and {kept} holds its old rows: confirm first "
                 "(streambind replica confirm)"
             )
-        for text in shadow_tables.obstacles(connection, self._table):
+        for text in self._shadow.obstacles(connection):
             raise ConfigurationError(f"replica {self._replica.name}: its table cannot be swapped: {text}")
         if restart or not fold.has_begun(connection):
             self._drop_shadow(connection, fold)
-        if not shadow_tables.is_made(connection, self._table):
+        if not self._shadow.is_made(connection):
             fold.forget(connection)
-            shadow_tables.make_shadow(connection, self._table)
+            self._shadow.make(connection)
 
     def _drop_shadow(self, connection: Connection, fold: Fold) -> bool:
-        if shadow_tables.is_replaced(connection, self._table):
+        if self._shadow.is_replaced(connection):
             return False
         fold.forget(connection)
-        return shadow_tables.drop_shadow(connection, self._table)
+        return self._shadow.drop(connection)
 
 
 def _reasons(replica: Replica, *, published: bool) -> list[str]:

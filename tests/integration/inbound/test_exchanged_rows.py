@@ -7,11 +7,11 @@ from itertools import count, islice
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, event, insert, text, update
+from sqlalchemy import Connection, delete, event, insert, text, update
 
 from streambind.errors import LifecycleError
 from streambind.failpoints import FailpointError
-from streambind.persistence import mysql_shadow
+from streambind.persistence.mysql_shadow import MySQLShadow
 from streambind.replicas import rebuild as rebuild_module
 from tests.integration.inbound.conftest import MakeDatabase
 from tests.integration.inbound.replicas import Item, changed, items, rows
@@ -52,14 +52,14 @@ def test_columns_that_the_database_computes_are_left_to_it(topic: Topic) -> None
 
 def _disturb(monkeypatch: pytest.MonkeyPatch, topic: Topic, ids: Iterator[int]) -> None:
     """Somebody else inserts a row after the others were locked and compared."""
-    exchange = mysql_shadow.exchange
+    swap = MySQLShadow.swap
 
-    def disturbed(*given: Any, **more: Any) -> None:
+    def disturbed(self: MySQLShadow, connection: Connection, *, rows: int) -> None:
         for key in islice(ids, 1):
             write(topic, insert(Item).values(id=key, name="whose?", price=0))
-        exchange(*given, **more)
+        swap(self, connection, rows=rows)
 
-    monkeypatch.setattr(mysql_shadow, "exchange", disturbed)
+    monkeypatch.setattr(MySQLShadow, "swap", disturbed)
 
 
 def test_a_row_that_came_after_the_comparison_is_seen(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Table, delete, false, insert, inspect, select, text, update
+from sqlalchemy import Connection, delete, false, insert, inspect, select, text, update
 
 from streambind.binding.binder import Lane
 from streambind.errors import LifecycleError
 from streambind.failpoints import FailpointError
-from streambind.persistence import mysql_shadow, shadow_tables
+from streambind.persistence import mysql_shadow
+from streambind.persistence.dialects import DIALECTS
+from streambind.persistence.shadow_table import ShadowTable
 from streambind.replicas import comparison
 from streambind.replicas import fold as fold_module
 from streambind.replicas import rebuild as rebuild_module
@@ -155,17 +157,18 @@ class World:
             if point == attempt.crash and self.passed[point] == attempt.passing:
                 raise FailpointError(point)
 
-        make_room = shadow_tables.make_room
+        shadow_of = self.service.database.dialect.shadow_of
+        make_room = shadow_of.make_room
 
-        def makes_room(connection: Connection, table: Table) -> None:
-            make_room(connection, table)
+        def makes_room(shadow: ShadowTable, connection: Connection) -> None:
+            make_room(shadow, connection)
             connection.commit()
             passes("before the lock")
 
         with monkeypatch.context() as patch:
             for module in (rebuild_module, fold_module):
                 patch.setattr(module, "failpoint", passes)
-            patch.setattr(shadow_tables, "make_room", makes_room)
+            patch.setattr(shadow_of, "make_room", makes_room)
             try:
                 return self.topic.rebuild(skip_unreadable=True, **attempt.options)
             except FailpointError:
@@ -318,13 +321,16 @@ def _does_not_look_for_rows_that_would_be_lost(patch: pytest.MonkeyPatch) -> Non
 
 
 def _keeps_no_old_rows(patch: pytest.MonkeyPatch) -> None:
-    swap = shadow_tables.swap
+    for shadow_of in {dialect.shadow_of for dialect in DIALECTS.values()}:
+        patch.setattr(shadow_of, "swap", _keeping_no_old_rows(shadow_of.swap))
 
-    def swapped(connection: Connection, table: Table, *, rows: int) -> None:
-        swap(connection, table, rows=rows)
-        connection.exec_driver_sql(f"DELETE FROM {shadow_tables.kept_name(table)} WHERE id = 1")
 
-    patch.setattr(shadow_tables, "swap", swapped)
+def _keeping_no_old_rows(swap: Callable[..., None]) -> Callable[..., None]:
+    def swapped(shadow: ShadowTable, connection: Connection, *, rows: int) -> None:
+        swap(shadow, connection, rows=rows)
+        connection.exec_driver_sql(f"DELETE FROM {shadow.kept_name} WHERE id = 1")
+
+    return swapped
 
 
 def _compares_as_the_collation_does(patch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, insert, inspect, select, text, update
 
 from streambind.errors import ConfigurationError, LifecycleError
 from streambind.failpoints import FailpointError
-from streambind.persistence import shadow_tables
+from streambind.persistence.postgres_shadow import PostgresShadow
 from streambind.replicas import fold as fold_module
 from streambind.replicas import rebuild as rebuild_module
 from streambind.replicas.rebuild import Rebuild
@@ -223,7 +223,7 @@ def test_a_rebuild_that_does_not_hold_the_group_is_rejected(
     monkeypatch.setattr(
         fold_module.Fold, "_goals", lambda self, connection, lock: goals(self, connection, lock=False)
     )
-    monkeypatch.setattr(shadow_tables, "lock", lambda *_: None)
+    monkeypatch.setattr(PostgresShadow, "lock", lambda *_: None)
     service = Service(make_database("postgresql+psycopg"))
     with pytest.raises(AssertionError):
         _rebuild_often(service)
