@@ -1,5 +1,5 @@
 """What differs between databases: their clock, how rows are locked, how a row is inserted that may exist, how long
-a transaction may stand still, how one table takes the place of another.
+a transaction may stand still, how a table is made or replaced.
 
 The seam for further databases: one `Dialect` each, found by SQLAlchemy's dialect name in `dialects`.
 """
@@ -121,6 +121,12 @@ class Dialect(ABC):
     def exact(self, value: ColumnElement[Any]) -> ColumnElement[Any]:
         """The value, so that what is equal is the same: by default anything is."""
         return value
+
+    @abstractmethod
+    def create_beside(self, connection: Connection, table: Table, origin: Table) -> None:
+        """Create `table`, empty. Columns that `origin` has too get the types, lengths and collations that they
+        have there in the database, whatever a service's code says of them: values are kept alike, and can be
+        compared."""
 
     @abstractmethod
     def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Row]) -> list[Row]:

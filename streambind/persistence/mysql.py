@@ -36,6 +36,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from streambind.errors import SchemaError
+from streambind.persistence.copied_columns import copied_columns
 from streambind.persistence.dialect import MAX_LOCK_WAIT_MS, Dialect, Row, chunks, primary_key_of, touched
 from streambind.persistence.failures import UNIQUE, state_of
 from streambind.persistence.mysql_shadow import MySQLShadow
@@ -125,6 +126,11 @@ class MySQL(Dialect):
         while isinstance(kind, TypeDecorator):
             kind = kind.impl_instance
         return cast(value, LargeBinary) if isinstance(kind, String) else value
+
+    def create_beside(self, connection: Connection, table: Table, origin: Table) -> None:
+        copied = copied_columns(connection, table, origin)
+        definitions = ", ".join(copied.definitions)
+        connection.exec_driver_sql(f"CREATE TABLE {copied.table} ({definitions}) {copied.query} LIMIT 0")
 
     def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Row]) -> list[Row]:
         return [row for chunk in chunks(table, rows) for row in _insert_missing(connection, table, chunk)]

@@ -25,6 +25,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import ColumnElement
 
 from streambind.errors import SchemaError
+from streambind.persistence.copied_columns import copied_columns
 from streambind.persistence.dialect import MAX_LOCK_WAIT_MS
 from streambind.persistence.on_conflict import OnConflictDialect
 from streambind.persistence.postgres_columns import array_of
@@ -103,6 +104,12 @@ class PostgreSQL(OnConflictDialect):
 
     def id_as_sent(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         return func.convert_to(cast(column, Text), "UTF8", type_=LargeBinary)
+
+    def create_beside(self, connection: Connection, table: Table, origin: Table) -> None:
+        copied = copied_columns(connection, table, origin)
+        added = ", ".join(f"ADD {definition}" for definition in copied.definitions)
+        connection.exec_driver_sql(f"CREATE TABLE {copied.table} AS {copied.query} WITH NO DATA")
+        connection.exec_driver_sql(f"ALTER TABLE {copied.table} {added}")
 
     def insert(self, table: Table) -> Any:
         return postgresql.insert(table)

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Engine, Select, Table, event, literal_column
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import SingletonThreadPool
+from sqlalchemy.schema import CreateTable
 
 from streambind.configuration.masking import shown_url
 from streambind.errors import ConfigurationError
@@ -37,6 +38,10 @@ class SQLite(OnConflictDialect):
 
     def locked(self, query: Select[Any], *, skip_locked: bool = False) -> Select[Any]:
         return query
+
+    def create_beside(self, connection: Connection, table: Table, origin: Table) -> None:
+        # It keeps values alike whatever the type, which CREATE TABLE AS would lose.
+        connection.execute(CreateTable(table))
 
     def insert(self, table: Table) -> Any:
         return sqlite.insert(table)

@@ -16,7 +16,6 @@ from streambind.inbound.arrival import Arrival
 from streambind.inbound.failure import MessageFailed
 from streambind.inbound.replica_plan import Row
 from streambind.outbound.snapshot_rows import key_text
-from streambind.persistence.copied_columns import create_beside
 from streambind.persistence.cut_names import cut_name
 from streambind.persistence.database import Database
 from streambind.persistence.row_statements import row_statements
@@ -53,7 +52,7 @@ def expected_table(database: Database, replica: Replica) -> Iterator[Table]:
             if _is_abandoned(each, prefix):
                 forget_fold(connection, database, replica, each)
                 connection.execute(DropTable(Table(each, MetaData(schema=made.schema)), if_exists=True))
-        create_beside(connection, table, made)
+        database.dialect.create_beside(connection, table, made)
 
     def end(connection: Connection) -> None:
         forget_fold(connection, database, replica, name)
