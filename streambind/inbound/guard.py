@@ -24,7 +24,6 @@ from streambind.persistence.database import Database
 from streambind.persistence.failures import is_duplicate
 from streambind.persistence.growing_query import GrowingQuery
 from streambind.persistence.key_chunks import key_chunks
-from streambind.persistence.row_statements import row_statements
 
 Row = tuple[Any, ...]
 Numbered = tuple[int, Chain, Applied]
@@ -92,7 +91,7 @@ class SequenceGuard:
         columns, now_ms = self._table.c, database.dialect.now_ms
         key = [columns.group_name, columns.destination, columns.source_id, columns.key]
         named = [*key, columns.epoch, columns.seq, columns.event_id]
-        rows, also = row_statements(database.dialect), {"updated_ms": now_ms}
+        rows, also = database.dialect.row_statements(), {"updated_ms": now_ms}
         self._insert = rows.insert(self._table, [*named, columns.applied_seq], also)
         # Rows that are there, and locked: but this way they are found by the index, however the planner sees it.
         self._change = rows.upsert(self._table, key, [*named, columns.applied_seq], also)

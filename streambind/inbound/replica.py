@@ -20,7 +20,6 @@ from streambind.inbound.replica_plan import ReplicaPlan
 from streambind.inbound.replica_rows import ReplicaRows
 from streambind.inbound.replicates import ReplicaMark
 from streambind.inbound.surroundings import Surroundings
-from streambind.persistence.row_statements import row_statements
 
 
 def plan_replica(
@@ -66,5 +65,5 @@ def _calls(
         return ReplicaEntities(plan, events).apply, None
     if surroundings.database is None:  # A mistake that is told elsewhere: nobody calls it.
         return lambda _: None, lambda _: None
-    apply = ReplicaRows(plan, events, row_statements(surroundings.database.dialect)).apply
+    apply = ReplicaRows(plan, events, surroundings.database.dialect.row_statements()).apply
     return lambda arrival: apply([arrival]), apply

@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 from sqlalchemy import Column, Connection, Engine, Select, Table, Text, bindparam, type_coerce
 from sqlalchemy.sql.elements import ColumnElement
 
+from streambind.persistence.executed_many import ExecutedMany
+from streambind.persistence.row_statements import RowStatements
 from streambind.persistence.shadow_table import ShadowTable
 
 Row = Mapping[str, Any]
@@ -35,8 +37,6 @@ class Dialect(ABC):
     """Whether streambind's tables are made unasked: where the database is the service's own file."""
     notifies: ClassVar[bool] = False
     """Whether it has NOTIFY."""
-    has_arrays: ClassVar[bool] = False
-    """Whether a parameter can be an array."""
     numbers_transactions: ClassVar[bool] = False
     """Whether it tells which transactions are open, by numbers that grow."""
     shadow_of: ClassVar[type[ShadowTable]]
@@ -121,6 +121,10 @@ class Dialect(ABC):
     def exact(self, value: ColumnElement[Any]) -> ColumnElement[Any]:
         """The value, so that what is equal is the same: by default anything is."""
         return value
+
+    def row_statements(self) -> RowStatements:
+        """Statements that write many rows of a table. By default each is executed for every row."""
+        return ExecutedMany(self.upsert)
 
     @abstractmethod
     def create_beside(self, connection: Connection, table: Table, origin: Table) -> None:

@@ -4,7 +4,7 @@ text for any number of rows, and prepare it once."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import (
     Column,
@@ -20,18 +20,15 @@ from sqlalchemy import (
     update,
 )
 
-from streambind.persistence.dialect import Dialect
 from streambind.persistence.postgres_columns import array_of, fits
-
-if TYPE_CHECKING:
-    from streambind.persistence.row_statements import Also, Columns, RowStatements, RowWrite
+from streambind.persistence.row_statements import Also, Columns, RowStatements, RowWrite, Upsert
 
 
 class PostgresRows:
     """`RowStatements`. Where a column's values cannot be an array's elements, `otherwise` writes them."""
 
-    def __init__(self, dialect: Dialect, otherwise: RowStatements) -> None:
-        self._dialect = dialect
+    def __init__(self, upsert: Upsert, otherwise: RowStatements) -> None:
+        self._upsert = upsert
         self._otherwise = otherwise
 
     def insert(self, table: Table, columns: Columns, also: Also | None = None) -> RowWrite:
@@ -43,7 +40,7 @@ class PostgresRows:
         if not all(map(fits, columns)):
             return self._otherwise.upsert(table, key, columns, also)
         also = also or {}
-        statement = self._dialect.upsert(table, key, [*columns, *(table.c[name] for name in also)])
+        statement = self._upsert(table, key, [*columns, *(table.c[name] for name in also)])
         return _inserting(statement, table, columns, also)
 
     def update(self, table: Table, key: Columns, columns: Columns, also: Also | None = None) -> RowWrite:

@@ -29,7 +29,9 @@ from streambind.persistence.copied_columns import copied_columns
 from streambind.persistence.dialect import MAX_LOCK_WAIT_MS
 from streambind.persistence.on_conflict import OnConflictDialect
 from streambind.persistence.postgres_columns import array_of
+from streambind.persistence.postgres_rows import PostgresRows
 from streambind.persistence.postgres_shadow import PostgresShadow
+from streambind.persistence.row_statements import RowStatements
 
 _LIMIT_WAITS = """
 SELECT set_config('idle_in_transaction_session_timeout', '{idle_ms}', true),
@@ -59,7 +61,6 @@ class PostgreSQL(OnConflictDialect):
     # clock_timestamp(), not now(): now() stands still for the length of a transaction.
     now_ms = literal_column("CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)", BigInteger)
     notifies = True
-    has_arrays = True
     numbers_transactions = True
     shadow_of = PostgresShadow
 
@@ -104,6 +105,9 @@ class PostgreSQL(OnConflictDialect):
 
     def id_as_sent(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         return func.convert_to(cast(column, Text), "UTF8", type_=LargeBinary)
+
+    def row_statements(self) -> RowStatements:
+        return PostgresRows(self.upsert, super().row_statements())
 
     def create_beside(self, connection: Connection, table: Table, origin: Table) -> None:
         copied = copied_columns(connection, table, origin)

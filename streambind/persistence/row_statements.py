@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import Column, ColumnElement, Connection, Insert, Table, bindparam, delete, insert, update
-
-from streambind.persistence.dialect import Dialect
-from streambind.persistence.postgres_rows import PostgresRows
+from sqlalchemy import Column, ColumnElement, Connection, Table
 
 Columns = Sequence[Column[Any]]
 Also = Mapping[str, ColumnElement[Any]]
@@ -16,6 +13,9 @@ Also = Mapping[str, ColumnElement[Any]]
 RowWrite = Callable[[Connection, Sequence[Sequence[Any]]], None]
 """Writes rows, at least one: each a value per column, as the service's code has it (before SQLAlchemy's types have
 made it the driver's). No two of them have the same key."""
+
+Upsert = Callable[[Table, Columns, Columns], Any]
+"""A dialect's `upsert` of one row: of the table, its key and its columns."""
 
 
 class RowStatements(Protocol):
@@ -42,46 +42,3 @@ class RowStatements(Protocol):
     def delete(self, table: Table, key: Columns) -> RowWrite:
         """Delete the rows of these keys that exist."""
         ...
-
-
-def row_statements(dialect: Dialect) -> RowStatements:
-    """Those of a dialect."""
-    many = ExecutedMany(dialect)
-    return PostgresRows(dialect, many) if dialect.has_arrays else many
-
-
-class ExecutedMany:
-    """Statements of one row, executed for many: for drivers that do so without a round trip per row."""
-
-    def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
-
-    def insert(self, table: Table, columns: Columns, also: Also | None = None) -> RowWrite:
-        return self._inserting(insert(table), columns, also)
-
-    def upsert(self, table: Table, key: Columns, columns: Columns, also: Also | None = None) -> RowWrite:
-        also = also or {}
-        replaced = [*columns, *(table.c[name] for name in also)]
-        return self._inserting(self._dialect.upsert(table, key, replaced), columns, also)
-
-    def update(self, table: Table, key: Columns, columns: Columns, also: Also | None = None) -> RowWrite:
-        new: dict[str, Any] = {column.key: bindparam(f"new_{column.key}") for column in columns}
-        statement = update(table).where(*_is(key)).values(new | dict(also or {}))
-        return _executed(statement, [f"old_{c.key}" for c in key] + [f"new_{c.key}" for c in columns])
-
-    def delete(self, table: Table, key: Columns) -> RowWrite:
-        return _executed(delete(table).where(*_is(key)), [f"old_{column.key}" for column in key])
-
-    def _inserting(self, statement: Insert, columns: Columns, also: Also | None) -> RowWrite:
-        return _executed(statement.values(dict(also)) if also else statement, [column.key for column in columns])
-
-
-def _is(key: Columns) -> list[Any]:
-    return [column == bindparam(f"old_{column.key}") for column in key]
-
-
-def _executed(statement: Any, names: Sequence[str]) -> RowWrite:
-    def write(connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
-        connection.execute(statement, [dict(zip(names, row, strict=True)) for row in rows])
-
-    return write

@@ -18,7 +18,6 @@ from streambind.inbound.replica_plan import Row
 from streambind.outbound.snapshot_rows import key_text
 from streambind.persistence.cut_names import cut_name
 from streambind.persistence.database import Database
-from streambind.persistence.row_statements import row_statements
 from streambind.replicas.comparison import Comparison
 from streambind.replicas.fold import forget_fold
 from streambind.replicas.messages import MessageBatch
@@ -85,7 +84,7 @@ class ExpectedRows:
         self._width = len(replica.plan.key)
         key = [table.c[column.name] for column in replica.plan.key]
         columns = [*(table.c[column.name] for column in replica.plan.columns), table.c[REF]]
-        self._put = row_statements(database.dialect).upsert(table, key, columns)
+        self._put = database.dialect.row_statements().upsert(table, key, columns)
 
     def read(self, rows: Iterable[SourceRow]) -> dict[str, Row]:
         """The replica's rows, as they should be, by where they come from."""

@@ -17,7 +17,6 @@ from streambind.inbound.replica_events import ReplicaEvents
 from streambind.inbound.replica_plan import ReplicaPlan, Row
 from streambind.inbound.replica_rows import ReplicaRows
 from streambind.persistence.database import Database
-from streambind.persistence.row_statements import row_statements
 
 
 @dataclass(frozen=True)
@@ -92,4 +91,4 @@ class ReplicaReader:
 
     def writer(self, plan: ReplicaPlan, database: Database) -> ReplicaRows:
         """Writes what messages say to the plan's table."""
-        return ReplicaRows(plan, self._events, row_statements(database.dialect))
+        return ReplicaRows(plan, self._events, database.dialect.row_statements())

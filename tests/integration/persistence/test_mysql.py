@@ -16,7 +16,6 @@ from streambind.errors import SchemaError
 from streambind.event_loop import EventLoop
 from streambind.persistence.database import Database
 from streambind.persistence.failures import is_database_trouble
-from streambind.persistence.row_statements import row_statements
 from streambind.persistence.schema import create_tables, prepare_tables
 from tests.integration.urls import drivers, through
 
@@ -209,7 +208,7 @@ def test_an_upsert_leaves_rows_alone_that_have_the_same_value_in_another_unique_
     database.run(lambda c: c.execute(text("CREATE TABLE two (id INT PRIMARY KEY, name VARCHAR(9) UNIQUE, x INT)")))
 
     two = database.run(lambda c: Table("two", MetaData(), autoload_with=c))
-    write = row_statements(database.dialect).upsert(two, [two.c.id], [two.c.id, two.c.name, two.c.x])
+    write = database.dialect.row_statements().upsert(two, [two.c.id], [two.c.id, two.c.name, two.c.x])
     database.run(lambda c: write(c, [(1, "a", 0), (2, "b", 0)]))
     database.run(lambda c: write(c, [(1, "c", 5), (3, "d", 0)]))
 

@@ -41,7 +41,7 @@ from sqlalchemy.types import TypeDecorator
 
 from streambind.event_loop import EventLoop
 from streambind.persistence.database import Database
-from streambind.persistence.row_statements import RowStatements, row_statements
+from streambind.persistence.row_statements import RowStatements
 
 ENGINES = [
     "sqlite",
@@ -86,7 +86,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 @pytest.fixture
 def statements(database: Database) -> RowStatements:
-    return row_statements(database.dialect)
+    return database.dialect.row_statements()
 
 
 def table_with(database: Database, *columns: Column[Any]) -> Table:
