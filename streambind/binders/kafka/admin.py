@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Never, TypeVar
 
 from confluent_kafka import (
     ConsumerGroupTopicPartitions,
@@ -20,17 +19,19 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
-from streambind.binders.kafka.error_mapping import broker_error, is_passing, kafka_error, unsupported
+from streambind.binders.kafka.error_mapping import UNSUPPORTED, broker_error, is_passing, kafka_error
 from streambind.binders.kafka.reachability import require_listener
 from streambind.binding.binder import Lane
 from streambind.errors import BrokerError, BrokerUnavailableError, LifecycleError, StreambindError
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 _LOOK_AGAIN_S = 0.05
 _NO_ID = "A" * 22
 """A UUID of zeros, in Kafka's notation."""
 _AT_WORK = (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP, KafkaError.ILLEGAL_GENERATION)
+_NONE: Mapping[int, Never] = {}
 _GRACE_S = 5.0
 """The request's own time-out answers first; this only bounds a client that does not answer at all."""
 
@@ -74,26 +75,33 @@ class KafkaAdmin:
                     raise broker_error(exc, "connecting to Kafka") from exc
             return self._client
 
-    def topic(self, name: str, timeout_s: float) -> Topic | None:
-        """None if there is no such topic. Asking does not create it."""
-        doing = f"describing topic {name}"
+    def _ask(self, doing: str, request: Callable[[AdminClient], T], *, instead: Mapping[int, U] = _NONE) -> T | U:
+        """What the request returns. `instead`: what to return if the broker answers with an error of a code."""
         try:
-            client = self._connected()
-            answer = client.describe_topics(TopicCollection([name]), request_timeout=timeout_s)
-            described = _result(answer[name], timeout_s)
+            return request(self._connected())
         except Exception as exc:
             error = kafka_error(exc)
-            if error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                return None
+            if error is not None and error.code() in instead:
+                return instead[error.code()]
             raise self._failure(exc, doing) from exc
+
+    def topic(self, name: str, timeout_s: float) -> Topic | None:
+        """None if there is no such topic. Asking does not create it."""
+
+        def describe(client: AdminClient) -> Any:
+            answer = client.describe_topics(TopicCollection([name]), request_timeout=timeout_s)
+            return _result(answer[name], timeout_s)
+
+        unknown = {KafkaError.UNKNOWN_TOPIC_OR_PART: None}
+        described = self._ask(f"describing topic {name}", describe, instead=unknown)
+        if described is None:
+            return None
         identity = str(described.topic_id)
         return Topic(name, len(described.partitions), None if identity == _NO_ID else identity)
 
     def cluster_id(self, timeout_s: float) -> str | None:
         """Which cluster answers; None if it does not tell."""
-        described = self._ask(
-            "describing the cluster", lambda c: c.describe_cluster(request_timeout=timeout_s), timeout_s
-        )
+        described = self._ask("describing the cluster", lambda client: _described(client, timeout_s))
         return described.cluster_id or None
 
     def require_listener(self, timeout_s: float) -> None:
@@ -107,47 +115,38 @@ class KafkaAdmin:
         BrokerUnavailableError: nobody listens, or nobody answered in time.
         """
         self.require_listener(timeout_s)
-        self._ask("reaching the broker", lambda c: c.describe_cluster(request_timeout=timeout_s), timeout_s)
+        self._ask("reaching the broker", lambda client: _described(client, timeout_s))
 
     def create_topic(self, topic: NewTopic, timeout_s: float) -> bool:
         """False if the broker has no such request; it may then make the topic when it is first used.
         A topic that somebody else made meanwhile counts as created."""
-        name = topic.topic
-        try:
-            client = self._connected()
+
+        def create(client: AdminClient) -> bool:
             answer = client.create_topics([topic], request_timeout=timeout_s, operation_timeout=timeout_s)
-            _result(answer[name], timeout_s)
-        except Exception as exc:
-            error = kafka_error(exc)
-            if error is not None and error.code() == KafkaError.TOPIC_ALREADY_EXISTS:
-                return True
-            if unsupported(exc):
-                return False
-            raise self._failure(exc, f"creating topic {name}") from exc
-        return True
+            _result(answer[topic.topic], timeout_s)
+            return True
+
+        instead = {**dict.fromkeys(UNSUPPORTED, False), KafkaError.TOPIC_ALREADY_EXISTS: True}
+        return self._ask(f"creating topic {topic.topic}", create, instead=instead)
 
     def touch_topic(self, name: str, timeout_s: float) -> bool:
         """Ask for a topic in the way that makes some brokers create it; whether it is there now."""
-        try:
-            client = self._connected()
-            found = client.list_topics(name, timeout=timeout_s).topics[name]
-        except Exception as exc:
-            raise self._failure(exc, f"asking for topic {name}") from exc
+        found = self._ask(
+            f"asking for topic {name}", lambda client: client.list_topics(name, timeout=timeout_s).topics[name]
+        )
         return found.error is None and len(found.partitions) > 0
 
     def add_partitions(self, name: str, total: int, timeout_s: float) -> bool:
         """False if the broker has no such request."""
-        try:
-            client = self._connected()
-            answer = client.create_partitions(
-                [NewPartitions(name, total)], request_timeout=timeout_s, operation_timeout=timeout_s
-            )
+
+        def add(client: AdminClient) -> bool:
+            wanted = [NewPartitions(name, total)]
+            answer = client.create_partitions(wanted, request_timeout=timeout_s, operation_timeout=timeout_s)
             _result(answer[name], timeout_s)
-        except Exception as exc:
-            if unsupported(exc):
-                return False
-            raise self._failure(exc, f"adding partitions to topic {name}") from exc
-        return True
+            return True
+
+        instead = dict.fromkeys(UNSUPPORTED, False)
+        return self._ask(f"adding partitions to topic {name}", add, instead=instead)
 
     def max_message_bytes(self, name: str, timeout_s: float) -> int | None:
         """The largest batch that the topic accepts; None if the broker does not tell."""
@@ -167,15 +166,13 @@ class KafkaAdmin:
     def _setting(self, name: str, setting: str, timeout_s: float) -> str | None:
         """One of the topic's settings; None if the broker does not tell them, or not us."""
         resource = ConfigResource(ResourceType.TOPIC, name)
-        try:
-            client = self._connected()
+
+        def describe(client: AdminClient) -> Any:
             answer = client.describe_configs([resource], request_timeout=timeout_s)
-            entry = _result(answer[resource], timeout_s).get(setting)
-        except Exception as exc:
-            error = kafka_error(exc)
-            if unsupported(exc) or (error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED):
-                return None
-            raise self._failure(exc, f"describing the settings of topic {name}") from exc
+            return _result(answer[resource], timeout_s).get(setting)
+
+        untold = dict.fromkeys((*UNSUPPORTED, KafkaError.TOPIC_AUTHORIZATION_FAILED))
+        entry = self._ask(f"describing the settings of topic {name}", describe, instead=untold)
         return None if entry is None or entry.value is None else str(entry.value)
 
     def starts(self, lanes: Collection[Lane], timeout_s: float) -> dict[Lane, int]:
@@ -191,11 +188,12 @@ class KafkaAdmin:
         if not lanes:
             return {}
         request = ConsumerGroupTopicPartitions(group, _partitions(lanes))
-        answer = self._ask(
-            f"reading the offsets of group {group}",
-            lambda c: c.list_consumer_group_offsets([request], request_timeout=timeout_s)[group],
-            timeout_s,
-        )
+
+        def read(client: AdminClient) -> Any:
+            answer = client.list_consumer_group_offsets([request], request_timeout=timeout_s)
+            return _result(answer[group], timeout_s)
+
+        answer = self._ask(f"reading the offsets of group {group}", read)
         found = answer.topic_partitions or []
         for partition in found:
             if partition.error is not None:
@@ -210,19 +208,17 @@ class KafkaAdmin:
         """
         wanted = [TopicPartition(lane.destination, lane.partition, at) for lane, at in offsets.items()]
         request = ConsumerGroupTopicPartitions(group, wanted)
-        doing = f"setting the offsets of group {group}"
-        try:
-            client = self._connected()
-            future = client.alter_consumer_group_offsets([request], request_timeout=timeout_s)[group]
-            answer = _result(future, timeout_s)
-            for partition in answer.topic_partitions or []:
+
+        def alter(client: AdminClient) -> bool:
+            answer = client.alter_consumer_group_offsets([request], request_timeout=timeout_s)
+            for partition in _result(answer[group], timeout_s).topic_partitions or []:
                 if partition.error is not None:
                     raise KafkaException(partition.error)
-        except Exception as exc:
-            error = kafka_error(exc)
-            if error is not None and error.code() in _AT_WORK:
-                raise LifecycleError(f"group {group} has members at work: stop them first") from exc
-            raise self._failure(exc, doing) from exc
+            return True
+
+        at_work = dict.fromkeys(_AT_WORK, False)
+        if not self._ask(f"setting the offsets of group {group}", alter, instead=at_work):
+            raise LifecycleError(f"group {group} has members at work: stop them first")
 
     def offsets_at(self, lanes: Collection[Lane], timestamp_ms: int, timeout_s: float) -> dict[Lane, int]:
         """The offsets of the first messages that are not older; the ends where all are."""
@@ -233,20 +229,18 @@ class KafkaAdmin:
 
     def owners(self, group: str, timeout_s: float) -> dict[Lane, str] | None:
         """Which member holds which partition; None if the broker cannot tell."""
-        try:
-            client = self._connected()
+
+        def describe(client: AdminClient) -> Any:
             answer = client.describe_consumer_groups([group], request_timeout=timeout_s)
-            described = _result(answer[group], timeout_s)
-        except Exception as exc:
-            error = kafka_error(exc)
-            if error is not None and error.code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return {}
-            if unsupported(exc):
-                return None
-            raise self._failure(exc, f"describing group {group}") from exc
+            return _result(answer[group], timeout_s).members
+
+        instead: dict[int, list[Any] | None] = {**dict.fromkeys(UNSUPPORTED), KafkaError.GROUP_ID_NOT_FOUND: []}
+        members = self._ask(f"describing group {group}", describe, instead=instead)
+        if members is None:
+            return None
         return {
             Lane(partition.topic, partition.partition): f"{member.client_id} at {member.host.lstrip('/')}"
-            for member in described.members
+            for member in members
             for partition in (member.assignment.topic_partitions if member.assignment else None) or []
         }
 
@@ -254,22 +248,25 @@ class KafkaAdmin:
         if not lanes:
             return {}
         names = ", ".join(sorted({lane.destination for lane in lanes}))
-        deadline = time.monotonic() + timeout_s
-        pause = threading.Event()
-        while True:
-            try:
-                return self._offsets_now(lanes, which, timeout_s)
-            except Exception as exc:
-                if not is_passing(exc) or time.monotonic() >= deadline:
-                    raise self._failure(exc, f"reading the ends of {names}") from exc
-            pause.wait(_LOOK_AGAIN_S)  # a topic that was just made has no leader yet
-
-    def _offsets_now(self, lanes: Collection[Lane], which: OffsetSpec, timeout_s: float) -> dict[Lane, int]:
         wanted: dict[TopicPartition, OffsetSpec] = dict.fromkeys(_partitions(lanes), which)
         committed = IsolationLevel.READ_COMMITTED
-        client = self._connected()
-        answer = client.list_offsets(wanted, isolation_level=committed, request_timeout=timeout_s)
-        return {Lane(p.topic, p.partition): _result(f, timeout_s).offset for p, f in answer.items()}
+        deadline = time.monotonic() + timeout_s
+        pause = threading.Event()
+
+        def look(client: AdminClient) -> dict[Lane, int]:
+            answer = client.list_offsets(wanted, isolation_level=committed, request_timeout=timeout_s)
+            return {Lane(p.topic, p.partition): _result(f, timeout_s).offset for p, f in answer.items()}
+
+        def look_until_told(client: AdminClient) -> dict[Lane, int]:
+            while True:
+                try:
+                    return look(client)
+                except KafkaException as exc:
+                    if not is_passing(exc) or time.monotonic() >= deadline:
+                        raise
+                pause.wait(_LOOK_AGAIN_S)  # a topic that was just made has no leader yet
+
+        return self._ask(f"reading the ends of {names}", look_until_told)
 
     def _failure(self, exc: Exception, doing: str) -> StreambindError:
         """What to raise. After a time-out the next request has a client of its own: this one may wait for a
@@ -281,12 +278,9 @@ class KafkaAdmin:
                 self._client = None
         return broker_error(exc, doing)
 
-    def _ask(self, doing: str, request: Callable[[AdminClient], Future[T]], timeout_s: float) -> T:
-        try:
-            client = self._connected()
-            return request(client).result(timeout=timeout_s + _GRACE_S)
-        except Exception as exc:
-            raise self._failure(exc, doing) from exc
+
+def _described(client: AdminClient, timeout_s: float) -> Any:
+    return _result(client.describe_cluster(request_timeout=timeout_s), timeout_s)
 
 
 def _result(future: Any, timeout_s: float) -> Any:

@@ -104,6 +104,10 @@ _SEND_UNKNOWN = frozenset(
         KafkaError.UNKNOWN_PRODUCER_ID,
     }
 )
+UNSUPPORTED = frozenset(
+    {KafkaError._UNSUPPORTED_FEATURE, KafkaError.UNSUPPORTED_VERSION, KafkaError._NOT_IMPLEMENTED}
+)
+"""What a broker says that does not have the request at all."""
 
 
 def kafka_error(exc: BaseException) -> KafkaError | None:
@@ -144,16 +148,6 @@ def is_passing(exc: BaseException) -> bool:
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.FENCED_LEADER_EPOCH,
-    )
-
-
-def unsupported(exc: BaseException) -> bool:
-    """Whether the broker said that it does not have this request at all."""
-    error = kafka_error(exc)
-    return error is not None and error.code() in (
-        KafkaError._UNSUPPORTED_FEATURE,
-        KafkaError.UNSUPPORTED_VERSION,
-        KafkaError._NOT_IMPLEMENTED,
     )
 
 

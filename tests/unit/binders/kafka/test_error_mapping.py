@@ -5,14 +5,7 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from streambind.binders.kafka.error_mapping import (
-    broker_error,
-    is_of_a_batch,
-    is_outage,
-    is_passing,
-    unsent,
-    unsupported,
-)
+from streambind.binders.kafka.error_mapping import broker_error, is_of_a_batch, is_outage, is_passing, unsent
 from streambind.binding.outcome import Failed, Unknown
 from streambind.errors import (
     BrokerError,
@@ -123,5 +116,3 @@ def test_small_questions() -> None:
     assert is_outage(KafkaError(KafkaError._ALL_BROKERS_DOWN))
     assert not is_outage(KafkaError(KafkaError._AUTHENTICATION))
     assert is_of_a_batch(KafkaError(KafkaError.RECORD_LIST_TOO_LARGE))
-    assert unsupported(KafkaException(KafkaError(KafkaError._UNSUPPORTED_FEATURE)))
-    assert not unsupported(TimeoutError())

@@ -1,0 +1,99 @@
+"""What an administrative request makes of a broker's refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.cimpl import NewTopic
+
+from streambind.binders.kafka import admin as admin_module
+from streambind.binders.kafka.admin import KafkaAdmin
+from streambind.binders.kafka.error_mapping import UNSUPPORTED
+from streambind.binding.binder import Lane
+from streambind.errors import BrokerError, BrokerUnavailableError, LifecycleError
+
+Ask = Callable[[KafkaAdmin], Any]
+
+
+class Refusing:
+    """Confluent's client, at a broker that answers every request with the same error."""
+
+    def __init__(self, code: int) -> None:
+        self._code = code
+
+    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
+        def refuse(*_: Any, **__: Any) -> NoReturn:
+            raise KafkaException(KafkaError(self._code))
+
+        return refuse
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, code: int) -> tuple[KafkaAdmin, list[Refusing]]:
+    """An admin, and the clients that it has made."""
+    made: list[Refusing] = []
+
+    def make(_: object) -> Refusing:
+        made.append(Refusing(code))
+        return made[-1]
+
+    monkeypatch.setattr(admin_module, "AdminClient", make)
+    return KafkaAdmin({}), made
+
+
+@pytest.mark.parametrize(
+    ("ask", "instead"),
+    [
+        (lambda admin: admin.create_topic(NewTopic("t", 1), 1), False),
+        (lambda admin: admin.add_partitions("t", 2, 1), False),
+        (lambda admin: admin.max_message_bytes("t", 1), None),
+        (lambda admin: admin.is_compacted("t", 1), None),
+        (lambda admin: admin.owners("g", 1), None),
+    ],
+)
+@pytest.mark.parametrize("code", sorted(UNSUPPORTED))
+def test_a_broker_without_the_request(
+    monkeypatch: pytest.MonkeyPatch, code: int, ask: Ask, instead: object
+) -> None:
+    admin, _ = refused(monkeypatch, code)
+    assert ask(admin) is instead
+
+
+@pytest.mark.parametrize(
+    ("code", "ask", "instead"),
+    [
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, lambda admin: admin.topic("t", 1), None),
+        (KafkaError.TOPIC_ALREADY_EXISTS, lambda admin: admin.create_topic(NewTopic("t", 1), 1), True),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, lambda admin: admin.max_message_bytes("t", 1), None),
+        (KafkaError.GROUP_ID_NOT_FOUND, lambda admin: admin.owners("g", 1), {}),
+    ],
+)
+def test_a_refusal_that_is_an_answer(
+    monkeypatch: pytest.MonkeyPatch, code: int, ask: Ask, instead: object
+) -> None:
+    admin, _ = refused(monkeypatch, code)
+    assert ask(admin) == instead
+
+
+def test_a_group_at_work_keeps_its_offsets(monkeypatch: pytest.MonkeyPatch) -> None:
+    admin, _ = refused(monkeypatch, KafkaError.NON_EMPTY_GROUP)
+    with pytest.raises(LifecycleError, match="group g has members at work"):
+        admin.commit("g", {Lane("t", 0): 1}, 1)
+
+
+def test_any_other_refusal_is_an_error_that_says_what_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    admin, made = refused(monkeypatch, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+    for ask in (admin.topic, admin.touch_topic, admin.max_message_bytes):
+        with pytest.raises(BrokerError, match="topic t: CLUSTER_AUTHORIZATION_FAILED"):
+            ask("t", 1)
+    assert len(made) == 1
+
+
+def test_after_a_time_out_another_client_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    admin, made = refused(monkeypatch, KafkaError._TIMED_OUT)
+    for _ in range(2):
+        with pytest.raises(BrokerUnavailableError):
+            admin.cluster_id(1)
+    assert len(made) == 2
