@@ -13,7 +13,8 @@ from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, UOWTran
 from streambind.configuration.finding import Finding
 from streambind.errors import ConfigurationError
 from streambind.outbound.capture_check import check
-from streambind.outbound.captured_session import Desk, captured_session, desk_of, has_had_desk, set_desk
+from streambind.outbound.captured_session import captured_session
+from streambind.outbound.desk import Desk, desk_of, has_had_desk, set_desk
 from streambind.outbound.outbox import Outbox
 from streambind.outbound.outer_transaction import follow
 from streambind.outbound.outgoing import Outgoing, OutputPlan

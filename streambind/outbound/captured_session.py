@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -16,39 +15,17 @@ from streambind.configuration.properties import Publish
 from streambind.errors import CaptureError
 from streambind.failpoints import failpoint
 from streambind.outbound.bulk import bulk_statement
+from streambind.outbound.desk import Desk, desk_of
 from streambind.outbound.event_ids import event_ids
 from streambind.outbound.flush_changes import FlushChanges
-from streambind.outbound.outbox import Outbox
 from streambind.outbound.outer_transaction import hold
 from streambind.outbound.outgoing import Outgoing, OutputPlan, led_to
 from streambind.outbound.permits import Permits, enter, leave, permits_of
-from streambind.outbound.plans import Plans
-from streambind.outbound.published_tables import PublishedTables
-from streambind.persistence.database import Database
 from streambind.route import CAUSE, Cause
 
 log = logging.getLogger("streambind.capture")
 
-_ATTRIBUTE = "_streambind_desk"
 _INFO = "streambind.captured_session"
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What all captured sessions of an application share."""
-
-    database: Database
-    plans: Plans
-    tables: PublishedTables
-    outbox: Outbox
-    wake: Callable[[], None]
-    send_after_commit: Callable[[Sequence[Outgoing]], None]
-
-    def committed(self, unsent: Sequence[Outgoing]) -> None:
-        """A transaction with events is committed; these are to be sent now."""
-        self.wake()
-        if unsent:
-            self.send_after_commit(unsent)
 
 
 class CapturedSession:
@@ -279,21 +256,6 @@ class CapturedSession:
             self._savepoints.clear()
             self._committing = self._rows_written = False
             self._broken = self._permits.flush = None
-
-
-def desk_of(session_class: type[Session]) -> Desk | None:
-    """Who captures the sessions of a class."""
-    return getattr(session_class, _ATTRIBUTE, None)
-
-
-def set_desk(session_class: type[Session], desk: Desk | None) -> None:
-    """Have the sessions of a class captured from now on, or no longer."""
-    setattr(session_class, _ATTRIBUTE, desk)
-
-
-def has_had_desk(session_class: type[Session]) -> bool:
-    """Whether the sessions of just this class are or were captured."""
-    return _ATTRIBUTE in session_class.__dict__
 
 
 def captured_session(session: Session) -> CapturedSession | None:
