@@ -12,7 +12,8 @@ from streambind.application.blueprint import Blueprint
 from streambind.application.dead_letters import LetterProducers
 from streambind.application.inputs import Inputs
 from streambind.application.outputs import Outputs
-from streambind.binding.binder import BinderType, ProducerBinding
+from streambind.binding.binder import ProducerBinding
+from streambind.binding.binder_type import BinderType
 from streambind.binding.factory import BinderFactory
 from streambind.binding.service import BindingService
 from streambind.configuration.masking import shown_url

@@ -23,10 +23,11 @@ from streambind.application.blueprint import Blueprint
 from streambind.application.links import Links
 from streambind.application.running import Running
 from streambind.application.signals import ended_by_signals
-from streambind.binding.binder import BinderType
+from streambind.binding.binder_type import BinderType
 from streambind.binding.binding import BindingStatus, InputBinding, OutputBinding
 from streambind.binding.factory import binder_types
 from streambind.configuration import Configuration, Finding
+from streambind.configuration.arguments import is_setting
 from streambind.errors import ConfigurationError, LifecycleError
 from streambind.event_loop import EventLoop
 from streambind.inbound.commit_times import CommitTimes
@@ -77,7 +78,7 @@ class StreamApplication:
             links=self._links,
             database=database,
             include=include,
-            arguments=_own_arguments() if arguments is None else arguments,
+            arguments=[*filter(is_setting, sys.argv[1:])] if arguments is None else arguments,
             overrides=overrides or {},
         )
         self._on_publish_error = on_publish_error
@@ -302,7 +303,3 @@ class StreamApplication:
                 "or write StreamApplication(..., database=Sessions)"
             )
         return self.database
-
-
-def _own_arguments() -> list[str]:
-    return [argument for argument in sys.argv[1:] if argument.startswith(("--spring.", "--streambind."))]

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import entry_points
 
-from streambind.binding.binder import Binder, BinderType
+from streambind.binding.binder import Binder
+from streambind.binding.binder_type import BinderType
 from streambind.configuration import Configuration
 from streambind.errors import ConfigurationError
 

@@ -11,9 +11,9 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from streambind.cli.output import err
+from streambind.configuration.arguments import is_setting
 from streambind.visible import visible
 
-_ROOTS = ("--spring.", "--streambind.")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -48,7 +48,7 @@ def log_to_standard_error(level: str) -> None:
 def _checked(_context: click.Context, _parameter: click.Parameter, settings: tuple[str, ...]) -> tuple[str, ...]:
     """The application itself reads them from the command line, as it does when it is no command's guest."""
     for setting in settings:
-        if not setting.startswith(_ROOTS) or "=" not in setting:
+        if not is_setting(setting) or "=" not in setting:
             raise click.UsageError(
                 f"{setting!r} is no option and no setting; settings are written --spring.x.y=value or "
                 "--streambind.x=value"

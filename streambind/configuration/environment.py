@@ -1,4 +1,4 @@
-"""Environment variables in Spring's spelling, and arguments `--key=value`, as sources of configuration.
+"""Environment variables in Spring's spelling, as a source of configuration.
 
 A variable overrides what the schema knows or what is declared elsewhere; alone it cannot introduce the name of a
 binding, because `IN_CATEGORYCHANGED` does not tell how the name is written.
@@ -6,7 +6,7 @@ binding, because `IN_CATEGORYCHANGED` does not tell how the name is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -33,7 +33,6 @@ _UNREAD = (
     "SPRING_CONFIG_ADDITIONAL_LOCATION",
     "SPRING_CONFIG_IMPORT",
 )
-_COMMAND_LINE = Origin("command line")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +41,6 @@ class Declared:
 
     keys: Mapping[str, Iterable[str]]
     below: Callable[[Name], Iterable[Name]]
-
-
-def read_arguments(arguments: Sequence[str]) -> tuple[Flat, list[Finding]]:
-    """`--key=value` of a command line, the last of a key; `--key` is the empty value, everything else is not
-    configuration."""
-    flat, findings = Flat(), list[Finding]()
-    for argument in arguments:
-        if argument.startswith("--") and len(argument) > 2:
-            key, _, text = argument[2:].partition("=")
-            name = parse_name(key)
-            problem = too_long(name, _COMMAND_LINE)
-            if problem is not None:
-                findings.append(problem)
-                continue
-            for i in range(1, len(name) + 1):
-                flat.mark(name[:i], _COMMAND_LINE)
-            value = Value(name, text, _COMMAND_LINE, _COMMAND_LINE)
-            other = flat.values.get(identity(name), value)
-            if have_different_roots(name, other.name):
-                findings.append(same_key(value, other))
-            flat.values[identity(name)] = value
-    return flat, findings
 
 
 def read_environment(

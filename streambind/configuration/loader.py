@@ -11,8 +11,9 @@ from pydantic import SecretStr
 
 from streambind.configuration import profiles
 from streambind.configuration.activation import Activated, activate
+from streambind.configuration.arguments import read_arguments
 from streambind.configuration.binder_choice import binder_findings
-from streambind.configuration.environment import Declared, read_arguments, read_environment
+from streambind.configuration.environment import Declared, read_environment
 from streambind.configuration.files import Files, locate
 from streambind.configuration.finding import Finding, Origin
 from streambind.configuration.flat import Flat, Value, flatten, merge

@@ -15,7 +15,8 @@ from streambind.binders.kafka import KAFKA, EmbeddedBroker
 from streambind.binders.kafka.properties import KafkaBinderProperties
 from streambind.binders.memory import MEMORY, MemoryBinder, MemoryBroker
 from streambind.binders.memory.properties import MemoryBinderProperties
-from streambind.binding.binder import Binder, BinderType, DestinationInfo
+from streambind.binding.binder import Binder, DestinationInfo
+from streambind.binding.binder_type import BinderType
 from streambind.binding.factory import binder_types
 from streambind.errors import BrokerUnavailableError
 from streambind.message import Message

@@ -15,7 +15,7 @@ from streambind.binders.kafka.provisioning import (
     dead_letter_topic,
     topic_fault,
 )
-from streambind.binding.binder import BinderType
+from streambind.binding.binder_type import BinderType
 
 KAFKA = BinderType(
     name="kafka",

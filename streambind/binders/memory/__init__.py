@@ -13,7 +13,7 @@ from streambind.binders.memory.properties import (
     dead_letter_partition,
     destination_fault,
 )
-from streambind.binding.binder import BinderType
+from streambind.binding.binder_type import BinderType
 
 MEMORY = BinderType(
     name="memory",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from streambind.binding.binder import Binder, BinderType
+from streambind.binding.binder import Binder
+from streambind.binding.binder_type import BinderType
 from streambind.configuration.properties import Properties
 
 

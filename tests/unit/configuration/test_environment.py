@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streambind.configuration.environment import Declared, read_arguments, read_environment
-from streambind.configuration.names import dotted
+from streambind.configuration.environment import Declared, read_environment
 from streambind.configuration.shape import Group, Leaf, Member, environment
 from tests.unit.configuration.conftest import Configured, shown
 from tests.unit.configuration.fake_binder import MODELS, FakeBinderProperties, FakeConsumerProperties
@@ -143,12 +142,6 @@ def test_one_property_under_both_roots_is_an_error(configured: Configured) -> No
     arguments = ["--streambind.instanceCount=1", "--spring.cloud.stream.instance-count=2"]
     (finding,) = configured(FILE, arguments=arguments).findings
     assert "keep one of the two" in finding.text
-
-
-def test_arguments_are_names_with_two_dashes() -> None:
-    flat, findings = read_arguments(["--a.b=1", "--flag", "-c=2", "word", "--", "--a.b=x=y", "--list[0]=q"])
-    assert findings == []
-    assert {dotted(v.name): v.value for v in flat.values.values()} == {"a.b": "x=y", "flag": "", "list[0]": "q"}
 
 
 NAMES = st.from_regex(r"(SPRING_CLOUD_STREAM|STREAMBIND|spring)(_[A-Z0-9]{0,12}){0,6}", fullmatch=True)

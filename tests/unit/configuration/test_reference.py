@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streambind.binders.kafka import KAFKA
-from streambind.binding.binder import BinderType
+from streambind.binding.binder_type import BinderType
 from streambind.configuration.reference import Row, reference, table
 from tests.unit.configuration.fake_binder import MODELS
 
