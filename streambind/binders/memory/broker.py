@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 from uuid import uuid4
 
 from streambind.binders.memory.coordinator import Coordinator
 from streambind.binders.memory.log import PartitionLog, Record
 from streambind.binders.memory.partitioner import partition_of
+from streambind.binders.memory.send_faults import SendFault, SendFaults
 from streambind.binding.binder import DestinationInfo, Identity, Lane
 from streambind.binding.key_order import HELD_BACK, KeyOrder
 from streambind.binding.outcome import Failed, Sent, Unknown
@@ -23,18 +24,6 @@ from streambind.message import Message
 
 _brokers: dict[str, MemoryBroker] = {}
 _brokers_lock = threading.Lock()
-
-
-@dataclass(slots=True)
-class _SendFault:
-    result: Failed | Unknown
-    times: int
-    destination: str | None
-    key: bytes | None
-    arrives: bool
-
-    def concerns(self, destination: str, message: Message) -> bool:
-        return self.destination in (None, destination) and self.key in (None, message.key)
 
 
 class Fence(NamedTuple):
@@ -60,7 +49,7 @@ class MemoryBroker:
         self._compacted: set[str] = set()
         self._watchers: dict[int, tuple[frozenset[str], Callable[[], None]]] = {}
         self._numbers = itertools.count()
-        self._faults: list[_SendFault] = []
+        self._faults = SendFaults()
         self._fences: dict[str, int] = {}
         self._up = True
 
@@ -246,7 +235,7 @@ class MemoryBroker:
         """Answer the next `times` messages (of a destination, of a key) with `result`; `arrives` stores them
         all the same, as when only the report is lost."""
         with self._changed:
-            self._faults.append(_SendFault(result, times, destination, key, arrives))
+            self._faults.add(SendFault(result, times, destination, key, arrives))
 
     def check_up(self) -> None:
         """Raise BrokerUnavailableError while the broker is down."""
@@ -273,23 +262,26 @@ class MemoryBroker:
         logs = self._topics.get(destination)
         if logs is None:
             return Failed(DestinationError(f"destination {destination} does not exist"), permanent=True)
-        for name, _ in message.raw_headers:
-            if (why := name_fault(name)) is not None:
-                text = f"{name!r} cannot be a header's name: {why}"
-                return Failed(SendError(text, permanent=True), permanent=True)
-        size = len(message.key or b"") + len(message.payload or b"")
-        size += sum(len(name.encode()) + len(value or b"") for name, value in message.raw_headers)
-        if size > self.max_message_bytes:
-            text = f"a message of {size} bytes exceeds the {self.max_message_bytes} that {destination} accepts"
-            return Failed(SendError(text, permanent=True), permanent=True)
+        if (why := self._objection(destination, message)) is not None:
+            return Failed(SendError(why, permanent=True), permanent=True)
         partition = self._partition(message, len(logs))
         if not 0 <= partition < len(logs):
             return Failed(DestinationError(f"{destination} has no partition {partition}"), permanent=True)
-        fault = self._fault(destination, message)
+        fault = self._faults.take(destination, message)
         if fault is not None and not fault.arrives:
             return fault.result
         offset = logs[partition].append(message, now_ms)
         return fault.result if fault is not None else Sent(partition, offset)
+
+    def _objection(self, destination: str, message: Message) -> str | None:
+        for name, _ in message.raw_headers:
+            if (why := name_fault(name)) is not None:
+                return f"{name!r} cannot be a header's name: {why}"
+        size = len(message.key or b"") + len(message.payload or b"")
+        size += sum(len(name.encode()) + len(value or b"") for name, value in message.raw_headers)
+        if size > self.max_message_bytes:
+            return f"a message of {size} bytes exceeds the {self.max_message_bytes} that {destination} accepts"
+        return None
 
     def _partition(self, message: Message, partitions: int) -> int:
         if message.partition is not None:
@@ -297,15 +289,6 @@ class MemoryBroker:
         if message.key is not None:
             return partition_of(message.key, partitions)
         return next(self._numbers) % partitions
-
-    def _fault(self, destination: str, message: Message) -> _SendFault | None:
-        for fault in self._faults:
-            if fault.concerns(destination, message):
-                fault.times -= 1
-                if fault.times <= 0:
-                    self._faults.remove(fault)
-                return fault
-        return None
 
     def _wake(self, destination: str | None) -> None:
         with self._changed:
