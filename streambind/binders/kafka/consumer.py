@@ -78,7 +78,7 @@ class KafkaConsumerBinding:
             reached=self._reached,
             remade=self._remade,
             resting=lambda: self._assignment.resting(),
-            moved=lambda lanes: self._loop.doubt(lanes),
+            moved=lambda lanes: self._loop.errands.doubt(lanes),
         )
         self._reports = OffsetReports(
             binding, state=self._state, courtesy=target.positions is not None, failed=self.show
@@ -158,11 +158,11 @@ class KafkaConsumerBinding:
     def _finished(self, lane: KafkaLane) -> None:
         if lane.stalled is not None:
             self.show(f"{lane.lane.destination}[{lane.lane.partition}] stopped: {lane.stalled}")
-        self._loop.calls_for(lane)
+        self._loop.errands.calls_for(lane)
 
     def _found(self, starts: Mapping[Lane, Start]) -> None:
         self._passing.pop(_STARTS, None)
-        self._loop.found(starts)
+        self._loop.errands.found(starts)
 
     def _not_found(self, lanes: Collection[Lane], text: str) -> None:
         if self._passing.get(_STARTS) != text:
@@ -180,12 +180,12 @@ class KafkaConsumerBinding:
                 lane.forget_end()
         self._passing.pop(_OUTAGE, None)
         self._reports.held = False
-        self._loop.look_again()
+        self._loop.errands.look_again()
 
     def _remade(self, destinations: Collection[str]) -> None:
         with self._state:
             lanes = [lane.lane for lane in self._assignment.lanes.values()]
-        self._loop.doubt([lane for lane in lanes if lane.destination in destinations])
+        self._loop.errands.doubt([lane for lane in lanes if lane.destination in destinations])
 
     # The poll thread
 

@@ -1,26 +1,25 @@
-"""The one thread that calls the consumer: it polls, hands on, and carries out what others ask for."""
+"""The one thread that calls the client: it polls, hands on, and carries out what others ask for."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from itertools import groupby
-from queue import Empty, SimpleQueue
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import Message as ClientMessage
 
 from streambind.binders.kafka.assignment import Assignment
 from streambind.binders.kafka.batch import KafkaMessage
+from streambind.binders.kafka.errands import Errands
 from streambind.binders.kafka.error_mapping import describe
-from streambind.binders.kafka.inquiries import Start
+from streambind.binders.kafka.fetching import Fetching
 from streambind.binders.kafka.lanes import KafkaLane
 from streambind.binders.kafka.log_ends import LogEnds
 from streambind.binders.kafka.reports import OffsetReports
 from streambind.binders.kafka.workers import Workers
-from streambind.binding.binder import Lane
 from streambind.failpoints import failpoint
 
 LOG = logging.getLogger("streambind.binders.kafka")
@@ -42,7 +41,7 @@ class ClientBroken(Exception):
 
 
 class PollLoop:
-    """One client's life, from subscription to close. Others may call `found`, `doubt` and `calls_for` only."""
+    """One client's life, from subscription to close. Other threads may only ask for `errands`, and `break_off`."""
 
     def __init__(
         self,
@@ -71,35 +70,21 @@ class PollLoop:
         self._no_longer_held = no_longer_held
         self._stays = stays
         self._one_topic = topics[0] if len(topics) == 1 and not topics[0].startswith("^") else None
-        self._starts: SimpleQueue[Mapping[Lane, Start]] = SimpleQueue()
-        self._doubted: SimpleQueue[Lane] = SimpleQueue()
-        self._calls: set[KafkaLane] = set()
-        self._held = False
         self._ends = LogEnds()
-        self._look_again = False
+        self._fetching = Fetching(client)
+        self.errands = Errands(
+            client,
+            state=state,
+            assignment=assignment,
+            workers=workers,
+            fetching=self._fetching,
+            no_longer_held=no_longer_held,
+        )
         self._broken: str | None = None
         self.closed = False
 
-    def found(self, starts: Mapping[Lane, Start]) -> None:
-        """Where partitions start; from any thread."""
-        self._starts.put(starts)
-
-    def doubt(self, lanes: Collection[Lane]) -> None:
-        """What comes next of these may not be what was asked for: their topic was made again, or their stored
-        positions were moved; from any thread."""
-        for lane in lanes:
-            self._doubted.put(lane)
-
-    def calls_for(self, lane: KafkaLane) -> None:
-        """The lane may need the client: to seek, to pause, to resume. With the state held."""
-        if lane.seeking is not None or (lane.paused and lane.is_drained()) or lane.stalled is not None:
-            self._calls.add(lane)
-
-    def look_again(self) -> None:
-        """The broker was away: where the logs end must be found out again. From any thread."""
-        self._look_again = True
-
     def break_off(self, text: str) -> None:
+        """Have the next turn say that another client is needed; from any thread."""
         self._broken = text
 
     def subscribe(self) -> None:
@@ -114,7 +99,7 @@ class PollLoop:
         Raises:
             ClientBroken: another client is needed.
         """
-        self._carry_out()
+        self.errands.carry_out()
         messages = self._polled()
         if any(map(_error, messages)):
             messages = self._without_errors(messages)
@@ -189,75 +174,7 @@ class PollLoop:
             ]
             for lane in slow:
                 lane.paused = True
-        self._pause(slow)
-
-    def _carry_out(self) -> None:
-        while True:
-            try:
-                starts = self._starts.get_nowait()
-            except Empty:
-                break
-            self._assignment.begin(self._client, starts)
-            if self._held:
-                self._pause([lane for lane in self._assignment.lanes.values() if lane.lane in starts])
-        while not self._doubted.empty():
-            name = self._doubted.get()
-            doubted = self._assignment.lanes.get((name.destination, name.partition))
-            if doubted is not None:
-                self._no_longer_held(doubted, "its topic was made anew, or its position was moved")
-        if self._calls:
-            with self._state:
-                lanes, self._calls = self._calls, set()
-            for lane in lanes:
-                self._serve(lane)
-        if self._held != self._workers.held:
-            self._hold(self._workers.held)
-        if self._look_again and not self._held:
-            self._look_again = False
-            self._fetch_anew()
-
-    def _serve(self, lane: KafkaLane) -> None:
-        if lane.dropped:
-            return
-        if lane.stalled is not None:
-            if not lane.paused:
-                lane.paused = True
-                self._pause([lane])
-        elif lane.seeking is not None:
-            self._assignment.move(self._client, lane)
-            if self._held:
-                self._pause([lane])
-        elif lane.paused and not self._held:
-            lane.paused = False
-            self._resume([lane])
-
-    def _hold(self, held: bool) -> None:
-        """Carry out `pause()` and `resume()` of the binding."""
-        self._held = held
-        lanes = [lane for lane in self._assignment.lanes.values() if lane.stalled is None and not lane.paused]
-        if held:
-            self._pause(lanes)
-            return
-        self._resume(lanes)
-        with self._state:
-            for lane in self._assignment.lanes.values():
-                self.calls_for(lane)
-
-    def _fetch_anew(self) -> None:
-        """The client tells of an end once for each position that it fetches from: begin there again."""
-        lanes = [lane for lane in self._assignment.lanes.values() if lane.stalled is None and not lane.paused]
-        self._pause(lanes)
-        self._resume(lanes)
-
-    def _pause(self, lanes: Collection[KafkaLane]) -> None:
-        if taken := _taken(lanes):
-            self._client.pause(taken)
-
-    def _resume(self, lanes: Collection[KafkaLane]) -> None:
-        for lane in lanes:
-            lane.forget_end()  # Messages may have come; the client tells of the end anew.
-        if taken := _taken(lanes):
-            self._client.resume(taken)
+        self._fetching.pause(slow)
 
     def _complain(self, error: KafkaError, message: KafkaMessage) -> None:
         code = error.code()
@@ -279,7 +196,7 @@ class PollLoop:
     def drain(self, deadline: float) -> None:
         """Stay a member while running deliveries end, then report what is done and wait until it is known."""
         self._assignment.wait_until = deadline
-        self._pause([lane for lane in self._assignment.lanes.values() if not lane.paused])
+        self._fetching.pause([lane for lane in self._assignment.lanes.values() if not lane.paused])
         while time.monotonic() < deadline and any(lane.running for lane in self._assignment.lanes.values()):
             self._client.poll(SHORT_POLL_S)
         self._await_reports(deadline)
@@ -314,7 +231,3 @@ class PollLoop:
             LOG.warning("binding %s: closing the client: %s", self._binding, exc)
         self._reports.forget()
         self._assignment.abandon()
-
-
-def _taken(lanes: Collection[KafkaLane]) -> list[TopicPartition]:
-    return [TopicPartition(lane.lane.destination, lane.lane.partition) for lane in lanes if lane.taken]

@@ -102,7 +102,7 @@ class Bench:
         )
         lanes = [Lane("t", 0), Lane("t", 1)]
         self.assignment.starting.update(dict.fromkeys(lanes))
-        self.loop.found({lane: Start(0, "earliest") for lane in lanes})
+        self.loop.errands.found({lane: Start(0, "earliest") for lane in lanes})
         self.loop.turn()
 
     def _no_longer_held(self, lane: KafkaLane, why: str) -> None:
@@ -115,7 +115,7 @@ def bench() -> Bench:
 
 
 def test_a_doubted_partition_is_asked_about_once(bench: Bench) -> None:
-    bench.loop.doubt([Lane("t", 1)])
+    bench.loop.errands.doubt([Lane("t", 1)])
     assert bench.doubted == [], "on the poll thread, not on that of whoever doubts"
     bench.loop.turn()
     assert bench.doubted == [(Lane("t", 1), "its topic was made anew, or its position was moved")]
@@ -124,13 +124,13 @@ def test_a_doubted_partition_is_asked_about_once(bench: Bench) -> None:
 
 
 def test_a_doubted_partition_that_is_not_assigned_is_nobodys_concern(bench: Bench) -> None:
-    bench.loop.doubt([Lane("t", 7), Lane("u", 0)])
+    bench.loop.errands.doubt([Lane("t", 7), Lane("u", 0)])
     bench.loop.turn()
     assert bench.doubted == []
 
 
 def test_all_doubts_are_settled_in_one_turn(bench: Bench) -> None:
-    bench.loop.doubt([Lane("t", 0)])
-    bench.loop.doubt([Lane("t", 1)])
+    bench.loop.errands.doubt([Lane("t", 0)])
+    bench.loop.errands.doubt([Lane("t", 1)])
     bench.loop.turn()
     assert [lane for lane, _ in bench.doubted] == [Lane("t", 0), Lane("t", 1)]
