@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 from streambind.persistence.database import Database
 from streambind.replicas.comparison import Comparison, Difference
 from streambind.replicas.expected_rows import expected_table
-from streambind.replicas.fold import Fold, Folded, Log
+from streambind.replicas.fold import Fold, Log
+from streambind.replicas.fold_writer import Folded
 from streambind.replicas.replica import Replica
 
 

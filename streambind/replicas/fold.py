@@ -13,24 +13,19 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Table, delete, select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
 from streambind.binding.binder import Identity, Lane
-from streambind.errors import LifecycleError, SequenceGapError
+from streambind.errors import LifecycleError
 from streambind.failpoints import failpoint
-from streambind.inbound.arrival import Arrival
-from streambind.inbound.failure import Fenced, MessageFailed
-from streambind.inbound.guard import SequenceGuard
+from streambind.inbound.failure import Fenced
 from streambind.inbound.positions import DatabasePositions, Stretch
-from streambind.inbound.reasons import told
 from streambind.message import Message
 from streambind.persistence.cut_names import cut_name
 from streambind.persistence.database import Database
 from streambind.persistence.failures import LOCK_TIMEOUT, state_of
+from streambind.replicas.fold_writer import FoldWriter
 from streambind.replicas.group_goals import group_goals
-from streambind.replicas.messages import MessageBatch
-from streambind.replicas.refused_rows import is_for_its_values
-from streambind.replicas.replica import Replica, onto
+from streambind.replicas.replica import Replica
 
 T = TypeVar("T")
 
@@ -52,24 +47,6 @@ class Log:
     read: Read
 
 
-@dataclass(slots=True)
-class Folded:
-    """`messages`: how many were read; `unreadable`: how many were left out, as they cannot be
-    read, or the database refuses them."""
-
-    messages: int = 0
-    unreadable: int = 0
-    blocked: str | None = None
-
-
-class _Refused(Exception):
-    """The database refuses what messages say: all of them, or some of them together."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
 class Fold:
     """One fold of a replica's destinations into `table`. `skip_unreadable`: leave out what the replica cannot
     read, or the database refuses; else that is an error."""
@@ -80,20 +57,17 @@ class Fold:
         self._database = database
         self._replica = replica
         self._log = log
-        self._skip_unreadable = skip_unreadable
         self.group = _fold_group(replica, table.name)
         self._positions = DatabasePositions(database, self.group)
-        self._guard = SequenceGuard(database, self.group) if replica.trusts else None
-        self._reader = replica.reader()
-        self._writer = self._reader.writer(onto(replica.plan, table), database)
-        self.folded = Folded()
+        self._writer = FoldWriter(database, replica, table, self.group, skip_unreadable=skip_unreadable)
+        self.folded = self._writer.folded
 
     def has_begun(self, connection: Connection) -> bool:
         """Whether a fold of this name has positions."""
         return bool(self._own(connection))
 
     def forget(self, connection: Connection) -> None:
-        """What is left of a fold of this name."""
+        """Delete what is left of a fold of this name."""
         _forget(connection, self._database, self.group)
 
     def catch_up(self, progress: Callable[[int, int], None]) -> None:
@@ -191,83 +165,14 @@ class Fold:
         self, connection: Connection, messages: Sequence[Message], lane: Lane, at: int, goal: int
     ) -> int | None:
         """Fold the next messages; returns where the lane is then, None if it must wait for another one."""
-        if not messages:
-            return self._moved(connection, lane, at, goal)
-        while True:
-            last = (messages[-1].offset or 0) + 1
-            batch = MessageBatch(messages, position=at, next_offset=last)
-            try:
-                self._apply(connection, batch)
-            except _Refused as refused:
-                if len(messages) > 1:
-                    messages = messages[: len(messages) // 2]
-                    continue
-                self._leave_out(connection, batch, refused.error)
-            except MessageFailed as failed:
-                if failed.index > 0:
-                    messages = messages[: failed.index]
-                    continue
-                if isinstance(failed.error, SequenceGapError):
-                    self.folded.blocked = f"{_place(batch)}: {told(failed.error)}"
-                    return None
-                self._leave_out(connection, batch, failed.error)
-                last = batch.offset(0) + 1
-                messages = messages[:1]
-            self.folded.messages += len(messages)
-            return self._moved(connection, lane, at, last)
+        to = self._writer.write(connection, messages, at) if messages else goal
+        return None if to is None else self._moved(connection, lane, at, to)
 
     def _moved(self, connection: Connection, lane: Lane, at: int, to: int) -> int:
         stretch = Stretch(lane, at, to)
         if not self._positions.claim(connection, stretch) or not self._positions.move(connection, stretch):
             raise Fenced(lane)
         return to
-
-    def _apply(self, connection: Connection, batch: MessageBatch) -> None:
-        indexes: Sequence[int] = range(len(batch))
-        found = None
-        if self._guard is not None:
-            lane = Lane(batch.destination, batch.partition)
-            found = self._guard.examine(
-                connection, batch, indexes, past=lambda: self._positions.past(connection, lane)
-            )
-            indexes = [index for index in indexes if index not in found.duplicates]
-        session = Session(bind=connection)
-        arrivals = [Arrival(batch, index, session, limits=self._replica.limits) for index in indexes]
-        try:
-            if concerned := [arrival for arrival in arrivals if self._reader.concerns(arrival)]:
-                self._write(session, concerned)
-        finally:
-            session.close()
-        if found is not None and self._guard is not None:
-            self._guard.record(connection, batch.destination, found)
-
-    def _write(self, session: Session, arrivals: Sequence[Arrival]) -> None:
-        """
-        Raises:
-            _Refused: the database takes none of it; what was written before stays.
-        """
-        try:
-            with session.begin_nested():
-                self._writer.apply(arrivals)
-        except MessageFailed:
-            raise
-        except Exception as error:
-            if not is_for_its_values(error):
-                raise
-            raise _Refused(error) from error
-
-    def _leave_out(self, connection: Connection, batch: MessageBatch, error: Exception) -> None:
-        if not self._skip_unreadable:
-            raise LifecycleError(
-                f"{_place(batch)} cannot be applied: {told(error)}; to leave such messages out: --skip-unreadable"
-            ) from error
-        self.folded.unreadable += 1
-        if self._guard is not None:
-            lane = Lane(batch.destination, batch.partition)
-            found = self._guard.examine(
-                connection, batch, [0], past=lambda: self._positions.past(connection, lane), passing_over=True
-            )
-            self._guard.record(connection, batch.destination, found, passed_over=True)
 
     def _goals(self, connection: Connection, *, lock: bool) -> dict[Lane, int]:
         return group_goals(connection, self._database, self._replica, lock=lock)
@@ -285,7 +190,7 @@ class Fold:
 
 
 def forget_fold(connection: Connection, database: Database, replica: Replica, table: str) -> None:
-    """What is left of a fold of the replica into a table of this name."""
+    """Delete what is left of a fold of the replica into a table of this name."""
     _forget(connection, database, _fold_group(replica, table))
 
 
@@ -296,7 +201,3 @@ def _forget(connection: Connection, database: Database, group: str) -> None:
 
 def _fold_group(replica: Replica, table: str) -> str:
     return cut_name(f"{replica.group} -> {table}", 255)
-
-
-def _place(batch: MessageBatch) -> str:
-    return f"{batch.destination}[{batch.partition}]@{batch.offset(0)}"

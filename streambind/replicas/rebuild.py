@@ -20,7 +20,8 @@ from streambind.failpoints import failpoint
 from streambind.persistence.database import Database
 from streambind.persistence.shadow_table import Disturbed
 from streambind.replicas.comparison import Comparison, Difference
-from streambind.replicas.fold import Fold, Folded, Log
+from streambind.replicas.fold import Fold, Log
+from streambind.replicas.fold_writer import Folded
 from streambind.replicas.replica import Replica
 
 
