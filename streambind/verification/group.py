@@ -8,9 +8,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, or_, select, type_coerce
 
 from streambind.persistence.database import Database
-from streambind.persistence.key_chunks import key_chunks
+from streambind.verification.key_rows import rows_of, walk
 from streambind.verification.numbers import Numbers
-from streambind.verification.source import CHUNK
 from streambind.verification.verdict import Guarded
 
 
@@ -27,55 +26,29 @@ class GroupKeys:
 
     def walk(self) -> Iterator[tuple[bytes, Guarded]]:
         """All keys in their order, as they are when their turn comes."""
-        columns = self._tables.guard.c
-        last: bytes | None = None
-        while True:
-            query = self._guards()
-            if last is not None:
-                query = query.where(columns.key > last)
-            query = query.order_by(columns.key).limit(CHUNK)
-            rows = self._database.run(lambda c, query=query: c.execute(query).all())  # type: ignore[misc]
-            for row in rows:
-                yield row.key, Guarded(row.epoch, row.seq, row.event_id)
-            if len(rows) < CHUNK:
-                return
-            last = rows[-1].key
+        for row in walk(self._database, self._guards(), self._tables.guard.c.key):
+            yield row.key, Guarded(row.epoch, row.seq, row.event_id)
 
     def guarded(self, keys: Sequence[bytes]) -> dict[bytes, Guarded]:
         """The last events of these keys that were applied; those without one are absent."""
-
-        def work(connection: Connection) -> dict[bytes, Guarded]:
-            found: dict[bytes, Guarded] = {}
-            for some in key_chunks(keys):
-                for row in connection.execute(self._guards().where(self._tables.guard.c.key.in_(some))):
-                    found[row.key] = Guarded(row.epoch, row.seq, row.event_id)
-            return found
-
-        return self._database.run(work)
+        rows = rows_of(self._database, self._guards(), self._tables.guard.c.key, keys)
+        return {row.key: Guarded(row.epoch, row.seq, row.event_id) for row in rows}
 
     def parked(self, keys: Sequence[bytes], epoch: int) -> dict[bytes, tuple[Numbers, Numbers]]:
         """The numbers of these keys that the group has set aside: all of them, and those of the epoch."""
         columns = self._tables.parked.c
-
-        def work(connection: Connection) -> dict[bytes, tuple[Numbers, Numbers]]:
-            found: dict[bytes, tuple[Numbers, Numbers]] = {}
-            for some in key_chunks(keys):
-                rows = connection.execute(
-                    select(columns.key, columns.epoch, columns.seq).where(
-                        columns.group_name == self._group,
-                        columns.destination == self._destination,
-                        columns.key.in_(some),
-                        columns.source_id == self._source_id,
-                    )
-                )
-                for row in rows:
-                    every, now = found.setdefault(row.key, (Numbers(), Numbers()))
-                    every.add(row.seq)
-                    if row.epoch == epoch:
-                        now.add(row.seq)
-            return found
-
-        return self._database.run(work)
+        query = select(columns.key, columns.epoch, columns.seq).where(
+            columns.group_name == self._group,
+            columns.destination == self._destination,
+            columns.source_id == self._source_id,
+        )
+        found: dict[bytes, tuple[Numbers, Numbers]] = {}
+        for row in rows_of(self._database, query, columns.key, keys):
+            every, now = found.setdefault(row.key, (Numbers(), Numbers()))
+            every.add(row.seq)
+            if row.epoch == epoch:
+                now.add(row.seq)
+        return found
 
     def positions(self) -> Mapping[int, int]:
         """The next offset of each partition."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+from uuid import UUID
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Select, func, select
 
 from streambind.persistence.database import Database
-from streambind.persistence.key_chunks import key_chunks
+from streambind.verification.key_rows import rows_of, walk
 from streambind.verification.verdict import Given
-
-CHUNK = 10_000
-"""Keys per statement of a walk over all keys."""
 
 
 class SourceIdentity(NamedTuple):
@@ -36,58 +34,28 @@ class SourceKeys:
 
     def walk(self) -> Iterator[tuple[bytes, Given]]:
         """All keys in their order, as they are when their turn comes."""
-        columns = self._tables.key.c
-        last: bytes | None = None
-        while True:
-            query = select(columns.key, columns.seq, columns.event_id).where(
-                columns.destination == self._destination
-            )
-            if last is not None:
-                query = query.where(columns.key > last)
-            query = query.order_by(columns.key).limit(CHUNK)
-            rows = self._database.run(lambda c, query=query: c.execute(query).all())  # type: ignore[misc]
-            for row in rows:
-                yield row.key, Given(row.seq, row.event_id)
-            if len(rows) < CHUNK:
-                return
-            last = rows[-1].key
+        for row in walk(self._database, self._given(), self._tables.key.c.key):
+            yield row.key, Given(row.seq, row.event_id)
 
     def given(self, keys: Sequence[bytes]) -> dict[bytes, Given]:
         """The last events of these keys; those without one are absent."""
-        columns = self._tables.key.c
-
-        def work(connection: Connection) -> dict[bytes, Given]:
-            found: dict[bytes, Given] = {}
-            for some in key_chunks(keys):
-                rows = connection.execute(
-                    select(columns.key, columns.seq, columns.event_id).where(
-                        columns.destination == self._destination, columns.key.in_(some)
-                    )
-                )
-                found |= {row.key: Given(row.seq, row.event_id) for row in rows}
-            return found
-
-        return self._database.run(work)
+        rows = rows_of(self._database, self._given(), self._tables.key.c.key, keys)
+        return {row.key: Given(row.seq, row.event_id) for row in rows}
 
     def unsent(self, keys: Sequence[bytes]) -> dict[bytes, int]:
         """The first number of each key that waits in the outbox."""
         columns = self._tables.outbox.c
-
-        def work(connection: Connection) -> dict[bytes, int]:
-            found: dict[bytes, int] = {}
-            for some in key_chunks(keys):
-                rows = connection.execute(
-                    select(columns.key, func.min(columns.seq))
-                    .where(columns.destination == self._destination, columns.key.in_(some))
-                    .group_by(columns.key)
-                )
-                found |= {key: seq for key, seq in rows if seq is not None}
-            return found
-
-        return self._database.run(work)
+        first = func.min(columns.seq).label("first_seq")
+        query = select(columns.key, first).where(columns.destination == self._destination)
+        rows = rows_of(self._database, query.group_by(columns.key), columns.key, keys)
+        return {row.key: row.first_seq for row in rows if row.first_seq is not None}
 
     def blocked(self) -> set[bytes]:
         """The keys that the relay has given up for now."""
         columns = self._tables.blocked.c
         query = select(columns.key).where(columns.destination == self._destination, columns.row_id == 0)
         return self._database.run(lambda c: set(c.scalars(query)))
+
+    def _given(self) -> Select[tuple[bytes, int, UUID | None]]:
+        columns = self._tables.key.c
+        return select(columns.key, columns.seq, columns.event_id).where(columns.destination == self._destination)

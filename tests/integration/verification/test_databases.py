@@ -15,8 +15,7 @@ from streambind.outbound.outgoing import Outgoing
 from streambind.persistence import key_chunks
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
-from streambind.verification import group as group_module
-from streambind.verification import source as source_module
+from streambind.verification import key_rows
 from streambind.verification.group import GroupKeys
 from streambind.verification.source import SourceKeys
 from streambind.verification.verdict import Given, State
@@ -44,8 +43,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 @pytest.fixture(autouse=True)
 def _in_small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (source_module, group_module):
-        monkeypatch.setattr(module, "CHUNK", 5)
+    monkeypatch.setattr(key_rows, "CHUNK", 5)
     monkeypatch.setattr(key_chunks, "KEYS_PER_STATEMENT", 3)
 
 
