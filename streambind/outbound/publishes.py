@@ -19,6 +19,8 @@ from streambind.outbound.publication import Build, KeyOf, Publication, mark, pub
 
 Entity = TypeVar("Entity")
 
+_Watcher = Callable[[Mapper[Any], Connection, InstanceState[Any]], Any]
+
 _ARMED = "__streambind_armed__"
 
 
@@ -57,49 +59,22 @@ def arm(cls: type) -> None:
             sqlalchemy_event.listen(cls, name, watcher, propagate=True, raw=True, retval=True)
 
 
-def _before_insert(mapper: Mapper[Any], _: Connection, state: InstanceState[Any]) -> Any:
-    if changes := _changes(mapper, state):
-        changes.before_insert(mapper, state)
-    return EXT_CONTINUE
+def _recorder(record: Callable[[FlushChanges, Mapper[Any], InstanceState[Any]], None]) -> _Watcher:
+    def watch(mapper: Mapper[Any], _: Connection, state: InstanceState[Any]) -> Any:
+        if changes := _changes(mapper, state):
+            record(changes, mapper, state)
+        return EXT_CONTINUE
+
+    return watch
 
 
-def _before_update(mapper: Mapper[Any], _: Connection, state: InstanceState[Any]) -> Any:
-    if changes := _changes(mapper, state):
-        changes.before_update(mapper, state)
-    return EXT_CONTINUE
-
-
-def _before_delete(mapper: Mapper[Any], _: Connection, state: InstanceState[Any]) -> Any:
-    if changes := _changes(mapper, state):
-        changes.before_delete(mapper, state)
-    return EXT_CONTINUE
-
-
-def _after_insert(mapper: Mapper[Any], _: Connection, state: InstanceState[Any]) -> Any:
-    if changes := _changes(mapper, state):
-        changes.after_insert(mapper, state)
-    return EXT_CONTINUE
-
-
-def _after_update(mapper: Mapper[Any], _: Connection, state: InstanceState[Any]) -> Any:
-    if changes := _changes(mapper, state):
-        changes.after_update(mapper, state)
-    return EXT_CONTINUE
-
-
-def _after_delete(mapper: Mapper[Any], _: Connection, state: InstanceState[Any]) -> Any:
-    if changes := _changes(mapper, state):
-        changes.after_delete(mapper, state)
-    return EXT_CONTINUE
-
-
-_WATCHERS: dict[str, Callable[[Mapper[Any], Connection, InstanceState[Any]], Any]] = {
-    "before_insert": _before_insert,
-    "before_update": _before_update,
-    "before_delete": _before_delete,
-    "after_insert": _after_insert,
-    "after_update": _after_update,
-    "after_delete": _after_delete,
+_WATCHERS: dict[str, _Watcher] = {
+    "before_insert": _recorder(FlushChanges.before_insert),
+    "before_update": _recorder(FlushChanges.before_update),
+    "before_delete": _recorder(FlushChanges.before_delete),
+    "after_insert": _recorder(FlushChanges.after_insert),
+    "after_update": _recorder(FlushChanges.after_update),
+    "after_delete": _recorder(FlushChanges.after_delete),
 }
 
 
