@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
@@ -168,13 +168,8 @@ class InputBinding(Binding[ConsumerBinding]):
         status, handle = super().status(), self._handle
         if handle is None:
             return status
-        return BindingStatus(
-            name=status.name,
-            direction=status.direction,
-            destination=status.destination,
-            group=status.group,
-            binder=status.binder,
-            state=status.state,
+        return replace(
+            status,
             last_error=status.last_error or handle.last_error(),
             partitions=tuple(handle.partitions()),
         )

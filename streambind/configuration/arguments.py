@@ -30,8 +30,7 @@ def read_arguments(arguments: Sequence[str]) -> tuple[Flat, list[Finding]]:
             if problem is not None:
                 findings.append(problem)
                 continue
-            for i in range(1, len(name) + 1):
-                flat.mark(name[:i], _COMMAND_LINE)
+            flat.mark_all(name, _COMMAND_LINE)
             value = Value(name, text, _COMMAND_LINE, _COMMAND_LINE)
             other = flat.values.get(identity(name), value)
             if have_different_roots(name, other.name):

@@ -49,6 +49,11 @@ class Flat:
         """Remember where a name, or the beginning of one, stands; the first place counts."""
         self.places.setdefault(identity(name), Place(name, origin))
 
+    def mark_all(self, name: Name, origin: Origin) -> None:
+        """`mark` the name and all its beginnings."""
+        for size in range(1, len(name) + 1):
+            self.mark(name[:size], origin)
+
     def text(self, name: str) -> Value | None:
         return self.values.get(identity(parse_name(name)))
 
@@ -110,8 +115,7 @@ def _flatten(flat: Flat, findings: list[Finding], name: Name, value: object, ori
     if problem is not None:
         findings.append(problem)
         return
-    for i in range(1, len(name) + 1):
-        flat.mark(name[:i], origin)
+    flat.mark_all(name, origin)
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
             _flatten(flat, findings, (*name, *parse_name(str(key))), inner, origin)

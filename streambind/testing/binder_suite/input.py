@@ -18,6 +18,16 @@ def all_done(batch: Batch) -> Outcome:
     return Outcome(len(batch))
 
 
+def done_after(gate: threading.Event) -> Decide:
+    """Handle everything, once the gate is open."""
+
+    def decide(batch: Batch) -> Outcome:
+        gate.wait()
+        return Outcome(len(batch))
+
+    return decide
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One call of `deliver`, as it was seen."""

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from streambind.binding.outcome import Outcome, Sent
+from streambind.binding.outcome import Sent
 from streambind.errors import BrokerError, BrokerUnavailableError, LifecycleError
 from streambind.message import Message
 from streambind.testing.binder_suite.bench import TIMEOUT_MS, Bench
 from streambind.testing.binder_suite.in_thread import InThread
+from streambind.testing.binder_suite.input import done_after
 
 
 class TestDescribe:
@@ -55,7 +56,7 @@ class TestCommitted:
         destination = bench.destination()
         group = bench.group()
         gate = bench.gate()
-        it = bench.input(destination, lambda batch: (gate.wait(), Outcome(len(batch)))[1], group=group)
+        it = bench.input(destination, done_after(gate), group=group)
         bench.send(destination, b"1")
         bench.eventually(lambda: it.active, "nothing is delivered")
         bench.time_passes()
@@ -196,7 +197,7 @@ class TestBrokerAway:
         destination = bench.destination()
         group = bench.group()
         gate = bench.gate()
-        it = bench.input(destination, lambda batch: (gate.wait(), Outcome(len(batch)))[1], group=group)
+        it = bench.input(destination, done_after(gate), group=group)
         bench.send(destination, b"1")
         bench.eventually(lambda: it.active, "nothing is delivered")
         bench.break_broker()

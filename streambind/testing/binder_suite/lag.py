@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from streambind.binding.outcome import Outcome
 from streambind.testing.binder_suite.bench import TIMEOUT_MS, Bench
-from streambind.testing.binder_suite.input import Input
+from streambind.testing.binder_suite.input import Input, done_after
 
 
 def _lag(it: Input) -> object:
@@ -24,7 +23,7 @@ class TestLag:
     def test_what_is_not_done_is_left(self, bench: Bench) -> None:
         destination = bench.destination()
         gate = bench.gate()
-        it = bench.input(destination, lambda batch: (gate.wait(), Outcome(len(batch)))[1])
+        it = bench.input(destination, done_after(gate))
         bench.send(destination, b"1", b"2", b"3")
         bench.eventually(lambda: _lag(it) == [3], lambda: f"lag {_lag(it)} while a delivery runs")
         gate.set()

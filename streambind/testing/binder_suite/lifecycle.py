@@ -8,6 +8,7 @@ import time
 from streambind.binding.outcome import Outcome, RetryAfter
 from streambind.message import Batch
 from streambind.testing.binder_suite.bench import Bench
+from streambind.testing.binder_suite.input import done_after
 
 
 class TestPause:
@@ -30,7 +31,7 @@ class TestPause:
         destination = bench.destination()
         gate = bench.gate()
         group = bench.group()
-        it = bench.input(destination, lambda batch: (gate.wait(), Outcome(len(batch)))[1], group=group)
+        it = bench.input(destination, done_after(gate), group=group)
         bench.send(destination, b"1")
         bench.eventually(lambda: it.active, "nothing is delivered")
         it.binding.pause()
@@ -80,7 +81,7 @@ class TestUnbind:
         destination = bench.destination()
         gate = bench.gate()
         group = bench.group()
-        it = bench.input(destination, lambda batch: (gate.wait(), Outcome(len(batch)))[1], group=group)
+        it = bench.input(destination, done_after(gate), group=group)
         bench.send(destination, b"1")
         bench.eventually(lambda: it.active, "nothing is delivered")
         unbinding = threading.Thread(target=it.unbind)
@@ -173,7 +174,7 @@ class TestConcurrency:
     def test_one_delivery_at_a_time_per_partition(self, bench: Bench) -> None:
         destination = bench.destination()
         gate = bench.gate()
-        it = bench.input(destination, lambda batch: (gate.wait(), Outcome(len(batch)))[1], concurrency=4)
+        it = bench.input(destination, done_after(gate), concurrency=4)
         bench.send(destination, b"1")
         bench.eventually(lambda: it.active, "nothing is delivered")
         bench.send(destination, b"2", b"3")
@@ -186,7 +187,7 @@ class TestConcurrency:
     def test_no_more_than_concurrency_deliveries_run(self, bench: Bench) -> None:
         destination = bench.destination(partitions=4)
         gate = bench.gate()
-        it = bench.input(destination, lambda batch: (gate.wait(), Outcome(len(batch)))[1], concurrency=2)
+        it = bench.input(destination, done_after(gate), concurrency=2)
         bench.ready(it, destination, range(4))
         for partition in range(4):
             bench.send(destination, b"x", partition=partition)
