@@ -115,9 +115,7 @@ class KafkaBroker(Server):
     def stop(self) -> None:
         """Shut the broker down in order; its data stays."""
         self._server.signal(signal.SIGCONT)
-        self._server.signal(signal.SIGTERM)
-        if not self._server.wait_until_gone(20):
-            self._server.kill()
+        self._end(signal.SIGTERM)
 
     def _root(self) -> Path:
         return ROOT

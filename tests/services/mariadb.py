@@ -115,9 +115,7 @@ class MariadbServer(Server):
 
     def stop(self) -> None:
         """Roll back open transactions, close connections and shut down; the data stays."""
-        self._server.signal(signal.SIGTERM)
-        if not self._server.wait_until_gone(20):
-            self._server.kill()
+        self._end(signal.SIGTERM)
 
     def _root(self) -> Path:
         return ROOT

@@ -152,11 +152,6 @@ class PostgresServer(Server):
 
         server.wait_until_ready(serves, READY_WITHIN_SECONDS)
 
-    def _end(self, number: signal.Signals) -> None:
-        self._server.signal(number)
-        if not self._server.wait_until_gone(20):
-            self._server.kill()
-
 
 def unprivileged_user() -> str | None:
     """Whom to run the server as when this process is root; None when it is not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Self
@@ -109,6 +110,12 @@ class Server(ABC):
     @property
     def _port(self) -> int:
         return int((self._server.directory / "port").read_text())
+
+    def _end(self, number: signal.Signals) -> None:
+        """Send a signal on which it ends by itself; end it if it does not."""
+        self._server.signal(number)
+        if not self._server.wait_until_gone(20):
+            self._server.kill()
 
     def _end_at_once(self) -> None:
         self._server.kill()

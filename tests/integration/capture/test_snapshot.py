@@ -36,23 +36,6 @@ from tests.integration.capture.snapshots import finish, folded, rows, seats, sil
 WITHIN_S = 30
 
 
-@pytest.fixture
-def service(any_service: Service) -> Service:
-    reset(any_service)
-    return any_service
-
-
-@pytest.fixture(scope="module", params=SYNC_ENGINES)
-def any_sync_service(request: pytest.FixtureRequest) -> Iterator[Service]:
-    yield from engine_service(request)
-
-
-@pytest.fixture
-def sync_service(any_sync_service: Service) -> Service:
-    reset(any_sync_service)
-    return any_sync_service
-
-
 @pytest.fixture(scope="module", params=SYNC_ENGINES[1:2])
 def any_postgres(request: pytest.FixtureRequest) -> Iterator[Service]:
     yield from engine_service(request)

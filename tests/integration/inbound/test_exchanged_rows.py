@@ -16,7 +16,7 @@ from streambind.replicas import rebuild as rebuild_module
 from tests.integration.inbound.conftest import MakeDatabase
 from tests.integration.inbound.replicas import Item, changed, items, rows
 from tests.integration.inbound.service import Service
-from tests.integration.inbound.topic import Topic
+from tests.integration.inbound.topic import Topic, drop_left
 
 pytestmark = pytest.mark.mariadb
 
@@ -29,8 +29,7 @@ def topic(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Any:
     topic = Topic(service, service.plan(Item))
     topic.deliver(*(changed("INSERT", key, name, seq=1) for key, name in RIGHT.items()))
     yield topic
-    for name in topic.tables():
-        service.database.run(lambda c, name=name: c.exec_driver_sql(f"DROP TABLE {name}"))  # type: ignore[misc]
+    drop_left(service)
     service.database.run(lambda connection: Item.metadata.drop_all(connection))
 
 

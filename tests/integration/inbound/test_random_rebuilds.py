@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, delete, false, insert, inspect, select, text, update
+from sqlalchemy import Connection, delete, false, insert, select, text, update
 
 from streambind.binding.binder import Lane
 from streambind.errors import LifecycleError
@@ -24,7 +24,7 @@ from streambind.replicas.fold import Fold
 from streambind.replicas.rebuild import Rebuilt
 from tests.integration.inbound.replicas import Item, Kept, changed, rows, tombstone
 from tests.integration.inbound.service import DESTINATION, Service, drain
-from tests.integration.inbound.topic import Topic
+from tests.integration.inbound.topic import Topic, drop_left
 from tests.integration.urls import drivers
 from tests.unit.inbound.batches import ListBatch, Record
 
@@ -212,17 +212,8 @@ def _rows(service: Service, table: str, is_kept: bool) -> Rows:
     return {key: (name, price, bool(gone)) for key, name, price, gone in found}
 
 
-def _drop(service: Service) -> None:
-    def work(connection: Connection) -> None:
-        for name in inspect(connection).get_table_names():
-            if name.startswith(("sb_new_", "sb_old_", "sb_diff_")):
-                connection.exec_driver_sql(f"DROP TABLE {name}")
-
-    service.database.run(work)
-
-
 def _world(service: Service, entity: Any, few: int) -> World:
-    _drop(service)
+    drop_left(service)
     tables = service.database.tables
     service.database.run(lambda c: [c.execute(delete(each)) for each in (entity, tables.position, tables.guard)])
     topic = Topic(service, service.plan(entity, on_error="skip", max_attempts=1))

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, insert, inspect, select, text, update
+from sqlalchemy import delete, insert, inspect, select, text, update
 
 from streambind.errors import ConfigurationError, LifecycleError
 from streambind.failpoints import FailpointError
@@ -18,7 +18,7 @@ from streambind.replicas.rebuild import Rebuild
 from tests.integration.inbound.conftest import ASYNCHRONOUS, SYNCHRONOUS, MakeDatabase
 from tests.integration.inbound.replicas import Badge, Item, Kept, Node, Offer, changed, items, rows
 from tests.integration.inbound.service import Service
-from tests.integration.inbound.topic import Topic
+from tests.integration.inbound.topic import Topic, drop_left
 from tests.integration.urls import drivers
 from tests.unit.inbound.batches import Record, numbered
 
@@ -26,21 +26,10 @@ from tests.unit.inbound.batches import Record, numbered
 @pytest.fixture(params=drivers(*SYNCHRONOUS, *ASYNCHRONOUS))
 def service(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Any:
     service = Service(make_database(request.param))
-    _drop(service)
+    drop_left(service)
     yield service
-    _drop(service)
+    drop_left(service)
     service.database.run(lambda connection: Item.metadata.drop_all(connection))
-
-
-def _drop(service: Service) -> None:
-    """What a test has left."""
-
-    def work(connection: Connection) -> None:
-        for name in inspect(connection).get_table_names():
-            if name.startswith(("sb_new_", "sb_old_", "sb_diff_")):
-                connection.exec_driver_sql(f"DROP TABLE {name}")
-
-    service.database.run(work)
 
 
 @pytest.fixture
@@ -227,12 +216,12 @@ def test_a_rebuild_that_does_not_hold_the_group_is_rejected(
     service = Service(make_database("postgresql+psycopg"))
     with pytest.raises(AssertionError):
         _rebuild_often(service)
-    _drop(service)
+    drop_left(service)
 
 
 def _rebuild_often(service: Service) -> None:
     for _ in range(10):
-        _drop(service)
+        drop_left(service)
         _rebuild_while_deliveries_go_on(service)
 
 
@@ -282,7 +271,7 @@ def test_whoever_reads_the_table_is_waited_for(
     make_database: MakeDatabase, request: pytest.FixtureRequest
 ) -> None:
     service = Service(make_database("postgresql+psycopg"))
-    _drop(service)
+    drop_left(service)
     topic = Topic(service, service.plan(Item))
     topic.deliver(changed("INSERT", 1, "a", seq=1))
     with service.database.engine.connect() as reader:
@@ -296,7 +285,7 @@ def test_whoever_reads_the_table_is_waited_for(
     rebuilding.join(60)
     assert not rebuilding.is_alive()
     assert kept(service) == {1: "a"}
-    _drop(service)
+    drop_left(service)
 
 
 @pytest.mark.parametrize(("cls", "text_"), [(Offer, "do not fill all columns")], ids=["of several sources"])
@@ -348,7 +337,7 @@ def test_rows_kept_as_deleted_are_made_too(service: Service) -> None:
 
 def test_indexes_defaults_grants_and_owner_go_along(make_database: MakeDatabase) -> None:
     service = Service(make_database("postgresql+psycopg"))
-    _drop(service)
+    drop_left(service)
     topic = Topic(service, service.plan(Item))
     topic.deliver(changed("INSERT", 1, "a", seq=1))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
-from sqlalchemy import inspect
+from sqlalchemy import Connection, inspect
 
 from streambind.binding.binder import Lane
 from streambind.configuration.properties import ConsumerProperties
@@ -70,8 +70,22 @@ class Topic:
 
     def tables(self) -> set[str]:
         """The tables that commands have left behind."""
-        names = self.service.database.run(lambda connection: inspect(connection).get_table_names())
-        return {name for name in names if name.startswith(("sb_new_", "sb_old_", "sb_diff_"))}
+        return self.service.database.run(_left)
+
+
+def drop_left(service: Service) -> None:
+    """Drop the tables that commands have left behind."""
+
+    def work(connection: Connection) -> None:
+        for name in _left(connection):
+            connection.exec_driver_sql(f"DROP TABLE {name}")
+
+    service.database.run(work)
+
+
+def _left(connection: Connection) -> set[str]:
+    names = inspect(connection).get_table_names()
+    return {name for name in names if name.startswith(("sb_new_", "sb_old_", "sb_diff_"))}
 
 
 def _quiet(_: int, __: int) -> None:
