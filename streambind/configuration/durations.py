@@ -26,7 +26,8 @@ class Duration:
 def parse_duration(value: Any, unit: str) -> Any:
     """A duration in `unit`, the unit of a bare number; what is not text is left as it is.
 
-    Raises: ValueError for a text that is no duration.
+    Raises:
+        ValueError: a text that is no duration.
     """
     if not isinstance(value, str):
         return value

@@ -26,7 +26,8 @@ class Files:
 def locate(location: str | Path) -> Files:
     """The files of a folder, or of a file that is named itself.
 
-    Raises: ConfigurationError if there is nothing to read.
+    Raises:
+        ConfigurationError: there is nothing to read.
     """
     path = Path(location)
     if path.is_dir():

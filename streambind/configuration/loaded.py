@@ -88,7 +88,8 @@ class Configuration:
     def binder(self, name: str) -> BinderSettings:
         """The settings of a binder.
 
-        Raises: ConfigurationError if there is no binder of that name.
+        Raises:
+            ConfigurationError: there is no binder of that name.
         """
         if name not in self.binders:
             known = ", ".join(sorted(self.binders)) or "none"
@@ -109,7 +110,10 @@ class Configuration:
         return self.shown
 
     def require_valid(self) -> None:
-        """Raises: ConfigurationError with all findings, if one of them is an error."""
+        """
+        Raises:
+            ConfigurationError: with all findings, if one of them is an error.
+        """
         errors = [f for f in self.findings if f.severity is Severity.ERROR]
         if errors:
             lines = "\n".join(f"  {finding}" for finding in self.findings)

@@ -52,7 +52,8 @@ def load(
     Later sources win: files, `environ` (`os.environ`), `arguments` (`--key=value`), `overrides` (dotted names).
     What the user wrote wrongly is in the result's findings, where it never raises.
 
-    Raises: ConfigurationError if there is nothing to read at the location.
+    Raises:
+        ConfigurationError: there is nothing to read at the location.
     """
     variables = dict(os.environ if environ is None else environ)
     loading = _Loading(binder_models, variables, arguments, overrides or {})

@@ -47,8 +47,9 @@ _Part = str | _Placeholder
 def resolve(text: str, lookup: Lookup) -> Resolved:
     """Replace every placeholder of a text.
 
-    Raises: UnresolvedPlaceholder for one without value, one that needs itself, one that does not end, and for
-    texts that grow beyond any configuration.
+    Raises:
+        UnresolvedPlaceholder: one without value, one that needs itself, one that does not end, or a text that
+            grows beyond any configuration.
     """
     if "${" not in text:
         return Resolved(text, False, ())

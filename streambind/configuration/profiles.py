@@ -50,7 +50,8 @@ class Condition:
 def parse_condition(texts: Iterable[str]) -> Condition:
     """A condition from expressions, any of which suffices.
 
-    Raises: MalformedExpression.
+    Raises:
+        MalformedExpression: one of them is no expression.
     """
     expressions: list[Expression] = []
     names: list[str] = []

@@ -108,7 +108,7 @@ class DatabaseEffects:
                     self._dead_letters.write(connection, letter)
             failpoint("delivery.before_passing_over")
 
-        self._past(index, work)
+        self._move_past(index, work)
         failpoint("delivery.after_passing_over")
         self._on_commit()
 
@@ -118,7 +118,7 @@ class DatabaseEffects:
             with own_statements():
                 self._parked.park(connection, batch, index, error)
 
-        self._past(index, work)
+        self._move_past(index, work)
         failpoint("parking.after_commit")
         self._on_parked()
 
@@ -128,7 +128,7 @@ class DatabaseEffects:
     def stored(self, lane: Lane) -> int | None:
         return self._transaction(lambda connection: self._positions.stored(connection, lane))
 
-    def _past(self, index: int, work: Callable[[Connection], None]) -> None:
+    def _move_past(self, index: int, work: Callable[[Connection], None]) -> None:
         """Move past one message; what is refused then, is refused for that one."""
         try:
             self._transaction(work)

@@ -161,7 +161,7 @@ class DatabasePositions:
         return connection.execute(select(self._table.c.next_offset).where(self._is(lane))).scalar()
 
     def past(self, connection: Connection, lane: Lane) -> Past:
-        """What the group has seen of this partition."""
+        """What the group may not have seen of this partition."""
         columns = self._table.c
         query = select(columns.start, columns.start_offset, columns.skipped_ms, columns.is_compacted).where(
             self._is(lane)

@@ -74,6 +74,7 @@ class CapturedSession:
         self.write(session, messages, changes[0][0].mapper if changes else None)
 
     def flush_failed(self) -> None:
+        """Something was rolled back: no flush runs any more, and what one has changed is not so."""
         self._permits.flush = None
         self.changes.clear()
 

@@ -17,7 +17,8 @@ log = logging.getLogger("streambind.capture")
 _INFO = "streambind.held"
 _SAVEPOINTS = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
 
-Deliver = Callable[[Sequence[Outgoing]], None]
+Committed = Callable[[Sequence[Outgoing]], None]
+"""Told, after a commit, of the messages that it has let go."""
 
 _FOLLOWERS: WeakKeyDictionary[Engine, int] = WeakKeyDictionary()
 
@@ -29,8 +30,8 @@ class Held:
     savepoint is older than all that waits.
     """
 
-    def __init__(self, deliver: Deliver) -> None:
-        self.deliver = deliver
+    def __init__(self, committed: Committed) -> None:
+        self.committed = committed
         self.committing = False
         self._entries: list[Outgoing | str] = []
 
@@ -54,13 +55,13 @@ class Held:
         del self._entries[begun:]
 
 
-def hold(connection: Connection, messages: Sequence[Outgoing], deliver: Deliver) -> None:
-    """Hand messages over to the transaction that is open on a connection. `deliver` is called with what is left
+def hold(connection: Connection, messages: Sequence[Outgoing], committed: Committed) -> None:
+    """Hand messages over to the transaction that is open on a connection. `committed` is called with what is left
     of them once that transaction is known to be committed: when the connection begins another one, or goes back
     to its pool. SQLAlchemy has no event after a COMMIT: its own comes before, and a COMMIT may fail."""
     held: Held | None = connection.info.get(_INFO)
     if held is None:
-        held = connection.info[_INFO] = Held(deliver)
+        held = connection.info[_INFO] = Held(committed)
     held.add(messages)
 
 
@@ -117,19 +118,19 @@ def _handle_error(context: ExceptionContext) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    _deliver(connection.info)
+    _tell(connection.info)
 
 
 def _checkin(_: Any, record: Any) -> None:
-    _deliver(record.info)
+    _tell(record.info)
 
 
-def _deliver(info: Any) -> None:
+def _tell(info: Any) -> None:
     held: Held | None = info.pop(_INFO, None)
     if held is None or not held.committing:
         return
     try:
-        held.deliver(held.messages)
+        held.committed(held.messages)
     except Exception:
         log.exception("after the commit: the transaction is committed all the same")
 

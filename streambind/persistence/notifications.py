@@ -94,8 +94,9 @@ class Notifications:
                 self._interrupts[1].send(b"x")
 
     def close(self) -> None:
-        """Raises:
-        Exception: whatever the driver has to say.
+        """
+        Raises:
+            Exception: whatever the driver has to say.
         """
         connection, self._connection = self._connection, None
         ends, self._interrupts = self._interrupts or (), None

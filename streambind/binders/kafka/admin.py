@@ -105,14 +105,16 @@ class KafkaAdmin:
         return described.cluster_id or None
 
     def require_listener(self, timeout_s: float) -> None:
-        """Raises:
-        BrokerUnavailableError: nobody listens where the brokers should be.
+        """
+        Raises:
+            BrokerUnavailableError: nobody listens where the brokers should be.
         """
         require_listener(self._settings["bootstrap.servers"], timeout_s)
 
     def reachable(self, timeout_s: float) -> None:
-        """Raises:
-        BrokerUnavailableError: nobody listens, or nobody answered in time.
+        """
+        Raises:
+            BrokerUnavailableError: nobody listens, or nobody answered in time.
         """
         self.require_listener(timeout_s)
         self._ask("reaching the broker", lambda client: _described(client, timeout_s))

@@ -171,8 +171,9 @@ def producer_settings(
     binding: str,
     timeout_ms: int | None,
 ) -> ProducerSettings:
-    """Raises:
-    ConfigurationError: a setting that cannot be carried over; names its key and the remedy.
+    """
+    Raises:
+        ConfigurationError: a setting that cannot be carried over; names its key and the remedy.
     """
     own = f"kafka.bindings.{binding}.producer.configuration"
     _refuse_bootstrap(properties.configuration, own)

@@ -43,8 +43,9 @@ class EmbeddedBroker:
         self._groups = Groups()
 
     def start(self) -> EmbeddedBroker:
-        """Raises:
-        BrokerUnavailableError: this platform's client has no such broker, or the port is taken.
+        """
+        Raises:
+            BrokerUnavailableError: this platform's client has no such broker, or the port is taken.
         """
         with self._lock:
             if self._cluster is not None:

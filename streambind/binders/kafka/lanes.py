@@ -36,6 +36,13 @@ class KafkaLane:
 
     `receive` is called by the poll thread, `take` and `finish` by the one worker that the lane is pinned to.
     Messages leave in the order in which they came, and an undone rest leaves again, alone, before anything else.
+
+    `expected`: the offset that is to be polled next; `position`: the one to be done next; `reported`: the one that
+    the group was told last. `end`: where the log ends, as the broker has said; `reached`: where the client has met
+    the end. `taken`: the client has the partition; `paused`: it does not fetch from it; `seeking`: where it is to
+    be moved. `scheduled`: handed to the worker; `running`: a batch is being delivered. `stalled`: why nothing is
+    delivered any more; `lost`: until its stored position is mended. `dropped`: given back; `abandoned`: and what
+    the running batch does no longer counts.
     """
 
     __slots__ = (
