@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from streambind.application.declarations import Declarations
 from streambind.configuration import BindingProperties, Configuration, Finding, Severity
 from streambind.configuration.code_origin import code_origin
+from streambind.configuration.names import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,9 @@ class ChannelPlan:
         if profiles:
             active = " or ".join(f"spring.profiles.active={profile}" for profile in profiles)
             return f"{text} in the active profiles; it has one with {active}"
-        known = list(self._configuration.properties.bindings)
-        near = difflib.get_close_matches(channel, known, n=1)
-        if near:
-            return f"{text}; did you mean {near[0]!r}?"
+        known = self._configuration.properties.bindings
+        if hint := did_you_mean(channel, known):
+            return f"{text}{hint}"
         listed = ", ".join(sorted(known)) or "none"
         return f"{text}; declare spring.cloud.stream.bindings.{channel}.destination (declared: {listed})"
 

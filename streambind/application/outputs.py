@@ -155,14 +155,14 @@ class Outputs:
     def send_after_commit(self, messages: Sequence[Outgoing]) -> None:
         """Queue what a commit has released, in order; never raises: what cannot be queued goes to
         `on_publish_error` and the log."""
-        for message in messages:
-            outgoing = direct_message(message)
+        for outgoing in messages:
+            message = direct_message(outgoing)
             try:
-                sender = self.sender(message.binding)
+                sender = self.sender(outgoing.binding)
             except StreambindError as error:
-                report_unsent([outgoing], send_error(error), self._on_publish_error)
+                report_unsent([message], send_error(error), self._on_publish_error)
             else:
-                sender.post(outgoing)
+                sender.post(message)
 
     def auto_startup(self) -> list[str]:
         """The names of the bindings that start with the application."""

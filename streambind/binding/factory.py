@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import threading
 from collections.abc import Mapping
 from functools import lru_cache
@@ -11,6 +10,7 @@ from importlib.metadata import entry_points
 from streambind.binding.binder import Binder
 from streambind.binding.binder_type import BinderType
 from streambind.configuration import Configuration
+from streambind.configuration.names import did_you_mean
 from streambind.errors import ConfigurationError
 
 GROUP = "streambind.binders"
@@ -44,8 +44,7 @@ class BinderFactory:
         type_name = self._configuration.binder(name).type_name
         found = self._types.get(type_name)
         if found is None:
-            near = difflib.get_close_matches(type_name, self._types, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(type_name, self._types) or "."
             raise ConfigurationError(
                 f"no binder of type {type_name!r} is installed{hint} Installed: {', '.join(sorted(self._types))}"
             )
