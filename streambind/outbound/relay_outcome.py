@@ -53,6 +53,8 @@ def decide(
     would make the failed one, sent again, come last. A row is blocked if it failed for good and no earlier row
     of its key is to be sent again. A destination that refuses everything is no fault of a row: what it refuses
     is sent again. Rows without a key have no order."""
+    if set(map(type, results)) == {Sent}:
+        return RelayOutcome(tuple(rows), (), None, tenures or {})
     delivered: list[OutboxRow] = []
     blocked: list[Blocked] = []
     order = KeyOrder()

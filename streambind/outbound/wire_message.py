@@ -85,7 +85,7 @@ def check_row(row: OutboxRow) -> None:
         _id_text(row.event_id)
     for number in (row.created_ms, row.seq):
         if number is not None:
-            _digits(number)
+            _check_number(number)
 
 
 class RowMessages(Sequence[Message]):
@@ -126,9 +126,13 @@ def _id_text(event_id: UUID | str) -> bytes:
 
 
 def _digits(number: int) -> bytes:
+    _check_number(number)
+    return b"%d" % number
+
+
+def _check_number(number: object) -> None:
     if not isinstance(number, int):
         raise TypeError(f"{number!r} is no number")  # some databases keep whatever is written
-    return str(number).encode()
 
 
 @lru_cache(maxsize=1024)
