@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from streambind.binders.kafka.batch import KafkaBatch, KafkaMessage
 from streambind.binding.binder import Lane, PartitionState
-from streambind.binding.outcome import Continue, Outcome, RetryAfter, Seek, Stop
+from streambind.binding.outcome import Apart, Continue, Outcome, RetryAfter, Seek, Stop
 from streambind.message import boundary
 
 
@@ -123,6 +123,10 @@ class KafkaLane:
             return False
         return len(self._rest) > 0 or len(self._pending) > 0
 
+    def has_rest(self) -> bool:
+        """Whether `take` gives an undone rest, all of it, whatever the limit."""
+        return len(self._rest) > 0
+
     def take(self, limit: int) -> KafkaBatch | None:
         """The next batch, which then counts as running; None if there is nothing to do any more."""
         self.scheduled = False
@@ -150,8 +154,8 @@ class KafkaLane:
             self._moved = False
             return 0 if self.schedule() else None
         done = outcome.done
-        if not 0 <= done <= len(batch):
-            self.stop(f"a defect: {done} messages done of a batch of {len(batch)}")
+        if not 0 <= done <= len(batch) or isinstance(outcome.then, Apart):
+            self.stop(f"a defect: {outcome} of a batch of {len(batch)} messages of one partition")
             return None
         self.position = boundary(batch, done)
         match outcome.then:

@@ -13,8 +13,8 @@ from queue import Empty, SimpleQueue
 from streambind.binders.kafka.batch import KafkaBatch
 from streambind.binders.kafka.lanes import KafkaLane
 from streambind.binding.binder import Deliver
-from streambind.binding.outcome import Apart, Outcome, Stop
-from streambind.joint_batch import JointBatch
+from streambind.binding.outcome import Outcome, Stop
+from streambind.joint_batch import JointBatch, parts_of
 from streambind.message import Batch
 
 LOG = logging.getLogger("streambind.binders.kafka")
@@ -124,37 +124,41 @@ class Workers:
 
     def _work(self, lanes: Sequence[KafkaLane]) -> None:
         taken = self._take(lanes)
-        if len(taken) > 1:
-            joint = self._outcome(JointBatch([batch for _, batch in taken]))
-            if not isinstance(joint.then, Apart | Stop):
-                self._finish([(lane, batch, Outcome(len(batch))) for lane, batch in taken])
-                return
-            # Each comes back by itself; the first one at once, so that something is done in any case.
-            self._finish([(lane, batch, Outcome(0)) for lane, batch in taken[1:]])
-        for lane, batch in taken[:1]:
+        if len(taken) == 1:
+            lane, batch = taken[0]
             self._finish([(lane, batch, self._outcome(batch))])
+        elif taken:
+            joint = JointBatch([batch for _, batch in taken])
+            is_done = self._outcome(joint) == Outcome(len(joint))
+            # Else each comes back as a rest, which is delivered by itself.
+            self._finish([(lane, batch, Outcome(len(batch) if is_done else 0)) for lane, batch in taken])
 
     def _take(self, lanes: Sequence[KafkaLane]) -> list[tuple[KafkaLane, KafkaBatch]]:
-        """The next batches of lanes, as many of one destination as there is room for in one of them. The turn of
-        the others comes."""
+        """The next batches of lanes, as many of one destination as there is room for in one of them; a rest is
+        taken alone. The turn of the others comes."""
         taken: list[tuple[KafkaLane, KafkaBatch]] = []
         room = self._batch
         with self._state:
             for lane in lanes:
                 if self.held or self._stopping:
                     lane.scheduled = False
-                elif taken and (2 * room < self._batch or lane.lane.destination != taken[0][1].destination):
+                elif taken and (
+                    2 * room < self._batch or lane.has_rest() or lane.lane.destination != taken[0][1].destination
+                ):
                     self.hand(lane)
-                elif (batch := lane.take(room)) is not None:
-                    taken.append((lane, batch))
-                    room -= len(batch)
+                else:
+                    is_rest = lane.has_rest()
+                    if (batch := lane.take(room)) is not None:
+                        taken.append((lane, batch))
+                        room = 0 if is_rest else room - len(batch)
         return taken
 
     def _outcome(self, batch: Batch) -> Outcome:
         try:
             return self._deliver(batch)
         except BaseException as defect:
-            LOG.exception("binding %s: delivery of %r failed; it stops", self._binding, batch)
+            then = "it stops" if len(parts_of(batch)) == 1 else "each partition is delivered by itself"
+            LOG.exception("binding %s: delivery of %r failed; %s", self._binding, batch, then)
             return Outcome(0, Stop(defect))
 
     def _finish(self, ended: Sequence[tuple[KafkaLane, KafkaBatch, Outcome]]) -> None:

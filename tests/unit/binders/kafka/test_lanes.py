@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from streambind.binders.kafka.batch import KafkaBatch
 from streambind.binders.kafka.lanes import KafkaLane, QueueLimits
-from streambind.binding.outcome import Outcome, RetryAfter, Seek, Stop
+from streambind.binding.outcome import Apart, Outcome, RetryAfter, Seek, Stop
 from tests.unit.binders.kafka.messages import lane, message, messages
 
 
@@ -73,6 +73,14 @@ def test_a_retry_waits_and_says_why() -> None:
     assert not it.receive(messages([2]))
     assert offsets(it.take(100)) == [1]
     assert it.state().retrying is None
+
+
+def test_one_partition_cannot_be_delivered_apart() -> None:
+    it = lane()
+    it.receive(messages([0, 1]))
+    assert it.finish(took(it), Outcome(0, Apart())) is None
+    assert it.stalled is not None
+    assert it.position == 0
 
 
 def test_a_retry_of_nothing_is_no_retry() -> None:
