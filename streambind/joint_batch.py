@@ -61,7 +61,17 @@ def parts_of(batch: Batch) -> Sequence[Batch]:
     return parts
 
 
+def part_of(batch: Batch, i: int) -> tuple[Batch, int]:
+    """The batch of one partition that a message is of, and its index there."""
+    at = i
+    for part in parts_of(batch):
+        if at < len(part):
+            return part, at
+        at -= len(part)
+    raise IndexError(i)
+
+
 def place_of(batch: Batch, i: int) -> str:
-    """Where a message lies, for people."""
-    message = batch.message(i)
-    return f"{message.destination}[{message.partition}]@{message.offset}"
+    """Where a message lies, for people. Nothing of it is read but its offset: it may be one that cannot be."""
+    part, at = part_of(batch, i)
+    return f"{batch.destination}[{part.partition}]@{part.offset(at)}"

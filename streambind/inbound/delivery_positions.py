@@ -182,10 +182,7 @@ class DatabaseEffects:
     def _waiting(self, connection: Connection, batch: Batch, indexes: Iterable[int]) -> list[Waiting]:
         """The messages whose keys are parked."""
         with own_statements():
-            waiting = self._parked.waiting(connection, batch, indexes)
-        if waiting:
-            _refuse_joint(batch)
-        return waiting
+            return self._parked.waiting(connection, batch, indexes)
 
     def _set_aside(self, connection: Connection, batch: Batch, waiting: Sequence[Waiting]) -> int:
         """Let them wait behind what waits there already: how many these are."""
@@ -202,7 +199,8 @@ class DatabaseEffects:
             return Examination()
 
         def past() -> Past:
-            _refuse_joint(batch)
+            if len(parts_of(batch)) > 1:
+                raise NotTogether("what a partition may not have seen is asked of each by itself")
             return self._positions.past(connection, Lane(batch.destination, batch.partition))
 
         try:
@@ -244,12 +242,6 @@ class DatabaseEffects:
             if is_through and not is_database_trouble(error) and isinstance(error, DBAPIError):
                 raise Unattributed(error) from error
             raise Trouble(error) from error
-
-
-def _refuse_joint(batch: Batch) -> None:
-    """What comes now is a partition's own."""
-    if len(parts_of(batch)) > 1:
-        raise NotTogether("its partitions have to be looked at one by one")
 
 
 def _stretches(batch: Batch, start: int, stop: int) -> list[Stretch]:

@@ -19,6 +19,7 @@ from streambind.failpoints import failpoint
 from streambind.inbound.failure import MessageFailed
 from streambind.inbound.numbers import event_of
 from streambind.inbound.reasons import reason_of
+from streambind.joint_batch import part_of
 from streambind.message import Batch
 from streambind.persistence.database import Database
 from streambind.persistence.key_chunks import key_chunks
@@ -187,7 +188,7 @@ class ParkedKeys:
         return {
             "destination": batch.destination,
             "key": key,
-            "partition": batch.partition,
+            "partition": part_of(batch, index)[0].partition,
             "offset": batch.offset(index),
             "source_id": chain.source_id if chain else None,
             "epoch": event.epoch if event else None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +41,14 @@ def test_its_messages_are_those_of_its_parts_one_after_the_other(sizes: list[int
         assert joint.raw_headers(at) == part.raw_headers(i)
         assert joint.message(at).partition == part.partition
         assert place_of(joint, at) == f"things[{part.partition}]@{part.offset(i)}"
+
+
+def test_a_place_is_told_of_messages_that_cannot_be_read() -> None:
+    unreadable = replace(parts([1])[0].records[0], unreadable=True)
+    joint = JointBatch([ListBatch([unreadable], 7, partition=partition) for partition in (3, 4)])
+
+    assert place_of(joint, 1) == "things[4]@7"
+    assert place_of(joint.parts[0], 0) == "things[3]@7"
 
 
 def test_its_parts_are_the_batches_in_their_order() -> None:

@@ -10,7 +10,8 @@ from streambind.errors import PermanentError
 from streambind.failpoints import FailpointError
 from streambind.inbound import delivery_positions
 from streambind.joint_batch import JointBatch
-from tests.integration.inbound.service import DESTINATION, Effect, Event, Service, event, keep
+from tests.integration.inbound.parking import parked_offsets
+from tests.integration.inbound.service import DESTINATION, Effect, Event, Service, drain, event, keep
 from tests.unit.inbound.batches import ListBatch, Record, numbered, record
 
 APART = Outcome(0, Apart())
@@ -139,18 +140,17 @@ def test_messages_of_parked_keys_wait_in_their_own_partition(service: Service) -
         if event.number == 2:
             raise PermanentError("two")
 
-    plan = service.plan(service.listener(fail_at_two), on_error="park")
-    plan.deliver(batch(0, *of("a", 1, 2)))
-    parked = batch(0, *of("a", 3), start=plan_position(service))
+    plan = service.plan(service.listener(fail_at_two), on_error="park", max_attempts=1)
+    drain(plan, batch(0, *of("a", 1, 2)))
+    drain(plan, batch(1, *of("c", 1, 2)))
 
-    assert plan.deliver(joint(parked, batch(1, *of("b", 1)))) == APART
-    assert service.effects() == [("a", 1)]
+    parts = batch(0, *of("b", 1), *of("c", 3), start=2), batch(1, *of("a", 3), *of("d", 1), start=2)
+    assert plan.deliver(joint(*parts)) == Outcome(4)
 
-
-def plan_position(service: Service) -> int:
-    position = service.position(0)
-    assert position is not None
-    return position
+    assert service.effects() == [("a", 1), ("c", 1), ("b", 1), ("d", 1)]
+    assert parked_offsets(service) == [(0, 1), (1, 1), (0, 3), (1, 2)]
+    assert (service.position(0), service.position(1)) == (4, 4)
+    assert plan.statistics.figures().parked == 4
 
 
 def test_a_key_in_two_partitions_keeps_its_order(service: Service) -> None:
