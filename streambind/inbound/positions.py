@@ -120,20 +120,25 @@ class DatabasePositions:
 
     def claim(self, connection: Connection, *stretches: Stretch) -> bool:
         """Take the positions, which are at the starts, to move them to the ends in this transaction; False if not
-        all of them are there: it must not be committed then. Until it ends nobody else can take them.
+        all of them could be taken: it must not be committed then. Until it ends nobody else can take them. They
+        are taken in one order, that of all who take several: two of them cannot deadlock.
 
         Raises:
-            UnfinishedBatchError: a handler has ended a transaction that had taken one, and kept its claim.
+            UnfinishedBatchError: a handler has ended a transaction that had taken the position, and kept its
+                claim. Of several it is not told which of them could not be taken, nor why.
         """
-        if self._each(connection, self._claim, stretches):
+        in_order = sorted(stretches, key=lambda stretch: _lane_order(stretch.lane))
+        if self._each(connection, self._claim, in_order):
             return True
-        for lane, start, _ in stretches:
-            claimed = self.claimed_to(connection, lane)
-            if claimed is not None and self.stored(connection, lane) == start:
-                raise UnfinishedBatchError(
-                    f"a handler has ended the transaction of messages {start} to {claimed - 1} by itself: effects "
-                    "of some of them are kept, and nobody knows of which"
-                )
+        if len(stretches) > 1:
+            return False
+        lane, start, _ = stretches[0]
+        claimed = self.claimed_to(connection, lane)
+        if claimed is not None and self.stored(connection, lane) == start:
+            raise UnfinishedBatchError(
+                f"a handler has ended the transaction of messages {start} to {claimed - 1} by itself: effects "
+                "of some of them are kept, and nobody knows of which"
+            )
         return False
 
     def move(self, connection: Connection, *stretches: Stretch) -> bool:
