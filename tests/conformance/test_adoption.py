@@ -46,6 +46,7 @@ def test_every_test_class_is_exported() -> None:
             "fencing",
             "groups",
             "inspection",
+            "joint",
             "lifecycle",
             "outcomes",
             "positions",

@@ -33,6 +33,7 @@ pytest.register_assert_rewrite(
             "identity",
             "in_thread",
             "inspection",
+            "joint",
             "lifecycle",
             "outcomes",
             "positions",
@@ -62,6 +63,7 @@ from streambind.testing.binder_suite.inspection import (  # noqa: E402
     TestOwners,
     TestRead,
 )
+from streambind.testing.binder_suite.joint import TestJointBatches  # noqa: E402
 from streambind.testing.binder_suite.lag import TestLag, TestReadOfEach  # noqa: E402
 from streambind.testing.binder_suite.lifecycle import TestConcurrency, TestPause, TestUnbind  # noqa: E402
 from streambind.testing.binder_suite.outcomes import (  # noqa: E402
@@ -101,6 +103,7 @@ __all__ = [
     "TestFencing",
     "TestGroups",
     "TestIdentity",
+    "TestJointBatches",
     "TestLag",
     "TestOffsetsAt",
     "TestOutage",

@@ -82,6 +82,8 @@ class Bench:
         positions: Positions | None = None,
         binder: Binder | None = None,
         moves: bool = False,
+        joins: bool = False,
+        limit: int | None = None,
         **settings: object,
     ) -> Input:
         """Bind an input; `group` None is a group of its own. `settings` are the binder's consumer properties."""
@@ -95,6 +97,8 @@ class Bench:
             properties=ConsumerProperties(concurrency=concurrency),
             extended=self.harness.consumer_properties(**settings),
             positions=positions,
+            batch=limit,
+            joins=joins,
         )
         it.binding = (binder or self.main).bind_consumer(target, it)
         self._inputs.append(it)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from streambind.binding.binder import ConsumerBinding, Lane, PartitionState
 from streambind.binding.outcome import Outcome, Seek, Stop
+from streambind.joint_batch import parts_of
 from streambind.message import Batch, Message, boundary
 
 Decide = Callable[[Batch], Outcome]
@@ -30,7 +31,7 @@ def done_after(gate: threading.Event) -> Decide:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One call of `deliver`, as it was seen."""
+    """One call of `deliver`, as it was seen; of a joint batch, one partition's part in it."""
 
     lane: Lane
     position: int
@@ -83,15 +84,20 @@ class Input:
 
     def __call__(self, batch: Batch) -> Outcome:
         began_s = time.monotonic()
-        lane = Lane(batch.destination, batch.partition)
-        messages = tuple(batch.message(i) for i in range(len(batch)))
-        self._enter(batch, lane, messages)
+        parts = [
+            (part, Lane(batch.destination, part.partition), tuple(part.message(i) for i in range(len(part))))
+            for part in parts_of(batch)
+        ]
+        for part, lane, messages in parts:
+            self._enter(part, lane, messages)
         outcome: Outcome | None = None
         try:
             outcome = self._decide(batch)
         finally:
-            self._running.leave(self._group, lane)
-            self._leave(batch, Delivery(lane, batch.position, messages, began_s, outcome, time.monotonic()))
+            for part, lane, messages in parts:
+                self._running.leave(self._group, lane)
+                its = outcome if len(parts) == 1 or outcome is None else Outcome(min(outcome.done, len(part)))
+                self._leave(part, Delivery(lane, part.position, messages, began_s, its, time.monotonic()))
         return outcome
 
     @property
