@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from streambind.binders.kafka.admin import KafkaAdmin, Topic
@@ -257,9 +258,7 @@ def _pattern(target: ConsumerTarget, extended: KafkaConsumerProperties) -> Consu
                 "the topics, which are not known yet; name them, separated by commas"
             )
     patterns = tuple(name if name.startswith("^") else f"^{name}" for name in target.destinations)
-    return ConsumerTarget(
-        target.binding, patterns, target.group, target.properties, target.extended, target.positions
-    )
+    return replace(target, destinations=patterns)
 
 
 def _expect(properties: object, kind: type[P]) -> P:

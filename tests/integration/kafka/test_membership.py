@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from confluent_kafka import Consumer
@@ -150,6 +152,24 @@ def test_a_full_partition_is_paused_and_others_go_on(kafka: str, binder: KafkaBi
         assert _waiting_in_memory(binding) < 50_000 * 1000 / 2
     assert waiting
     assert effects.by_partition == {1: [b"%d" % n for n in range(100)]}
+
+
+def test_a_batch_holds_as_many_as_the_target_says(kafka: str, binder: KafkaBinder, topic: str) -> None:
+    create_topic(kafka, topic)
+    send(output(binder, topic), *[bytes(100)] * 3000)
+    goes_on = threading.Event()
+    sizes: list[int] = []
+
+    def deliver(batch: Batch) -> Outcome:
+        goes_on.wait(WITHIN_S)
+        sizes.append(len(batch))
+        return Outcome(len(batch))
+
+    with bound(binder, replace(input_target(topic, topic), batch=1000), deliver) as binding:
+        eventually(lambda: _waiting_in_memory(binding) >= 2000 * 100, WITHIN_S, "too few wait")
+        goes_on.set()
+        eventually(lambda: sum(sizes) == 3000, WITHIN_S, lambda: f"came: {sizes}")
+    assert max(sizes) == 1000
 
 
 def _waiting_in_memory(binding: KafkaConsumerBinding) -> int:
