@@ -204,6 +204,21 @@ def test_what_cannot_be_applied_is_found_in_its_batch_and_the_rest_is_applied(
     assert (figures.parked, figures.skipped) == ((1, 0) if on_error == "park" else (0, 1))
 
 
+def test_a_payload_that_is_too_large_is_not_read(service: Service) -> None:
+    plan = service.plan(Item, on_error="skip", max_attempts=1, max_payload_bytes=200)
+
+    drain(
+        plan,
+        batch(
+            changed("INSERT", 1, "a", seq=1),
+            changed("INSERT", 2, "b", seq=1, unknown="x" * 200),
+            changed("INSERT", 3, "c", seq=1),
+        ),
+    )
+
+    assert items(service) == {1: "a", 3: "c"}
+
+
 def test_a_parked_key_is_applied_in_order_once_its_trouble_is_over(service: Service) -> None:
     plan = service.plan(Fragile, on_error="park", max_attempts=1)
     names = select(Fragile.id, Fragile.name).order_by(Fragile.id)
