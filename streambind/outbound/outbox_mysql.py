@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, insert
 
 from streambind.outbound.keys import shard_of
-from streambind.outbound.outbox_row import header_text, is_numbered
+from streambind.outbound.outbox_row import header_text, places
 from streambind.outbound.outgoing import Outgoing
 from streambind.persistence.database import Database
 
@@ -25,25 +25,21 @@ class MySQLOutbox:
 
     def write(self, connection: Connection, messages: Sequence[Outgoing]) -> None:
         """Number the messages by key and insert them, in order."""
-        numbered = [((m.destination, m.key), m.event_id) for m in messages if is_numbered(m)]
-        next_number: dict[tuple[str, bytes | None], int] = {}
-        if numbered:
-            added, last = Counter(counter for counter, _ in numbered), dict(numbered)
-            counters = [
-                {"destination": destination, "key": key, "seq": count, "event_id": UUID(last[destination, key])}
-                for (destination, key), count in sorted(added.items())
-            ]
+        later, count = places(messages)
+        counters: list[dict[str, Any]] = [
+            {"destination": each.destination, "key": each.key, "seq": of_key, "event_id": _id(each)}
+            for each, of_key in zip(messages, count, strict=True)
+            if of_key is not None
+        ]
+        last: dict[tuple[str, bytes | None], int] = {}
+        if counters:
+            counters.sort(key=itemgetter("destination", "key"))
             for stored in self._dialect.add(connection, self._key, counters, "seq"):
-                counter = (stored.destination, stored.key)
-                next_number[counter] = stored.seq - added[counter] + 1
-        rows = []
-        for message in messages:
-            number = None
-            if is_numbered(message):
-                counter = (message.destination, message.key)
-                number = next_number[counter]
-                next_number[counter] += 1
-            rows.append(_row(message, number))
+                last[stored.destination, stored.key] = stored.seq
+        rows = [
+            _row(each, None if before is None else last[each.destination, each.key] - before)
+            for each, before in zip(messages, later, strict=True)
+        ]
         connection.execute(self._insert, rows)
 
 
@@ -54,8 +50,12 @@ def _row(message: Outgoing, number: int | None) -> dict[str, Any]:
         "destination": message.destination,
         "key": message.key,
         "seq": number,
-        "event_id": None if message.event_id is None else UUID(message.event_id),
+        "event_id": _id(message),
         "payload": message.payload,
         "headers": header_text(message),
         "partition": message.partition,
     }
+
+
+def _id(message: Outgoing) -> UUID | None:
+    return None if message.event_id is None else UUID(message.event_id)

@@ -10,7 +10,7 @@ from streambind.outbound.outgoing import Headers, Outgoing
 from streambind.persistence.stored_headers import store_headers
 
 
-def is_numbered(message: Outgoing) -> bool:
+def _is_numbered(message: Outgoing) -> bool:
     """Whether it gets a number: it has a key, and is an event of this service."""
     return message.key is not None and message.event_id is not None
 
@@ -18,7 +18,7 @@ def is_numbered(message: Outgoing) -> bool:
 def places(messages: Sequence[Outgoing]) -> tuple[list[int | None], list[int | None]]:
     """Of each message, how many of the same key come later among these; and, at the last one of a key, how many
     there are. Both None without a number."""
-    keys = [(m.destination, m.key) if is_numbered(m) else None for m in messages]
+    keys = [(m.destination, m.key) if _is_numbered(m) else None for m in messages]
     counts = Counter(key for key in keys if key is not None)
     if len(counts) == len(messages):
         return [0] * len(messages), [1] * len(messages)
