@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from streambind.errors import CaptureError, PayloadTooLargeError
+from streambind.outbound.flush_changes import recording
 from streambind.outbound.publish import publish
 from tests.integration.capture.conftest import Service
 from tests.integration.capture.models import Point
@@ -136,6 +138,41 @@ def test_a_flush_that_fails_leaves_nothing_and_the_session_goes_on(service: Serv
     service.do(work)
 
     assert service.shorts == [("1", 1, "INSERT"), ("3", 1, "INSERT")]
+
+
+def test_nothing_is_recorded_of_a_flush_that_is_over_however_it_ended(service: Service) -> None:
+    """What stands under the ids of sessions would stay for ever."""
+
+    def work(session: Session) -> None:
+        session.add(Point(id=1, x=0))
+        session.flush()
+        assert recording(session.hash_key) is None
+        session.expunge_all()
+        session.add_all([Point(id=2, x=0), Point(id=1, x=0)])
+        with pytest.raises(IntegrityError):
+            session.flush()
+        assert recording(session.hash_key) is None
+
+    service.do(work)
+
+
+def test_nothing_is_recorded_once_a_session_is_closed_whose_rollback_failed(sync_service: Service) -> None:
+    def gone(_: object) -> None:
+        raise OSError("the connection is gone")
+
+    engine = sync_service.database.engine
+
+    def work(session: Session) -> int:
+        session.add_all([Point(id=1, x=0), Point(id=1, x=1)])
+        event.listen(engine, "rollback", gone)
+        try:
+            with pytest.raises(OSError, match="gone"):
+                session.flush()
+        finally:
+            event.remove(engine, "rollback", gone)
+        return session.hash_key
+
+    assert recording(sync_service.do(work)) is None
 
 
 def test_a_flush_that_fails_inside_a_savepoint_leaves_the_rest(service: Service) -> None:
