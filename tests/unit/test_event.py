@@ -174,6 +174,26 @@ def test_it_is_written_in_the_configured_zone() -> None:
     assert written(elsewhere) == written(event)
 
 
+class Elsewhere(tzinfo):
+    """Like those of dateutil, it has no hash."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def utcoffset(self, _: datetime | None) -> timedelta:
+        return timedelta(hours=9)
+
+    def dst(self, _: datetime | None) -> timedelta:
+        return timedelta(0)
+
+    def tzname(self, _: datetime | None) -> None:
+        return None
+
+
+def test_it_is_written_in_a_zone_that_cannot_be_remembered() -> None:
+    event = changed(timestamp=NOON)
+    assert written(event, Elsewhere()) == written(event, SEOUL)
+
+
 @given(
     st.datetimes(datetime(1000, 1, 2), datetime(9999, 12, 30), timezones=st.sampled_from([UTC, SEOUL, NEW_YORK])),
     st.sampled_from([UTC, SEOUL, NEW_YORK]),

@@ -24,6 +24,11 @@ def things(*numbers: int, key: str = "k", start: int = 0, partition: int = 0) ->
     return ListBatch(records, start, DESTINATION, partition)
 
 
+def batch_of_keys(*events: tuple[str, int], start: int = 0) -> ListBatch:
+    """Numbered events, each of a key."""
+    return ListBatch([numbered(event(key, n), key, n) for key, n in events], start, DESTINATION)
+
+
 def test_a_batch_is_applied_in_one_transaction_with_its_position(service: Service) -> None:
     plan = service.keeping()
 
@@ -71,6 +76,16 @@ def test_events_that_the_log_holds_twice_are_applied_once(service: Service) -> N
     assert service.effects() == [("k", n) for n in (1, 2, 3, 4)]
     assert service.position() == 9
     assert plan.statistics.figures().duplicates == 5
+
+
+def test_a_key_that_goes_on_does_not_hide_one_that_repeats(service: Service) -> None:
+    plan = service.keeping()
+    plan.deliver(batch_of_keys(("a", 1), ("b", 1)))
+
+    assert plan.deliver(batch_of_keys(("a", 2), ("b", 1), ("c", 1), start=2)).done == 3
+
+    assert service.effects() == [("a", 1), ("b", 1), ("a", 2), ("c", 1)]
+    assert plan.statistics.figures().duplicates == 1
 
 
 @pytest.mark.parametrize(

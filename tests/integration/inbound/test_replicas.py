@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from streambind.binding.outcome import Continue, Outcome
+from streambind.binding.outcome import Continue, Outcome, RetryAfter
 from tests.integration.inbound.parking import turns
 from tests.integration.inbound.replicas import (
     BROKEN,
@@ -217,6 +217,15 @@ def test_a_payload_that_is_too_large_is_not_read(service: Service) -> None:
     )
 
     assert items(service) == {1: "a", 3: "c"}
+
+
+def test_what_cannot_be_read_is_not_tried_again(service: Service) -> None:
+    plan = service.plan(Item, on_error="skip", max_attempts=3)
+
+    outcomes = drain(plan, batch(changed("INSERT", 1, "a", seq=1), numbered(b"{", "2", 1)))
+
+    assert not any(isinstance(outcome.then, RetryAfter) for outcome in outcomes)
+    assert items(service) == {1: "a"}
 
 
 def test_a_parked_key_is_applied_in_order_once_its_trouble_is_over(service: Service) -> None:

@@ -33,6 +33,32 @@ def test_another_epoch_is_no_run() -> None:
     assert runs_of(ListBatch([numbered({}, "a", 4), numbered({}, "a", 5, epoch=2)]), range(2)) is None
 
 
+@pytest.mark.parametrize(
+    ("last", "epoch", "seq", "follows"),
+    [
+        (None, 1, 1, True),
+        (None, 1, 2, False),
+        (None, 2, 1, False),
+        ((1, 3), 1, 4, True),
+        ((1, 3), 1, 5, False),
+        ((1, 3), 1, 3, False),
+        ((1, 3), 1, 1, False),
+        ((1, 3), 2, 4, False),
+        ((2, 3), 1, 4, False),
+    ],
+)
+def test_only_what_simply_comes_next_follows_at_a_glance(
+    last: tuple[int, int] | None, epoch: int, seq: int, *, follows: bool
+) -> None:
+    runs = runs_of(
+        ListBatch([numbered({}, "a", seq, epoch=epoch), numbered({}, "a", seq + 1, epoch=epoch)]), [0, 1]
+    )
+
+    assert runs is not None
+    [run] = runs.values()
+    assert run.follows(None if last is None else Applied(*last, None)) is follows
+
+
 def test_only_the_messages_asked_for_are_read() -> None:
     batch = ListBatch([numbered({}, "a", 4), numbered({}, "a", 9), numbered({}, "a", 5)])
 
