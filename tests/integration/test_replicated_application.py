@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 from streambind import EntityEvent, JobType, StreamApplication, publishes, replicates, stream_listener
+from streambind.application import inputs
+from streambind.binding.binder import ConsumerTarget
 from streambind.errors import ConfigurationError
 from streambind.persistence.schema import create_tables
 from streambind.testing import Streams
@@ -198,6 +200,26 @@ def test_a_listener_beside_a_replica_sees_its_rows_in_the_same_transaction(
                 "UPDATE b",
                 "DELETE None",
             ]
+
+
+def test_a_binding_of_replicas_asks_for_large_batches_and_one_with_a_listener_does_not(
+    streams: Streams, stream_application: Applications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: dict[str, int | None] = {}
+
+    def target(**given: Any) -> ConsumerTarget:
+        made = ConsumerTarget(**given)
+        batches[made.binding] = made.batch
+        return made
+
+    @stream_listener("in-stock")
+    def look(event: StockChanged, session: Session) -> None:
+        """Called for each message."""
+
+    monkeypatch.setattr(inputs, "ConsumerTarget", target)
+    reader = stream_application(READER, include=[Offer, look], metadata=Read.metadata)
+    with streams.run(reader):
+        assert batches == {"in-categories": 2000, "in-stock": None}
 
 
 def refused(stream_application: Applications, configuration: str, *include: Any, **settings: Any) -> list[str]:
