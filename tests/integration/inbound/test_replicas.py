@@ -219,13 +219,17 @@ def test_a_payload_that_is_too_large_is_not_read(service: Service) -> None:
     assert items(service) == {1: "a", 3: "c"}
 
 
-def test_what_cannot_be_read_is_not_tried_again(service: Service) -> None:
-    plan = service.plan(Item, on_error="skip", max_attempts=3)
+def test_what_cannot_be_read_is_not_tried_again_and_says_why_without_its_values(service: Service) -> None:
+    plan = service.plan(Item, on_error="park", max_attempts=3)
 
-    outcomes = drain(plan, batch(changed("INSERT", 1, "a", seq=1), numbered(b"{", "2", 1)))
+    outcomes = drain(plan, batch(changed("INSERT", 1, "a", seq=1), numbered({"id": "a secret"}, "2", 1)))
 
     assert not any(isinstance(outcome.then, RetryAfter) for outcome in outcomes)
     assert items(service) == {1: "a"}
+    parked = service.database.tables.parked_key.c
+    [(error_class, error_text)] = rows(service, select(parked.error_class, parked.error_text))
+    assert error_class == "streambind.errors.DecodeError"
+    assert "secret" not in error_text
 
 
 def test_a_parked_key_is_applied_in_order_once_its_trouble_is_over(service: Service) -> None:
