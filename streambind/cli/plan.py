@@ -52,6 +52,22 @@ def planned_bindings(target: Target) -> list[PlannedBinding]:
     return [_planned(target, name) for name in target.configuration.properties.bindings]
 
 
+def inputs_with_group(target: Target, name: str | None) -> list[PlannedBinding]:
+    """The inputs that have positions to speak of, or the one named.
+
+    Raises:
+        ConfigurationError: there is no such input.
+    """
+    inputs = [each for each in planned_bindings(target) if each.is_input and not each.is_pattern and each.group]
+    if name is None:
+        return inputs
+    chosen = [each for each in inputs if each.name == target.configuration.find_binding(name)]
+    if not chosen:
+        known = ", ".join(each.name for each in inputs)
+        raise ConfigurationError(f"{name} is no input with a group; such are: {known or 'none'}")
+    return chosen
+
+
 def _planned(target: Target, name: str) -> PlannedBinding:
     configuration = target.configuration
     properties = configuration.properties.bindings[name]

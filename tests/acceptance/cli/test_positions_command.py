@@ -7,11 +7,14 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer
 
 from streambind.binders.kafka import EmbeddedBroker, inquiries
+from streambind.cli import positions_reset
+from streambind.inbound.stored_positions import reset_position
 from streambind.testing.eventually import eventually
 from tests.acceptance.cli.conftest import NOWHERE, Inside
 from tests.acceptance.cli.pair import WITHIN_S, Pair
@@ -92,10 +95,19 @@ def test_a_running_instance_refuses_unless_forced_and_notices(pair: Pair, monkey
         pair.copied(reader, i1="a", i2="b")
         refused = pair.inside.run("positions", "reset", "reader", "in-items", "--to", "0")
         assert refused.returncode == 1
-        assert "stop them, or use --force" in refused.stderr
+        assert "stop them, or use --force: what they have in hand is done before" in refused.stderr
         assert "(held by " in refused.stdout
+        told = pair.inside.run("positions", "reset", "reader", "in-items", "--to", "0", "--json")
+        assert (told.returncode, told.stderr) == (1, refused.stderr)
+        (lane,) = json.loads(told.stdout)["partitions"]
+        assert (lane["position"], lane["to"], lane["moved"]) == (2, 0, False)
+        assert f"(held by {lane['held_by']})" in refused.stdout
         forced = pair.inside.run("positions", "reset", "reader", "in-items", "--to", "0", "--force")
-        assert "comes again to 2 messages; numbers applied already are passed over" in forced.stdout
+        assert forced.returncode == 0
+        shown, moved, note = forced.stdout.splitlines()
+        assert "2 -> 0: comes again to 2 messages; numbers applied already are passed over (held by " in shown
+        assert moved == "moved 1 position"
+        assert note == "instances at work go on there with their next message, or within half a minute"
         eventually(
             lambda: (figures := reader.figures("in-items")) and figures.duplicates == 2,
             WITHIN_S,
@@ -103,6 +115,41 @@ def test_a_running_instance_refuses_unless_forced_and_notices(pair: Pair, monkey
         )
     reader.engine.dispose()
     assert pair.copies() == {1: "a", 2: "b"}
+
+
+def test_a_position_that_moves_meanwhile_is_moved_only_by_force(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair.save(i1="a")
+    pair.send()
+    pair.save(i2="b", i3="c")
+    reader = pair.reader()
+    with reader:
+        pair.copied(reader, i1="a")
+
+        def goes_on(*arguments: Any) -> bool:
+            """The reader is quicker than whoever looks first, and moves then."""
+            if pair.waiting():
+                pair.send()
+                pair.copied(reader, **{f"i{key}": name for key, name in pair.items().items()})
+            return reset_position(*arguments)
+
+        monkeypatch.setattr(positions_reset, "reset_position", goes_on)
+        reset = ("positions", "reset", "reader", "in-items", "--force", "--to")
+        done = pair.inside.run(*reset, "earliest", "--json")
+        assert done.returncode == 0, done.stderr
+        (lane,) = json.loads(done.stdout)["partitions"]
+        assert (lane["position"], lane["to"], lane["moved"]) == (3, 0, True)
+        assert lane["effect"] == "comes again to 3 messages; numbers applied already are passed over"
+        pair.save(i4="d")
+        done = pair.inside.run(*reset, "latest")
+        assert "was at 4 by then: stays" in done.stdout
+        monkeypatch.setattr(positions_reset, "_held", lambda *_: {})
+        pair.save(i5="e")
+        refused = pair.inside.run("positions", "reset", "reader", "in-items", "--to", "latest")
+        assert refused.returncode == 1
+        assert "moved: nothing; the other positions moved meanwhile: an instance works on them" in refused.stderr
+    reader.engine.dispose()
 
 
 def test_a_time_is_a_place_too(pair: Pair) -> None:
@@ -194,9 +241,12 @@ def test_a_dry_run_needs_no_force_where_the_broker_does_not_know_who_works(insid
         inside.write({"plain/application.yaml": PLAIN.format(brokers=broker.address, topic="items", group="g")})
         reset = ("positions", "reset", "plain", "in-items", "--to", "latest")
         dry = inside.run(*reset, "--dry-run")
+        told = inside.run(*reset, "--dry-run", "--json")
         refused = inside.run(*reset)
     assert (dry.returncode, refused.returncode) == (0, 1)
     assert "note: the broker cannot tell whether an instance works on these partitions" in dry.stdout
+    document = json.loads(told.stdout)
+    assert (document["dry_run"], document["holders_known"], document["positions_in"]) == (True, False, "broker")
     assert "make sure that none does, then use --force" in refused.stderr
 
 
@@ -223,12 +273,10 @@ def test_a_position_at_the_broker_is_shown_and_moved_while_nobody_runs(pair: Pai
         return seen == [2]
 
     eventually(comes, WITHIN_S, lambda: str(seen))
-    refused = pair.inside.run(*reset, "earliest")
-    assert refused.returncode == 1
-    assert "work on these partitions" in refused.stderr
-    forced = pair.inside.run(*reset, "earliest", "--force")
-    assert forced.returncode == 1
-    assert "has members at work: stop them first" in forced.stderr
+    for force in ((), ("--force",)):
+        refused = pair.inside.run(*reset, "earliest", *force)
+        assert refused.returncode == 1
+        assert "stop them; a position at the broker can only be moved while none runs" in refused.stderr
     consumer.close()
     done = pair.inside.run(*reset, "earliest")
     assert "-> 0: comes again to " in done.stdout

@@ -6,7 +6,13 @@ import pytest
 
 from streambind.binding.binder import Identity, Lane
 from streambind.binding.outcome import Outcome, Seek
-from streambind.inbound.stored_positions import Reset, StoredPosition, reset_position, stored_positions
+from streambind.inbound.stored_positions import (
+    Reset,
+    StoredPosition,
+    reset_position,
+    same_place,
+    stored_positions,
+)
 from tests.integration.inbound.service import DESTINATION, GROUP, Service, event
 from tests.unit.inbound.batches import ListBatch, numbered
 
@@ -23,25 +29,32 @@ def seen(service: Service) -> StoredPosition:
 
 
 def reset(service: Service, to: int, *, skips: bool = False) -> bool:
-    goal = Reset(to, "offset", NOW, skips)
-    return reset_position(service.database, GROUP, LANE, seen=seen(service), to=goal)
+    return reset_position(service.database, GROUP, LANE, lambda _: Reset(to, "offset", NOW, skips))
 
 
-def test_of_two_one_moves_it(any_service: Service) -> None:
+def test_it_is_moved_from_where_it_is_then(any_service: Service) -> None:
     any_service.keeping()
     before = seen(any_service)
     assert (before.offset, before.start_offset) == (0, 0)
     assert reset(any_service, 7)
-    goal = Reset(9, "offset", NOW, skips=False)
-    assert not reset_position(any_service.database, GROUP, LANE, seen=before, to=goal)
+
+    def unless_moved(found: StoredPosition | None) -> Reset | None:
+        return Reset(9, "offset", NOW, skips=False) if same_place(found, before) else None
+
+    assert not reset_position(any_service.database, GROUP, LANE, unless_moved)
     after = seen(any_service)
     assert (after.offset, after.identity) == (7, NOW)
 
 
-def test_one_that_was_never_stored_is_stored_once(any_service: Service) -> None:
-    goal = Reset(7, "offset", NOW, skips=False)
-    assert reset_position(any_service.database, GROUP, LANE, seen=None, to=goal)
-    assert not reset_position(any_service.database, GROUP, LANE, seen=None, to=goal)
+def test_one_that_was_never_stored_is_stored(any_service: Service) -> None:
+    found: list[StoredPosition | None] = []
+
+    def to(position: StoredPosition | None) -> Reset:
+        found.append(position)
+        return Reset(7, "offset", NOW, skips=False)
+
+    assert reset_position(any_service.database, GROUP, LANE, to)
+    assert found == [None]
     assert (seen(any_service).offset, seen(any_service).start_offset) == (7, 7)
 
 
