@@ -24,7 +24,7 @@ _PAUSES_S = (0.05, 2.0)
 @click.command()
 @click.argument("target")
 @click.argument("publisher")
-@click.option("--where", metavar="SQL", help="Only rows that fulfil this condition.")
+@click.option("--where", metavar="SQL", help="Only rows for which this holds: as after WHERE.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="At most so many rows a second.")
 @click.option("--chunk", type=click.IntRange(1, 5000), default=500, show_default=True, help="Rows a transaction.")
 @click.option(
@@ -68,9 +68,16 @@ def snapshot(
     ask_database(database, lambda: None)
     with database_named(database):
         taken = Snapshot(database, name, where=where, chunk=chunk)
-        rows = taken.count()
+        try:
+            rows = taken.count()
+        except ConfigurationError as error:
+            raise click.BadParameter(str(error), param_hint="--where") from error
         if dry_run:
-            _show_plan(name, rows, taken.unfinished(), as_json=as_json)
+            unfinished = taken.unfinished()
+            if as_json:
+                print_json(_document(name, rows, None, unfinished, dry_run=True))
+            else:
+                _show_plan(rows, unfinished)
             return
         unfinished = None if restart else taken.unfinished()
         begun = taken.begin(JobType(job_type), anew=restart)
@@ -82,7 +89,7 @@ def snapshot(
             err.print(line("interrupted; the same command goes on, --restart begins anew"))
             raise
     if as_json:
-        print_json(_document(name, place, resumed=unfinished is not None))
+        print_json(_document(name, rows, place, unfinished, dry_run=False))
     else:
         write("[green bold]done[/]  {}: {} as {}", name, count(place.rows, "row"), count(place.events, "event"))
 
@@ -146,21 +153,24 @@ def _bar(total: int) -> Iterator[Callable[[int, str | None], None]]:
         yield show
 
 
-def _show_plan(name: str, rows: dict[str, int], unfinished: Place | None, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"binding": name, "dry_run": True, "rows": rows, "unfinished": unfinished and unfinished.rows})
-        return
+def _show_plan(rows: dict[str, int], unfinished: Place | None) -> None:
     for each, number in rows.items():
         write("{}: {}", each, count(number, "row"))
     if unfinished is not None:
         write("an unfinished snapshot would go on after {}", count(unfinished.rows, "row"))
 
 
-def _document(name: str, place: Place, *, resumed: bool) -> dict[str, Any]:
+def _document(
+    name: str, rows: dict[str, int], place: Place | None, unfinished: Place | None, *, dry_run: bool
+) -> dict[str, Any]:
+    """`rows` and `events` are those of the whole snapshot, `unfinished` the rows after which it went on, or would;
+    `by_class`: the rows that there are."""
     return {
         "binding": name,
-        "snapshot": str(place.snapshot),
-        "rows": place.rows,
-        "events": place.events,
-        "resumed": resumed,
+        "dry_run": dry_run,
+        "by_class": rows,
+        "snapshot": None if place is None else str(place.snapshot),
+        "rows": 0 if place is None else place.rows,
+        "events": 0 if place is None else place.events,
+        "unfinished": None if unfinished is None else unfinished.rows,
     }

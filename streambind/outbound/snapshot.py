@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from streambind.errors import ConfigurationError, LifecycleError, OutboxFullError
@@ -24,7 +25,13 @@ from streambind.outbound.captured_session import CapturedSession, captured_sessi
 from streambind.outbound.outbox_status import count_rows
 from streambind.outbound.snapshot_rows import Key, SnapshotRows, key_text, read_key, rows_of
 from streambind.persistence.database import Database
-from streambind.persistence.failures import LOCK_TIMEOUT, describe, is_database_trouble, state_of
+from streambind.persistence.failures import (
+    LOCK_TIMEOUT,
+    describe,
+    fault_in_statement,
+    is_database_trouble,
+    state_of,
+)
 
 MAX_BACKLOG = 5_000
 """How many messages may wait in the outbox: what is committed meanwhile is sent behind them."""
@@ -77,10 +84,24 @@ class Snapshot:
             raise ConfigurationError(f"no class is published to {binding}: there is nothing to take a snapshot of")
 
     def count(self) -> dict[str, int]:
-        """How many rows there are now, by class."""
-        return self._database.run_session(
-            lambda session, _: {each.name: each.count(session) for each in self._rows}
-        )
+        """How many rows there are now, by class.
+
+        Raises:
+            ConfigurationError: `where` is no condition on the rows of one of them.
+        """
+        return {each.name: self._count(each) for each in self._rows}
+
+    def _count(self, rows: SnapshotRows) -> int:
+        try:
+            return self._database.run_session(lambda session, _: rows.count(session))
+        except DBAPIError as error:
+            if self._where is None or is_database_trouble(error):
+                raise
+            self._database.run_session(lambda session, _: rows.count(session, all_of_them=True))
+            raise ConfigurationError(
+                f"the database does not take {self._where!r} as a condition on rows of {rows.name}: "
+                f"{fault_in_statement(error)}; its columns are: {', '.join(rows.columns)}"
+            ) from error
 
     def unfinished(self) -> Place | None:
         """The place of the snapshot that was begun and has not come to its end."""

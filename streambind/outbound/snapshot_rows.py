@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, func, inspect, select, text, tuple_
+from sqlalchemy import ColumnElement, Table, func, inspect, literal_column, select, tuple_
 from sqlalchemy.orm import Mapper, Session, lazyload, undefer
 
 from streambind.errors import CaptureError, StreambindError
@@ -35,13 +35,18 @@ class SnapshotRows:
         self.name = f"{mapper.class_.__module__}.{mapper.class_.__qualname__}"
         self._plan = next(p for p in plans.of(mapper).publications if p.output.binding == binding)
         self._key = list(mapper.primary_key)
-        self._where: list[ColumnElement[bool]] = [] if where is None else [text(f"({where})")]  # type: ignore[list-item]
+        self._where: list[ColumnElement[bool]] = [] if where is None else [_condition(where)]
         if mapper.polymorphic_on is not None:
             self._where.append(mapper.polymorphic_on == mapper.polymorphic_identity)
 
-    def count(self, session: Session) -> int:
-        """How many there are."""
-        query = select(func.count()).select_from(self.mapper.class_).where(*self._where)
+    @property
+    def columns(self) -> list[str]:
+        """The names that `where` may use."""
+        return list(dict.fromkeys(column.name for table in self.mapper.tables for column in table.columns))
+
+    def count(self, session: Session, *, all_of_them: bool = False) -> int:
+        """How many there are; `all_of_them`: whatever `where` says."""
+        query = select(func.count()).select_from(self.mapper.class_).where(*(() if all_of_them else self._where))
         return int(session.execute(query, bind_arguments={"mapper": self.mapper}).scalar_one())
 
     def after(self, session: Session, key: Key | None, *, limit: int) -> list[Key]:
@@ -101,6 +106,11 @@ def rows_of(plans: Plans, binding: str, *, where: str | None = None) -> list[Sna
         if any(plan.output.binding == binding for plan in plans.of(mapper).publications)
         and publications_of(mapper.class_)
     ]
+
+
+def _condition(where: str) -> ColumnElement[bool]:
+    """SQL as it was written: a colon in it names no parameter, and a comment at its end hides nothing."""
+    return literal_column(f"({where}\n)")
 
 
 _TYPES: dict[str, type[Any]] = {

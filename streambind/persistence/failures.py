@@ -4,6 +4,7 @@ of errors without row data."""
 from __future__ import annotations
 
 import re
+import sqlite3
 
 from pydantic import ValidationError
 from sqlalchemy import exc
@@ -13,6 +14,7 @@ from streambind.visible import visible
 
 UNIQUE = "23505"
 UNDEFINED_TABLE = "42P01"
+DUPLICATE_TABLE, DUPLICATE_TABLE_NUMBER = "42P07", 1050
 STATEMENT_TIMEOUT = "57014"
 LOCK_TIMEOUT = "55P03"
 
@@ -82,6 +84,15 @@ _MYSQL_DRIVERS = ("pymysql", "asyncmy", "MySQLdb", "mysql", "mariadb")
 _GONE = re.compile(r"SAVEPOINT \S+ does not exist")
 """1305 is what releasing a savepoint says after a deadlock in it, that a handler may have kept to itself; and what
 calling an unknown function says."""
+
+_STATEMENT = "42"
+"""SQLSTATE class: what is found before any row is looked at. SQLite has no states, and no row data in texts."""
+
+_STATEMENT_NUMBERS = (1064, 1128, 1305)
+"""MySQL: syntax, and functions that are not there."""
+
+_CLASS = re.compile(r"^<class '[^']*'>: ")
+"""How SQLAlchemy's adapters of asynchronous drivers begin an error's text."""
 
 _KEY = re.compile(r"for key '([^']*)'$")
 _CONSTRAINT = re.compile(r"CONSTRAINT `([^`]*)`")
@@ -161,6 +172,14 @@ def is_undefined_table(error: exc.DBAPIError) -> bool:
     return state_of(error) == UNDEFINED_TABLE or "no such table" in str(error.orig)
 
 
+def is_duplicate_table(error: exc.DBAPIError) -> bool:
+    """True if a statement was to make a table that is there already, or is just being made."""
+    text, state = str(error.orig), state_of(error)
+    if _number(error.orig) is not None or state is None:
+        return _number(error.orig) == DUPLICATE_TABLE_NUMBER or "already exists" in text
+    return state == DUPLICATE_TABLE or (state == UNIQUE and ("pg_type_" in text or "pg_class_" in text))
+
+
 def state_of(error: BaseException) -> str | None:
     """The five-character SQLSTATE in PostgreSQL's meaning; None where the driver gives nothing to tell it by."""
     driver = _driver_error(error)
@@ -193,6 +212,20 @@ def describe(error: BaseException) -> str:
     if isinstance(error, exc.StatementError):
         return f"{type(error).__name__}, {text}" if text else type(error).__name__
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def fault_in_statement(error: exc.DBAPIError) -> str:
+    """What a database says is wrong with the text of a statement, in its own words, which name columns and quote
+    the text; `describe` where they could hold row data."""
+    driver, number = _driver_error(error), _number(_driver_error(error))
+    state = _STATEMENT if number in _STATEMENT_NUMBERS else state_of(error)
+    if state is None and number is None and isinstance(driver, sqlite3.Error):
+        state = _STATEMENT
+    if driver is None or not (state or "").startswith(_STATEMENT):
+        return describe(error)
+    said = str(driver) if number is None else str(driver.args[-1])
+    first = next(iter(said.splitlines()), "")
+    return visible(_CLASS.sub("", first)[:500])
 
 
 def message_of(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from streambind.errors import CaptureError, ConfigurationError, LifecycleError
@@ -129,6 +130,43 @@ def test_a_condition_chooses_rows(service: Service) -> None:
     assert sum(taken.count().values()) == 2
     finish(taken)
     assert [event.key for event in service.events] == ['["a",2]', '["a",3]']
+
+
+@pytest.mark.parametrize(
+    "where", ["guest = ':x' OR number >= 2", "number >= 2 -- the later ones", "guest LIKE '%2'"]
+)
+def test_a_condition_is_sql_as_it_was_written(service: Service, where: str) -> None:
+    silently(service, *seats(2))
+    taken = Snapshot(service.database, "out-seatChanged", where=where)
+    finish(taken)
+    assert [event.key for event in service.events] == ['["a",2]']
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("nmber = 2", "nmber"),
+        ("number >= ", "syntax"),
+        ("", "syntax"),
+        ("nowhere(number) = 1", "nowhere"),
+    ],
+)
+def test_what_is_no_condition_is_told_with_the_columns(service: Service, where: str, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        Snapshot(service.database, "out-seatChanged", where=where).count()
+    assert f"does not take {where!r} as a condition on rows of" in str(caught.value)
+    assert "Seat: " in str(caught.value)
+    assert str(caught.value).endswith("; its columns are: room, number, guest, state, notes")
+
+
+def test_a_condition_is_not_blamed_for_a_table_that_is_not_there(service: Service) -> None:
+    table: Any = Seat.__table__
+    service.connected(table.drop)
+    try:
+        with pytest.raises(DBAPIError):
+            Snapshot(service.database, "out-seatChanged", where="number = 1").count()
+    finally:
+        service.connected(table.create)
 
 
 def test_a_row_that_cannot_become_an_event_is_named_and_holds_the_snapshot_up(service: Service) -> None:
