@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, BinaryIO
 
 import click
 
-from streambind.cli.dlq_deeds import Deeds, reported
-from streambind.cli.dlq_desk import Desk, Item, desks
-from streambind.cli.dlq_lines import document, letter_of
+from streambind.cli.dlq_deeds import Deeds, changing, reported
+from streambind.cli.dlq_desk import Taken
+from streambind.cli.dlq_files import export, import_
+from streambind.cli.dlq_lines import document
 from streambind.cli.dlq_selection import selecting, selection
 from streambind.cli.dlq_view import group_documents, group_table, groups, item_lines, item_table
 from streambind.cli.output import (
     count,
+    err,
     json_option,
+    line,
     out,
     print_json,
-    print_json_line,
+    print_json_array,
     show,
     write,
 )
 from streambind.cli.target import resolve
 from streambind.errors import ConfigurationError
-from streambind.visible import visible_json
 
-Found = list[tuple[Desk, list[Item]]]
+_LISTED = 1_000
 
 
 @click.group()
@@ -40,24 +41,21 @@ def dlq() -> None:
     """
 
 
-def changing(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of what changes something."""
-    for option in (
-        json_option,
-        click.option("--by", metavar="NAME", help="Who does it; without it user@host."),
-        click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="At most so many per second."),
-        click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing."),
-    ):
-        command = option(command)
-    return command
+dlq.add_command(export)
+dlq.add_command(import_)
 
 
 @dlq.command()
 @selecting(ids=False)
 @click.option("--each", is_flag=True, help="List each message with its id.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help=f"Of --each so many at most, and count the rest; without it {_LISTED} in a table, all as JSON.",
+)
 @click.option("--handled", is_flag=True, help="Letters too that were replayed or skipped.")
 @json_option
-def ls(target: str, each: bool, as_json: bool, **filters: Any) -> None:
+def ls(target: str, each: bool, limit: int | None, as_json: bool, **filters: Any) -> None:
     """Group what failed by its cause.
 
     \b
@@ -67,14 +65,26 @@ def ls(target: str, each: bool, as_json: bool, **filters: Any) -> None:
 
     Exit code 3 if the broker or the database does not answer.
     """
-    found = selection(**filters).find(resolve(target))
+    chosen, resolved = selection(**filters), resolve(target)
+    if each and as_json:
+        whole = chosen.each(resolved, whole=True)
+        print_json_array(document(desk, item) for desk, item in islice(whole, limit))
+        _tell_rest(0 if limit is None else sum(1 for _ in chosen.each(resolved)) - limit)
+        return
+    found = chosen.each(resolved)
+    if each:
+        shown = list(islice(found, limit or _LISTED))
+        if shown:
+            show(item_table(shown))
+            _tell_rest(sum(1 for _ in found))
+            return
+    made = [] if each else groups(found)
     if as_json:
-        whole = [document(desk, item) for desk, items in found for item in items]
-        print_json(whole if each else group_documents(groups(found)))
-    elif not found:
-        write("nothing has failed for good")
+        print_json(group_documents(made))
+    elif made:
+        show(group_table(made))
     else:
-        show(item_table(found) if each else group_table(groups(found)))
+        write("nothing has failed for good")
 
 
 @dlq.command("show")
@@ -88,7 +98,7 @@ def show_(target: str, id_: str, as_json: bool) -> None:
     Example:
       streambind dlq show config/lecture error.x.CGR-lecture-x/0/12
     """
-    [(desk, [item])] = selection(ids=(id_,)).find(resolve(target))
+    [(desk, item)] = selection(ids=(id_,)).each(resolve(target), whole=True)
     if as_json:
         print_json(document(desk, item))
         return
@@ -123,10 +133,10 @@ def retry(
 
     Exit code 1 if letters were left alone that need a decision, 3 if the broker or the database does not answer.
     """
-    found = selection(**filters).find(resolve(target), actor=by)
+    found = selection(**filters).take(resolve(target), actor=by)
     with reported(Deeds(dry_run=dry_run, rate=rate), as_json) as deeds:
-        for desk, items in found:
-            deeds.retry(desk, items, force=force, accept_gaps=accept_gaps)
+        for taken in found:
+            deeds.retry(taken, force=force, accept_gaps=accept_gaps)
 
 
 @dlq.command()
@@ -157,11 +167,11 @@ def skip(
         (chosen.ids, chosen.key, chosen.error, chosen.topic, chosen.since_ms, chosen.before_ms, chosen.state)
     ):
         raise click.UsageError("say which: ids of `streambind dlq ls --each`, or a filter")
-    found = chosen.find(resolve(target), actor=by)
+    found = chosen.take(resolve(target), actor=by)
     _confirm(found, "leave out", yes or dry_run)
     with reported(Deeds(dry_run=dry_run, rate=rate), as_json) as deeds:
-        for desk, items in found:
-            deeds.skip(desk, items, force=force)
+        for taken in found:
+            deeds.skip(taken, force=force)
 
 
 @dlq.command()
@@ -188,11 +198,11 @@ def purge(
       streambind dlq purge config/lecture --before 30d --dry-run
     """
     filters["state"] = "dead"
-    found = selection(**filters).find(resolve(target), actor=by)
+    found = selection(**filters).take(resolve(target), actor=by)
     _confirm(found, "delete", yes or dry_run)
     with reported(Deeds(dry_run=dry_run, rate=rate), as_json) as deeds:
-        for desk, items in found:
-            deeds.skip(desk, items, force=force)
+        for taken in found:
+            deeds.skip(taken, force=force)
 
 
 @dlq.command()
@@ -219,7 +229,7 @@ def edit(
     Example:
       streambind dlq edit config/lecture parked/17 --payload mended.json
     """
-    [(desk, [item])] = selection(ids=(id_,)).find(resolve(target), actor=by)
+    [(desk, item)] = selection(ids=(id_,)).each(resolve(target), actor=by, whole=True)
     if desk.stored is None or item.parked is None:
         raise ConfigurationError(
             f"{id_} is on a topic, where nothing can be changed: export, change and import it"
@@ -233,77 +243,12 @@ def edit(
         deeds.edit(desk, item.parked, payload.read(), [*changed, *named.items()] if named else None)
 
 
-@dlq.command()
-@selecting(ids=True)
-@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="A file, for you alone.")
-@click.option("--handled", is_flag=True, help="Letters too that were replayed or skipped.")
-def export(target: str, output: Path | None, **filters: Any) -> None:
-    """Write messages as JSON lines, with all their bytes: text where they are UTF-8, else base64.
-
-    They hold what the messages hold: personal data too.
-
-    \b
-    Example:
-      streambind dlq export config/lecture --state dead -o dead.jsonl
-    """
-    found = selection(**filters).find(resolve(target))
-    documents = (document(desk, item) for desk, items in found for item in items)
-    if output is None or str(output) == "-":
-        for each in documents:
-            print_json_line(each)
-        return
-    with _for_its_owner(output) as file:
-        for each in documents:
-            file.write(visible_json(each) + "\n")
-    write("wrote {} to {}", count(sum(len(items) for _, items in found), "message"), output)
+def _tell_rest(number: int) -> None:
+    if number > 0:
+        err.print(line("and {} more (--limit)", count(number, "message")))
 
 
-@dlq.command("import")
-@click.argument("target")
-@click.argument("file", type=click.File("r", encoding="utf-8"))
-@click.option("--binding", required=True, metavar="INPUT", help="The input whose group is to handle them.")
-@click.option("--force", is_flag=True, help="Also what later events have superseded, and what was replayed often.")
-@changing
-def import_(
-    target: str,
-    file: TextIO,
-    binding: str,
-    force: bool,
-    dry_run: bool,
-    rate: float | None,
-    by: str | None,
-    as_json: bool,
-) -> None:
-    """Have messages of an export, perhaps changed, handled by one input: FILE, or - for input.
-
-    A letter that was replayed already, or a message that waits already, is not imported again.
-
-    \b
-    Example:
-      streambind dlq import config/lecture dead.jsonl --binding in-categoryChanged
-    """
-    try:
-        letters = [letter_of(line, number) for number, line in enumerate(file, 1) if line.strip()]
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{file.name} is not UTF-8 text; nothing was imported") from error
-    [desk] = desks(resolve(target), binding, actor=by)
-    with reported(Deeds(dry_run=dry_run, rate=rate), as_json) as deeds:
-        deeds.replay(desk.require_replay(), letters, "importing", force=force)
-
-
-def _for_its_owner(path: Path) -> TextIO:
-    """A file that only its owner can read, if it is new.
-
-    Raises:
-        ConfigurationError: it cannot be written.
-    """
-    try:
-        return open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600))
-    except OSError as error:
-        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _confirm(found: Found, what: str, agreed: bool) -> None:
-    number = sum(len(items) for _, items in found)
+def _confirm(found: Sequence[Taken], what: str, agreed: bool) -> None:
+    number = sum(len(taken) for taken in found)
     if number and not agreed and sys.stdin.isatty():
         click.confirm(f"{what} {count(number, 'message')} for good?", abort=True, err=True)

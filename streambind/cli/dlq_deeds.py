@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
-from streambind.cli.dlq_desk import Desk, Item
-from streambind.cli.output import FAILED, count, err, print_json, write, write_error
+from streambind.cli.dlq_desk import Desk, Taken
+from streambind.cli.output import FAILED, count, err, json_option, print_json, write, write_error
 from streambind.errors import LifecycleError
 from streambind.inbound.letter import Letter
-from streambind.inbound.parked_messages import ParkedMessages, StoredMessage
+from streambind.inbound.parked_listing import StoredMessage
+from streambind.inbound.parked_messages import ParkedMessages
 from streambind.inbound.parked_queues import Queue
 from streambind.inbound.replay import Replay
 from streambind.message import RawHeaders
@@ -60,17 +61,20 @@ class Deeds:
         if not +self.done:
             yield "nothing to do"
 
-    def retry(self, desk: Desk, items: Sequence[Item], *, force: bool, accept_gaps: bool) -> None:
+    def document(self) -> dict[str, Any]:
+        """The same for machines."""
+        return {"dry_run": self.dry_run, **{name: self.done[name] for name in _WORDS}, "refused": self.refused}
+
+    def retry(self, taken: Taken, *, force: bool, accept_gaps: bool) -> None:
         """Parked keys first; then letters, in the order in which their messages came."""
+        desk = taken.desk
         if desk.stored is not None:
-            by_queue = _ids(items)
-            for queue in progressing(sorted(by_queue), f"retrying keys of {desk.name}"):
+            for queue in progressing(sorted(taken.parked), f"retrying keys of {desk.name}"):
                 self._wait()
-                ids = by_queue[queue] if accept_gaps else ()
+                ids = taken.parked[queue] if accept_gaps else ()
                 self.done["keys"] += 1 if self.dry_run else desk.stored.retry([queue], accept_gaps=ids)
-        letters = [item.letter for item in items if item.letter is not None]
-        if letters:
-            self.replay(desk.require_replay(), letters, f"replaying letters of {desk.name}", force=force)
+        if taken.letters:
+            self.replay(desk.require_replay(), taken.letters, f"replaying letters of {desk.name}", force=force)
 
     def replay(self, replay: Replay, letters: Sequence[Letter], label: str, *, force: bool) -> None:
         """In the order in which the messages came, those of a key together."""
@@ -83,15 +87,14 @@ class Deeds:
             self._wait(len(together))
             self.done.update(replay.replay(together, force=force, dry_run=self.dry_run))
 
-    def skip(self, desk: Desk, items: Sequence[Item], *, force: bool) -> None:
-        for queue, ids in progressing(list(_ids(items).items()), f"leaving out of {desk.name}"):
+    def skip(self, taken: Taken, *, force: bool) -> None:
+        desk = taken.desk
+        for queue, ids in progressing(list(taken.parked.items()), f"leaving out of {desk.name}"):
             self._wait()
             if desk.stored is not None:
                 done = len(ids) if self.dry_run else self._skipped(desk.stored, queue, ids, force=force)
                 self.done["skipped"] += done
-        for letter in progressing(
-            [item.letter for item in items if item.letter is not None], "leaving out letters"
-        ):
+        for letter in progressing(taken.letters, "leaving out letters"):
             self._wait()
             is_new = self.dry_run or desk.require_replay().skip(letter)
             self.done["skipped" if is_new else "known"] += 1
@@ -124,7 +127,7 @@ def reported(deeds: Deeds, as_json: bool) -> Iterator[Deeds]:
             write_error(f"it ended in the middle; until then: {'; '.join(deeds.lines())}")
         raise
     if as_json:
-        print_json({"dry_run": deeds.dry_run, **deeds.done})
+        print_json(deeds.document())
     else:
         for text in deeds.lines():
             write("{}", text)
@@ -132,15 +135,6 @@ def reported(deeds: Deeds, as_json: bool) -> Iterator[Deeds]:
         write_error(text)
     if deeds.is_undecided:
         raise SystemExit(FAILED)
-
-
-def _ids(items: Sequence[Item]) -> dict[Queue, list[int]]:
-    """The parked ones, by key."""
-    by_queue: dict[Queue, list[int]] = {}
-    for item in items:
-        if item.parked is not None:
-            by_queue.setdefault(item.parked.queue, []).append(item.parked.message.id)
-    return by_queue
 
 
 def progressing(items: Sequence[T], label: str) -> Iterator[T]:
@@ -155,3 +149,15 @@ def progressing(items: Sequence[T], label: str) -> Iterator[T]:
 def _came(letter: Letter) -> tuple[str, int, int]:
     came = letter.message
     return (came.destination or "", came.partition or 0, came.offset or 0)
+
+
+def changing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of what changes something."""
+    for option in (
+        json_option,
+        click.option("--by", metavar="NAME", help="Who does it; without it user@host."),
+        click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="At most so many per second."),
+        click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing."),
+    ):
+        command = option(command)
+    return command

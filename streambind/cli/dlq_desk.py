@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streambind.application.dead_letters import LetterRoute, letter_route
 from streambind.cli.dlq_destination import destination_replay, held
@@ -16,7 +16,8 @@ from streambind.errors import ConfigurationError, PermanentError
 from streambind.inbound.letter import Letter, read_letter
 from streambind.inbound.letter_replay import LetterReplay
 from streambind.inbound.parked_batch import ParkedBatch
-from streambind.inbound.parked_messages import ParkedMessages, StoredMessage
+from streambind.inbound.parked_listing import ParkedFilter, StoredMessage
+from streambind.inbound.parked_messages import ParkedMessages
 from streambind.inbound.parked_queues import Queue
 from streambind.inbound.replay import Replay, place_of
 from streambind.inbound.stored_positions import stored_positions
@@ -27,7 +28,9 @@ OPEN = "open"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One message that failed. `state`: of a parked one `retry`, `gap` or `dead`; of a letter `open`, `replayed`
+    """One message that failed; `message` has no payload and headers where a parked one was not read whole.
+
+    `state`: of a parked one `retry`, `gap` or `dead`; of a letter `open`, `replayed`
     or `skipped`. One of `parked` and `letter` is there. `behind`: the id of the first message of its key,
     which failed while this one only waits."""
 
@@ -71,12 +74,13 @@ class Desk:
             )
         return self.replay
 
-    def items(self, brokers: Brokers) -> Iterator[Item]:
-        """Parked messages, then letters in the order of their log."""
+    def parked(self, wanted: ParkedFilter, *, whole: bool) -> Iterator[Item]:
+        """The parked messages that are asked for, each key's in their order; `whole`: with payloads."""
         if self.stored is not None:
-            firsts: dict[Queue, int] = {}
-            for stored in self.stored.messages():
-                yield _parked(stored, firsts.setdefault(stored.queue, stored.message.id))
+            yield from (_parked(stored) for stored in self.stored.messages(wanted, whole=whole))
+
+    def letters(self, brokers: Brokers) -> Iterator[Item]:
+        """All letters, in the order of their log."""
         known = {} if self.replay is None else self.replay.known()
         for letter in self._letters(brokers):
             yield _letter(letter, known.get(place_of(letter), OPEN))
@@ -96,6 +100,24 @@ class Desk:
                 if letter.first_failure_ms is not None:
                     seen.add(copy_of)
                 yield letter
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a command works on, of one input: the ids of parked messages by key, in their order, and letters."""
+
+    desk: Desk
+    parked: dict[Queue, list[int]] = field(default_factory=dict)
+    letters: list[Letter] = field(default_factory=list)
+
+    def add(self, item: Item) -> None:
+        if item.parked is not None:
+            self.parked.setdefault(item.parked.queue, []).append(item.parked.message.id)
+        if item.letter is not None:
+            self.letters.append(item.letter)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parked.values())) + len(self.letters)
 
 
 def desks(target: Target, binding: str | None, *, actor: str | None = None) -> list[Desk]:
@@ -146,7 +168,7 @@ def _groups(target: Target) -> frozenset[str]:
     return frozenset(group for group, _ in ask_database(database, lambda: stored_positions(database)))
 
 
-def _parked(stored: StoredMessage, first: int) -> Item:
+def _parked(stored: StoredMessage) -> Item:
     batch = ParkedBatch(stored.message)
     try:
         message = batch.message(0)
@@ -162,7 +184,7 @@ def _parked(stored: StoredMessage, first: int) -> Item:
         failed_ms=stored.since_ms,
         attempts=stored.attempts,
         parked=stored,
-        behind=None if stored.message.id == first else f"parked/{first}",
+        behind=None if stored.message.id == stored.first else f"parked/{stored.first}",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,29 +17,36 @@ _TEXT = 80
 _SHOWN = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Group:
-    """Items of one binding that failed for the same cause. Times are None if nothing tells them."""
+    """Items of one binding that failed for the same cause. Times are None if nothing tells them. `example`: what
+    the first one says."""
 
     binding: str
     state: str
     error: str
-    items: tuple[Item, ...]
+    example: str
+    number: int = 0
+    oldest_ms: int | None = None
+    newest_ms: int | None = None
 
-    @property
-    def times(self) -> tuple[int | None, int | None]:
-        known = [item.failed_ms for item in self.items if item.failed_ms is not None]
-        return (min(known), max(known)) if known else (None, None)
+    def add(self, item: Item) -> None:
+        self.number += 1
+        failed = item.failed_ms
+        if failed is not None:
+            self.oldest_ms = failed if self.oldest_ms is None else min(self.oldest_ms, failed)
+            self.newest_ms = failed if self.newest_ms is None else max(self.newest_ms, failed)
 
 
-def groups(found: Sequence[tuple[Desk, list[Item]]]) -> list[Group]:
+def groups(found: Iterable[tuple[Desk, Item]]) -> list[Group]:
     """By binding, state and exception; the largest first."""
-    by_cause: dict[tuple[str, str, str], list[Item]] = {}
-    for desk, items in found:
-        for item in items:
-            by_cause.setdefault((desk.name, item.state, item.error), []).append(item)
-    made = [Group(*cause, tuple(items)) for cause, items in by_cause.items()]
-    return sorted(made, key=lambda group: (-len(group.items), group.binding, group.error))
+    by_cause: dict[tuple[str, str, str], Group] = {}
+    for desk, item in found:
+        cause = (desk.name, item.state, item.error)
+        if cause not in by_cause:
+            by_cause[cause] = Group(*cause, example=item.text)
+        by_cause[cause].add(item)
+    return sorted(by_cause.values(), key=lambda group: (-group.number, group.binding, group.error))
 
 
 def group_table(made: Sequence[Group]) -> RenderableType:
@@ -53,21 +60,20 @@ def group_documents(made: Sequence[Group]) -> list[dict[str, Any]]:
             "binding": group.binding,
             "state": group.state,
             "error": group.error,
-            "count": len(group.items),
-            "oldest_ms": group.times[0],
-            "newest_ms": group.times[1],
-            "example": group.items[0].text,
+            "count": group.number,
+            "oldest_ms": group.oldest_ms,
+            "newest_ms": group.newest_ms,
+            "example": group.example,
         }
         for group in made
     ]
 
 
-def item_table(found: Sequence[tuple[Desk, list[Item]]]) -> RenderableType:
+def item_table(found: Iterable[tuple[Desk, Item]]) -> RenderableType:
     columns = ("id", "binding", "state", "key", "from", "failed", "exception")
     rows = [
         (item.id, desk.name, item.state, item.message.key, place(item), moment(item.failed_ms), _why(item))
-        for desk, items in found
-        for item in items
+        for desk, item in found
     ]
     return table(columns, rows)
 
@@ -113,10 +119,10 @@ def moment(milliseconds: int | None) -> str:
 
 
 def _group_row(group: Group) -> list[object]:
-    text = group.items[0].text
+    text = group.example
     short = text if len(text) <= _TEXT else f"{text[: _TEXT - 3]}..."
-    oldest, newest = (moment(at) for at in group.times)
-    return [group.binding, group.state, len(group.items), group.error, oldest, newest, short]
+    oldest, newest = moment(group.oldest_ms), moment(group.newest_ms)
+    return [group.binding, group.state, group.number, group.error, oldest, newest, short]
 
 
 def _size(payload: bytes | None) -> str:

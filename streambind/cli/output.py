@@ -75,6 +75,16 @@ def print_json(value: object) -> None:
     _write_out(visible_json(value, indent=2))
 
 
+def print_json_array(values: Iterable[object]) -> None:
+    """One JSON array, laid out as `print_json` does it, each value as it comes."""
+    before = "["
+    for value in values:
+        text = visible_json(value, indent=2).replace("\n", "\n  ")
+        sys.stdout.write(f"{before}\n  {text}")
+        before = ","
+    _write_out("[]" if before == "[" else "\n]")
+
+
 def print_json_line(value: object) -> None:
     """One JSON document on one line, of a stream of them; flushed, for whoever reads along."""
     _write_out(visible_json(value))

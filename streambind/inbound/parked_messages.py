@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -12,7 +11,7 @@ from streambind.errors import LifecycleError, SequenceForkError, SequenceGapErro
 from streambind.inbound.failure import MessageFailed, Overtaken
 from streambind.inbound.guard import Examination, SequenceGuard
 from streambind.inbound.parked_batch import ParkedBatch
-from streambind.inbound.parked_keys import ParkedState
+from streambind.inbound.parked_listing import EVERYTHING, ParkedFilter, ParkedListing, StoredMessage
 from streambind.inbound.parked_queues import ParkedKey, ParkedMessage, ParkedQueues, Queue
 from streambind.inbound.positions import DatabasePositions
 from streambind.message import RawHeaders
@@ -20,19 +19,6 @@ from streambind.persistence.database import Database
 from streambind.persistence.stored_headers import store_headers
 
 _SKIPPED_AT_ONCE = 100
-
-
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
-    """A parked message, and how its key fares: the error is that of the key's first message."""
-
-    queue: Queue
-    state: ParkedState
-    attempts: int
-    error_class: str
-    error_text: str
-    since_ms: int
-    message: ParkedMessage
 
 
 class ParkedMessages:
@@ -43,39 +29,15 @@ class ParkedMessages:
     ) -> None:
         self._database = database
         self._group = group
-        self._destinations = destinations
         self._actor = actor
         self._queues = ParkedQueues(database, group, destinations)
+        self._listing = ParkedListing(database, group, destinations)
         self._positions = DatabasePositions(database, group)
         self._guard = SequenceGuard(database, group) if numbered else None
 
-    def messages(self) -> list[StoredMessage]:
-        """All of them, each key's in the order in which they came."""
-        key, message = self._database.tables.parked_key, self._database.tables.parked
-        same = [key.c[name] == message.c[name] for name in ("group_name", "destination", "key")]
-        query = (
-            select(
-                message.c.key.label("queue"),
-                *(message.c[name] for name in ParkedMessage.__dataclass_fields__),
-                *(key.c[name] for name in ("state", "attempts", "error_class", "error_text", "since_ms")),
-            )
-            .where(*same, key.c.group_name == self._group, key.c.destination.in_(self._destinations))
-            .order_by(message.c.destination, message.c.key, message.c.id)
-        )
-        return self._database.run(
-            lambda connection: [
-                StoredMessage(
-                    (row.destination, row.queue),
-                    ParkedState(row.state),
-                    row.attempts,
-                    row.error_class,
-                    row.error_text,
-                    row.since_ms,
-                    ParkedMessage(*(getattr(row, name) for name in ParkedMessage.__dataclass_fields__)),
-                )
-                for row in connection.execute(query)
-            ]
-        )
+    def messages(self, wanted: ParkedFilter = EVERYTHING, *, whole: bool = True) -> Iterator[StoredMessage]:
+        """Those that are asked for, as `ParkedListing` lists them."""
+        return self._listing.messages(wanted, whole=whole)
 
     def retry(self, queues: Iterable[Queue], *, accept_gaps: Collection[int] = ()) -> int:
         """Have these keys tried again from now on, with all their attempts; returns how many were parked still.

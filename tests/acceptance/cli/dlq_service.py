@@ -145,5 +145,11 @@ class Service:
             return connection.execute(select(getattr(Tables(), table))).all()
 
 
+def said(*, dry_run: bool = False, **numbers: int) -> dict[str, object]:
+    """What a command tells machines of what it has done: every number, and that nothing was refused."""
+    names = ("keys", "replayed", "skipped", "edited", "known", "foreign", "superseded", "looping", "full")
+    return {"dry_run": dry_run, **dict.fromkeys(names, 0), **numbers, "refused": []}
+
+
 def _event(key: str, number: int) -> Changed:
     return Changed.model_validate({"jobType": "UPDATE", "key": key, "number": number})

@@ -10,7 +10,7 @@ import pytest
 
 from streambind.testing.eventually import eventually
 from tests.acceptance.cli.conftest import Inside
-from tests.acceptance.cli.dlq_service import CONFIGURATION, Changed, Service
+from tests.acceptance.cli.dlq_service import CONFIGURATION, Changed, Service, said
 from tests.acceptance.stage import prepare
 
 
@@ -70,6 +70,25 @@ def test_what_failed_is_grouped_by_its_cause_and_shown_in_full(service: Service)
     assert json.loads(service.dlq("show", letter, "--json"))["key"] == "c"
 
 
+@pytest.mark.parametrize("service", ["memory"], indirect=True)
+def test_a_list_is_cut_at_its_limit_and_the_rest_is_counted(service: Service) -> None:
+    service.fail(odd, *EVENTS)
+    every = service.ls()
+    assert len(every) == 5
+
+    table = service.shell.run("dlq", "ls", ".", "--each", "--limit", "2")
+    assert [row.split()[0] for row in table.stdout.splitlines()] == ["id", *(each["id"] for each in every[:2])]
+    assert table.stderr == "and 3 messages more (--limit)\n"
+    document = service.shell.run("dlq", "ls", ".", "--each", "--limit", "4", "--json")
+    assert json.loads(document.stdout) == every[:4]
+    assert document.stderr == "and 1 message more (--limit)\n"
+    for limit in ("5", "6"):
+        whole = service.shell.run("dlq", "ls", ".", "--each", "--limit", limit, "--json")
+        assert (json.loads(whole.stdout), whole.stderr) == (every, "")
+    assert service.dlq("ls", "--each", "--json", "--state", "gap") == "[]\n"
+    assert "'ded' is not one of" in service.shell.run("dlq", "ls", ".", "--state", "ded").stderr
+
+
 def test_retried_messages_reach_the_group_that_failed_once_and_no_other(service: Service) -> None:
     service.fail(odd, *EVENTS)
     assert service.effects("letters") == [("b", 2), ("a", 4)] or sorted(service.effects("letters")) == [
@@ -94,7 +113,7 @@ def test_retried_messages_reach_the_group_that_failed_once_and_no_other(service:
     assert sorted(service.effects("other")) == sorted(EVENTS)
     assert service.ls() == []
     assert {item["state"] for item in service.ls("--handled")} == {"replayed"}
-    assert json.loads(service.dlq("retry", *service.ids("--handled"), "--json")) == {"dry_run": False, "known": 2}
+    assert json.loads(service.dlq("retry", *service.ids("--handled"), "--json")) == said(known=2)
 
 
 def test_skipped_messages_are_left_out_and_what_waits_behind_them_follows(service: Service) -> None:
@@ -156,7 +175,7 @@ def test_dead_keys_are_purged_and_exported_messages_imported_once(service: Servi
     changed = service.dlq("import", str(file), "--binding", "in-parked", "--json")
     assert json.loads(changed)["replayed"] == 3
     again = service.dlq("import", str(file), "--binding", "in-parked", "--json")
-    assert json.loads(again) == {"dry_run": False, "known": 3}
+    assert json.loads(again) == said(known=3)
 
     with service.running():
         eventually(lambda: len(service.effects("parked")) == 4, 30, lambda: str(service.effects("parked")))

@@ -26,6 +26,7 @@ from streambind.origin import Origin
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
 from tests.acceptance.cli.conftest import Inside
+from tests.acceptance.cli.dlq_service import said
 
 CONFIGURATION = """
 spring.cloud.stream:
@@ -156,7 +157,7 @@ def test_letters_of_the_other_group_are_neither_listed_nor_replayed(shelf: Shelf
     shelf.put(2, "y", group="b")
 
     assert (shelf.offsets("in-a"), shelf.offsets("in-b")) == ([1], [2])
-    assert shelf.dlq("retry", "--binding", "in-a") == {"dry_run": False, "replayed": 1}
+    assert shelf.dlq("retry", "--binding", "in-a") == said(replayed=1)
     assert (shelf.offsets("in-a"), shelf.offsets("in-b")) == ([], [2])
 
 
@@ -174,10 +175,10 @@ def test_what_later_events_have_superseded_is_left_alone_unless_forced(shelf: Sh
     shelf.has_applied("k", 2)
     arguments = shelf.all_letters(how)
 
-    assert shelf.dlq(how, *arguments, "--dry-run", code=1) == {"dry_run": True, "superseded": 1}
-    assert shelf.dlq(how, *arguments, code=1) == {"dry_run": False, "superseded": 1}
+    assert shelf.dlq(how, *arguments, "--dry-run", code=1) == said(dry_run=True, superseded=1)
+    assert shelf.dlq(how, *arguments, code=1) == said(superseded=1)
     assert shelf.offsets() == [1]
-    assert shelf.dlq(how, *arguments, "--force") == {"dry_run": False, "replayed": 1}
+    assert shelf.dlq(how, *arguments, "--force") == said(replayed=1)
     assert (shelf.offsets(), len(shelf.ids("retry"))) == ([], 1)
 
 
@@ -188,24 +189,24 @@ def test_what_was_replayed_too_often_is_left_alone_unless_forced(shelf: Shelf) -
         assert shelf.dlq("skip", *shelf.ids("retry"))["skipped"] == 1
     shelf.put(1, first_ms=9000)
 
-    assert shelf.dlq("retry", code=1) == {"dry_run": False, "looping": 1}
+    assert shelf.dlq("retry", code=1) == said(looping=1)
     assert shelf.offsets() == [1]
-    assert shelf.dlq("retry", "--force") == {"dry_run": False, "replayed": 1}
+    assert shelf.dlq("retry", "--force") == said(replayed=1)
 
 
 def test_more_than_may_be_parked_is_left_alone(shelf: Shelf) -> None:
     for offset in range(4):
         shelf.put(offset, f"k{offset}")
 
-    assert shelf.dlq("retry", code=1) == {"dry_run": False, "replayed": 3, "full": 1}
+    assert shelf.dlq("retry", code=1) == said(replayed=3, full=1)
     assert shelf.offsets() == [3]
 
 
 def test_letters_of_another_destination_are_left_alone(shelf: Shelf) -> None:
     shelf.put(1, destination="elsewhere")
 
-    assert shelf.dlq("retry", "--binding", "in-a", code=1) == {"dry_run": False, "foreign": 1}
-    assert shelf.dlq("retry", "--binding", "in-a", "--force", code=1) == {"dry_run": False, "foreign": 1}
+    assert shelf.dlq("retry", "--binding", "in-a", code=1) == said(foreign=1)
+    assert shelf.dlq("retry", "--binding", "in-a", "--force", code=1) == said(foreign=1)
     assert shelf.offsets() == [1]
 
 

@@ -18,6 +18,7 @@ from streambind.configuration.properties import DeadLetterFormat
 from streambind.inbound.replay import MAX_REPLAYS
 from streambind.testing.eventually import eventually
 from tests.acceptance.cli.conftest import Inside
+from tests.acceptance.cli.dlq_service import said
 
 CONFIGURATION = """
 spring.cloud.stream:
@@ -110,16 +111,16 @@ def test_a_letter_comes_back_to_the_group_that_failed_once_and_to_no_other(servi
         _send(application, 1, 2, 3)
         service.has_letters(2)
         service.handlers.poison = set()
-        assert service.dlq("retry", "--dry-run") == {"dry_run": True, "replayed": 2}
+        assert service.dlq("retry", "--dry-run") == said(dry_run=True, replayed=2)
         assert len(service.ls()) == 2
         [first, _] = [item["id"] for item in service.ls()]
-        assert service.dlq("retry", first, "--by", "ann") == {"dry_run": False, "replayed": 1}
-        assert service.dlq("retry") == {"dry_run": False, "replayed": 1}
+        assert service.dlq("retry", first, "--by", "ann") == said(replayed=1)
+        assert service.dlq("retry") == said(replayed=1)
         service.has_handled(1, 2, 3)
         assert service.ls() == []
         again = [item["id"] for item in service.ls("--handled")]
         assert {item["state"] for item in service.ls("--handled")} == {"replayed"}
-        assert service.dlq("retry", *again) == {"dry_run": False, "known": 2}
+        assert service.dlq("retry", *again) == said(known=2)
         eventually(lambda: len(service.handlers.other) >= 3, 30, lambda: str(service.handlers.other))
 
     assert len(service.handlers.other) == 3
@@ -165,7 +166,7 @@ def test_a_message_that_fails_again_is_a_letter_of_its_first_place_and_not_repla
         for _ in range(MAX_REPLAYS):
             assert service.dlq("retry")["replayed"] == 1
             service.has_letters(1)
-        assert service.dlq("retry", code=1) == {"dry_run": False, "looping": 1}
+        assert service.dlq("retry", code=1) == said(looping=1)
         [letter] = service.ls()
         same = ("destination", "partition", "offset", "timestamp_ms", "key", "payload", "group")
         assert {name: letter[name] for name in same} == {name: at_first[name] for name in same}
@@ -183,7 +184,7 @@ def test_what_was_exported_and_changed_is_imported(service: Service, tmp_path: P
         service.shell.run("dlq", "export", ".", "-o", str(file))
         file.write_text(file.read_text().replace('\\"n\\":1', '\\"n\\":10').replace('\\"n\\": 1', '\\"n\\": 10'))
         imported = service.dlq("import", str(file), "--binding", "in-a")
-        assert imported == {"dry_run": False, "replayed": 1}
+        assert imported == said(replayed=1)
         service.has_handled(10)
         assert service.ls() == []
 

@@ -92,7 +92,7 @@ def test_what_follows_one_that_is_left_out_is_applied(
 ) -> None:
     desk = desk_of(sync_service)
     broken.clear()
-    assert desk.skip((DESTINATION, b"1"), [desk.messages()[0].message.id]) == 1
+    assert desk.skip((DESTINATION, b"1"), [next(desk.messages()).message.id]) == 1
     turns(stuck)
     assert names(sync_service) == {1: "c", 2: "y"}
     assert sync_service.guarded()[b"1"] == (1, 3)
@@ -105,7 +105,7 @@ def test_what_no_replica_reads_is_changed_where_it_waits(sync_service: Service) 
     assert items(sync_service) == {}
     desk = desk_of(sync_service)
     mended = json.dumps({"jobType": "INSERT", "id": 1, "name": "mended"}).encode()
-    desk.edit(desk.messages()[0], payload=mended, headers=None)
+    desk.edit(next(desk.messages()), payload=mended, headers=None)
     desk.retry([(DESTINATION, b"1")])
     turns(plan)
     assert items(sync_service) == {1: "b"}

@@ -67,3 +67,13 @@ def test_a_table_that_does_not_fit_becomes_blocks(monkeypatch: pytest.MonkeyPatc
 def test_what_goes_to_a_pipe_is_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     assert _printed(20, False, monkeypatch).splitlines()[1].split() == ["in-a", "a" * 30]
+
+
+@pytest.mark.parametrize("values", [[], [1], [{"a": [1, {"b": "x\ny"}]}, None, "\x1b"]])
+def test_an_array_that_is_written_piece_by_piece_looks_like_one_written_at_once(
+    capsys: pytest.CaptureFixture[str], values: list[object]
+) -> None:
+    output.print_json(values)
+    at_once = capsys.readouterr().out
+    output.print_json_array(iter(values))
+    assert capsys.readouterr().out == at_once
