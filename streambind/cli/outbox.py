@@ -21,6 +21,7 @@ from streambind.cli.outbox_view import (
 )
 from streambind.cli.output import FAILED, count, json_option, print_json, show, write
 from streambind.cli.target import database_named, resolve
+from streambind.configuration.masking import shown_url
 from streambind.errors import ConfigurationError, DestinationError
 from streambind.outbound.outbox_status import unblock as unblock_keys
 from streambind.persistence.database import Database
@@ -66,7 +67,8 @@ def status(target: str | None, as_json: bool) -> None:
 @outbox.command("create-tables")
 @click.argument("target", required=False)
 @click.option("--sql", is_flag=True, help="Print the statements; connect to nothing.")
-def create_tables(target: str | None, sql: bool) -> None:
+@json_option
+def create_tables(target: str | None, sql: bool, as_json: bool) -> None:
     """Create streambind's tables in the service's database.
 
     What is there stays as it is. On SQLite the application does it by itself.
@@ -78,14 +80,20 @@ def create_tables(target: str | None, sql: bool) -> None:
     """
     database = resolve(target).database()
     if sql:
-        for statement in [*table_statements(database), *first_rows(database)]:
-            click.echo(f"{statement};")
+        statements = [*table_statements(database), *first_rows(database)]
+        if as_json:
+            print_json({"statements": statements})
+        else:
+            for statement in statements:
+                click.echo(f"{statement};")
         return
     with database_named(database):
         before = database.run(lambda connection: _present(connection, database))
         create(database)
     made = [table.name for table in database.tables.metadata.sorted_tables if table.name not in before]
-    if made:
+    if as_json:
+        print_json({"database": shown_url(database.engine.url), "created": made, "version": SCHEMA_VERSION})
+    elif made:
         write("created in {}: {}", repr(database.engine.url), ", ".join(made))
     else:
         write("all tables are in {} already, version {}", repr(database.engine.url), SCHEMA_VERSION)
@@ -99,7 +107,8 @@ def create_tables(target: str | None, sql: bool) -> None:
     help="Alembic's folder, or any other; without it that of ./alembic.ini, ./alembic or ./migrations.",
 )
 @click.option("--message", default="streambind tables", show_default=True, help="What the revision says it does.")
-def migration(target: str | None, directory: Path | None, message: str) -> None:
+@json_option
+def migration(target: str | None, directory: Path | None, message: str, as_json: bool) -> None:
     """Write an Alembic revision that creates streambind's tables.
 
     It follows the current head of the folder, stands on its own (it does not import streambind), and drops the
@@ -118,6 +127,9 @@ def migration(target: str | None, directory: Path | None, message: str) -> None:
         ) from error
     schema = resolve(target).configuration.properties.datasource.table_schema
     path, follows = write_migration(directory, message, schema)
+    if as_json:
+        print_json({"file": str(path), "follows": follows})
+        return
     after = f", after revision {follows}" if follows else ", the first revision"
     write("wrote {}{}; apply it with: alembic upgrade head", path, after)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import click
 
 from streambind.cli.outbox_view import ask_outbox, key_text, owners
-from streambind.cli.output import count, write
+from streambind.cli.output import count, json_option, print_json, write
 from streambind.cli.plan import planned_bindings
 from streambind.cli.target import BROKER_TIMEOUT_MS, Brokers, Target, ask_database, resolve
 from streambind.errors import ConfigurationError, LifecycleError
@@ -27,7 +28,8 @@ _SHOWN = 5
 @click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
 @click.option("--to", "to", type=click.IntRange(min=2, max=MAX_EPOCH), help="This epoch; without it the next one.")
 @click.option("--without-broker", is_flag=True, help="Do not look at what the topics hold.")
-def new_epoch(target: str, dry_run: bool, to: int | None, without_broker: bool) -> None:
+@json_option
+def new_epoch(target: str, dry_run: bool, to: int | None, without_broker: bool, as_json: bool) -> None:
     """Begin a new epoch after the database was restored.
 
     A restored database gives numbers again that consumers have applied already, and they would pass the new
@@ -56,13 +58,15 @@ def new_epoch(target: str, dry_run: bool, to: int | None, without_broker: bool) 
         )
     if epoch <= source.epoch:
         raise ConfigurationError(f"the epoch is {source.epoch} already; choose a higher one than {epoch}")
-    _tell(resolved, source, found)
-    if dry_run:
-        write("epoch {} would follow {}", epoch, source.epoch)
-        return
-    if not raise_epoch(database, source, epoch):
+    relays = list(owners(ask_outbox(resolved)))
+    if not as_json:
+        _tell(source, found, relays)
+    if not dry_run and not raise_epoch(database, source, epoch):
         raise LifecycleError("the epoch was raised by somebody else just now: look again with --dry-run")
-    write("epoch {} follows {}", epoch, source.epoch)
+    if as_json:
+        print_json(_document(source, found, relays, epoch, dry_run=dry_run))
+    else:
+        write("epoch {} would follow {}" if dry_run else "epoch {} follows {}", epoch, source.epoch)
 
 
 def _look(target: Target, source: Source) -> Travelled:
@@ -88,7 +92,7 @@ def _ends(brokers: Brokers, binder: str, destination: str) -> Iterator[Message]:
             start = (read[-1].offset or 0) + 1
 
 
-def _tell(target: Target, source: Source, found: Travelled) -> None:
+def _tell(source: Source, found: Travelled, relays: Sequence[str]) -> None:
     if found.events:
         told = count(found.events, "event")
         write("looked at {} of source {} at the ends of its topics", told, source.source_id)
@@ -101,9 +105,26 @@ def _tell(target: Target, source: Source, found: Travelled) -> None:
             write("  {} key {}: number {} there, {} here", destination, key_text(key), there, here)
     elif found.events:
         write("no number there that the database has not given: nothing speaks of a restore")
-    for owner in owners(ask_outbox(target)):
+    for owner in relays:
         write(
             "[yellow]relay {} is at work: what was committed since the restore may have been sent under the old "
             "epoch, and is passed over then; `streambind verify` shows it[/]",
             owner,
         )
+
+
+def _document(
+    source: Source, found: Travelled, relays: Sequence[str], epoch: int, *, dry_run: bool
+) -> dict[str, Any]:
+    return {
+        "dry_run": dry_run,
+        "source": source.source_id,
+        "before": source.epoch,
+        "epoch": epoch,
+        "events_seen": found.events,
+        "ahead": [
+            {"destination": destination, "key": key_text(key), "number_there": there, "number_here": here}
+            for destination, key, there, here in found.ahead
+        ],
+        "relays": list(relays),
+    }

@@ -3,6 +3,7 @@ or pass events over, and it can be seen."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -91,6 +92,11 @@ def test_with_a_new_epoch_the_reader_follows(pair: Pair) -> None:
     assert "2 keys there with numbers that the database has not given: it was restored" in dry.stdout
     assert f"{pair.topic} key 1: number 3 there, 1 here" in dry.stdout
     assert dry.stdout.endswith("epoch 2 would follow 1\n")
+    document = json.loads(pair.inside.run("outbox", "new-epoch", "source", "--dry-run", "--json").stdout)
+    assert (document["dry_run"], document["before"], document["epoch"]) == (True, 1, 2)
+    assert (document["events_seen"], len(document["ahead"]), document["relays"]) == (5, 2, [])
+    first = {"destination": pair.topic, "key": "1", "number_there": 3, "number_here": 1}
+    assert first in document["ahead"]
     done = pair.inside.run("outbox", "new-epoch", "source")
     assert done.stdout.endswith("epoch 2 follows 1\n")
     pair.save(i1="new", i2="new too", i3="c")
@@ -139,9 +145,11 @@ def test_without_one_the_reader_stops_before_the_numbers_meet(pair: Pair) -> Non
 
 def test_mistakes_are_told(pair: Pair) -> None:
     assert pair.inside.run("outbox", "new-epoch", "source", "--to", "5", "--without-broker").returncode == 0
+    done = pair.inside.run("outbox", "new-epoch", "source", "--to", "7", "--without-broker", "--json")
+    assert json.loads(done.stdout)["dry_run"] is False
     again = pair.inside.run("outbox", "new-epoch", "source", "--to", "5", "--without-broker")
     assert again.returncode == 1
-    assert "the epoch is 5 already; choose a higher one than 5" in again.stderr
+    assert "the epoch is 7 already; choose a higher one than 5" in again.stderr
 
 
 def test_a_broker_that_is_away_exits_with_3_unless_it_is_not_asked(pair: Pair) -> None:

@@ -18,6 +18,7 @@ from streambind.errors import SchemaError
 from streambind.event_loop import EventLoop
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables, prepare_tables
+from streambind.persistence.tables import SCHEMA_VERSION
 from tests.acceptance.cli.conftest import WITHIN_S, Inside
 
 TABLES = (
@@ -109,6 +110,8 @@ def test_tables_are_created_once_and_named(service: Inside, database: Database) 
     first = service.run("outbox", "create-tables")
     assert first.returncode == 0
     assert first.stdout.endswith(f": {TABLES}\n")
+    document = json.loads(service.run("outbox", "create-tables", "--json").stdout)
+    assert (document["created"], document["version"]) == ([], SCHEMA_VERSION)
     second = service.run("outbox", "create-tables")
     assert second.stdout.startswith("all tables are in ")
     prepare_tables(database)
@@ -117,6 +120,8 @@ def test_tables_are_created_once_and_named(service: Inside, database: Database) 
 def test_the_statements_alone_make_accepted_tables(service: Inside, url: str, database: Database) -> None:
     result = service.run("outbox", "create-tables", "--sql")
     assert result.returncode == 0
+    document = json.loads(service.run("outbox", "create-tables", "--sql", "--json").stdout)
+    assert [each.split()[0] for each in document["statements"][:3]] == ["CREATE"] * 3
     assert not _tables(url)
 
     def apply(connection: Connection) -> None:
@@ -183,6 +188,10 @@ def test_any_folder_takes_a_first_revision(inside: Inside) -> None:
     result = inside.run("outbox", "migration", "--directory", "sql")
     assert ", the first revision;" in result.stdout
     [path] = (inside.folder / "sql").glob("*.py")
+    (inside.folder / "json").mkdir()
+    document = json.loads(inside.run("outbox", "migration", "--directory", "json", "--json").stdout)
+    assert document["follows"] is None
+    assert (inside.folder / document["file"]).is_file()
     assert "down_revision = None" in path.read_text()
     assert path.read_text().count("schema='app'") > 10
 

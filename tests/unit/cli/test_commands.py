@@ -26,6 +26,10 @@ spring:
 """
 
 
+WITHOUT_JSON = {"demo", "run", "relay", "broker", "dlq export"}
+"""They show or serve; an export is JSON as it is."""
+
+
 def _commands() -> list[list[str]]:
     found: list[list[str]] = []
     for name, command in main.commands.items():
@@ -41,6 +45,16 @@ def test_every_command_has_help_that_fits_a_terminal(streambind: Run, command: l
     assert max(map(len, result.stdout.splitlines())) <= 80
     if not isinstance(main.commands[command[0]], click.Group) or len(command) > 1:
         assert "streambind " + " ".join(command) in result.stdout.partition("Example")[2]
+
+
+@pytest.mark.parametrize("command", _commands(), ids=" ".join)
+def test_every_command_tells_machines_what_it_found_or_did(command: list[str]) -> None:
+    found: click.Command = main
+    for name in command:
+        assert isinstance(found, click.Group)
+        found = found.commands[name]
+    names = {name for parameter in found.params for name in parameter.opts}
+    assert isinstance(found, click.Group) or "--json" in names or " ".join(command) in WITHOUT_JSON
 
 
 @pytest.mark.parametrize(
