@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import inspect
 
@@ -13,6 +14,7 @@ from streambind.configuration.masking import shown_url
 from streambind.configuration.properties import Publish
 from streambind.errors import ConfigurationError, DestinationError, SchemaError
 from streambind.inbound.limits import Limits
+from streambind.inbound.replica_plan import ReplicaPlan
 from streambind.message import Message
 from streambind.persistence.database import Database
 from streambind.replicas.fold import Log
@@ -29,18 +31,17 @@ def replica_of(target: Target, binding: str, cls: str | None) -> Replica:
     if application is None:
         raise ConfigurationError("replicas stand in the code: name the application as module:attribute")
     name = application.configuration.find_binding(binding) or binding
-    plan = application.blueprint.input_plans.get(name)
-    found = [] if plan is None else [each for each in plan.replicas if cls in (None, _name(each))]
-    if len(found) != 1:
-        every = {
-            f"{each_name} ({_name(each)})"
-            for each_name, each_plan in application.blueprint.input_plans.items()
-            for each in each_plan.replicas
-        }
+    every = [(of, each) for of, plan in application.blueprint.input_plans.items() for each in plan.replicas]
+    labels = _labels({_class(each) for _, each in every})
+    found = [each for of, each in every if of == name and (cls is None or cls in _names(_class(each)))]
+    if len(found) > 1:
+        candidates = ", ".join(sorted(labels[_class(each)] for each in found))
         raise ConfigurationError(
-            f"{binding} has {'no such replica' if not found else 'several replicas: name one with --class'}; "
-            f"replicas are: {', '.join(sorted(every)) or 'none'}"
+            f"{binding} has several such replicas: name one of these with --class: {candidates}"
         )
+    if not found:
+        known = ", ".join(sorted(f"{of} ({labels[_class(each)]})" for of, each in every))
+        raise ConfigurationError(f"{binding} has no such replica; replicas are: {known or 'none'}")
     properties = application.configuration.properties.bindings[name]
     assert properties.group is not None, "an input with positions in the database has a group"
     return Replica(
@@ -55,8 +56,19 @@ def replica_of(target: Target, binding: str, cls: str | None) -> Replica:
     )
 
 
-def _name(plan: object) -> str:
-    return plan.mark.declared_on.__name__  # type: ignore[attr-defined, no-any-return]
+def _class(plan: ReplicaPlan) -> type:
+    return plan.mark.declared_on
+
+
+def _names(cls: type) -> tuple[str, str, str]:
+    """What a replica's class may be called, from the shortest name to the one that no other has."""
+    return cls.__name__, cls.__qualname__, f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _labels(classes: Collection[type]) -> dict[type, str]:
+    """The shortest name of each that tells it apart from the others."""
+    times = Counter(cls.__name__ for cls in classes)
+    return {cls: _names(cls)[0 if times[cls.__name__] == 1 else -1] for cls in classes}
 
 
 def require_table(database: Database, replica: Replica) -> None:
@@ -91,7 +103,8 @@ def source_of(text: str, replica: Replica) -> Source:
     if len(outputs) != 1 or len(replica.destinations) != 1:
         raise ConfigurationError(
             f"--source {text}: exactly one of its outputs must go by the outbox to the one destination of "
-            f"{replica.binding} ({', '.join(replica.destinations)}); there are {len(outputs)}"
+            f"{replica.binding} ({', '.join(replica.destinations)}); such are: "
+            f"{', '.join(name for name, _ in outputs) or 'none'}"
         )
     ((name, destination),) = outputs
     database = target.database()

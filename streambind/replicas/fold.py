@@ -47,6 +47,10 @@ class Log:
     read: Read
 
 
+class FoldTakenAway(Exception):
+    """The positions of a fold have gone: another process that works on it has ended it, or begun it anew."""
+
+
 class Fold:
     """One fold of a replica's destinations into `table`. `skip_unreadable`: leave out what the replica cannot
     read, or the database refuses; else that is an error."""
@@ -114,6 +118,8 @@ class Fold:
         """Hold the group until the transaction ends, and fold what is left to where it is."""
         goals = self._goals(connection, lock=True)
         at = self._own(connection)
+        if goals and not at:
+            raise FoldTakenAway
         if missing := goals.keys() - at.keys():
             raise LifecycleError(f"{len(missing)} partitions are new: try again")
         waiting = {lane for lane, goal in goals.items() if at[lane] < goal}
@@ -139,7 +145,7 @@ class Fold:
     def _round(self, goals: Mapping[Lane, int], left: int, progress: Callable[[int, int], None]) -> None:
         moved_any = False
         for lane, goal in goals.items():
-            while (at := self._positions.read([lane])[lane]) < goal:
+            while (at := self._at(lane)) < goal:
                 moved = self._step(lane, at, goal)
                 if moved is None:
                     break
@@ -148,6 +154,12 @@ class Fold:
                 progress(self.folded.messages, self.folded.messages + left)
         if not moved_any:
             raise LifecycleError(self.folded.blocked or "the fold cannot go on: somebody else folds too")
+
+    def _at(self, lane: Lane) -> int:
+        at = self._positions.read([lane]).get(lane)
+        if at is None:
+            raise FoldTakenAway
+        return at
 
     def _step(self, lane: Lane, at: int, goal: int) -> int | None:
         messages = self._next(lane, at, goal)  # Not in the transaction, which others wait for.

@@ -9,18 +9,20 @@ binding: positions and guard stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, MetaData
+from sqlalchemy.exc import DBAPIError
 
 from streambind.errors import ConfigurationError, LifecycleError
 from streambind.failpoints import failpoint
 from streambind.persistence.database import Database
+from streambind.persistence.failures import is_duplicate_table, is_undefined_table
 from streambind.persistence.shadow_table import Disturbed
 from streambind.replicas.comparison import Comparison, Difference
-from streambind.replicas.fold import Fold, Log
+from streambind.replicas.fold import Fold, FoldTakenAway, Log
 from streambind.replicas.fold_writer import Folded
 from streambind.replicas.replica import Replica
 
@@ -78,9 +80,22 @@ class Rebuild:
         with `dry_run`, and without `force` where the old table has rows that the new one has not.
 
         Raises:
-            LifecycleError: a table is still kept; or the log cannot be folded.
+            LifecycleError: a table is still kept; or the log cannot be folded; or somebody else rebuilds it too.
         """
         fold = self._fold(log, skip_unreadable=skip_unreadable)
+        with self._rivals_told(fold):
+            return self._run(fold, restart=restart, force=force, dry_run=dry_run, limit=limit, progress=progress)
+
+    def _run(
+        self,
+        fold: Fold,
+        *,
+        restart: bool,
+        force: bool,
+        dry_run: bool,
+        limit: int,
+        progress: Callable[[int, int], None],
+    ) -> Rebuilt:
         self._database.run(lambda connection: self._prepare(connection, fold, restart=restart))
         failpoint("rebuild.after_create")
         fold.catch_up(progress)
@@ -107,6 +122,32 @@ class Rebuild:
         done = rebuilt[-1]
         self._database.run(lambda connection: self._shadow.settle(connection, swapped=done.swapped))
         return done
+
+    @contextmanager
+    def _rivals_told(self, fold: Fold) -> Iterator[None]:
+        """Say so where tables or positions come and go because another rebuild of the replica is at work."""
+        try:
+            yield
+        except (FoldTakenAway, DBAPIError) as error:
+            if isinstance(error, DBAPIError) and not self._is_by_rival(error):
+                raise
+            swapped = self._database.run(lambda connection: self._is_swapped(connection, fold))
+            became = "has swapped the tables" if swapped else "was given up or begun anew just now"
+            then = "look at the table, then `streambind replica confirm`" if swapped else "let one of them end"
+            raise LifecycleError(
+                f"replica {self._replica.name}: another rebuild of it is at work, and {became}: {then}"
+            ) from error
+
+    def _is_by_rival(self, error: DBAPIError) -> bool:
+        names = (self._shadow.name, self._shadow.kept_name)
+        comes_or_goes = is_undefined_table(error) or is_duplicate_table(error)
+        return comes_or_goes and any(name in str(error.orig) for name in names)
+
+    def _is_swapped(self, connection: Connection, fold: Fold) -> bool:
+        swapped = self._shadow.is_replaced(connection)
+        if swapped:
+            fold.forget(connection)  # What this one has begun again.
+        return swapped
 
     def _meet(self, meet: Callable[[], None]) -> None:
         """Meet the group for the swap; again, while others write to the table."""

@@ -18,7 +18,7 @@ from streambind.replicas.rebuild import Rebuild
 from tests.integration.inbound.conftest import ASYNCHRONOUS, SYNCHRONOUS, MakeDatabase
 from tests.integration.inbound.replicas import Badge, Item, Kept, Node, Offer, changed, items, rows
 from tests.integration.inbound.service import Service
-from tests.integration.inbound.topic import Topic, drop_left
+from tests.integration.inbound.topic import RIGHT, Topic, drop_left, wrong_copy
 from tests.integration.urls import drivers
 from tests.unit.inbound.batches import Record, numbered
 
@@ -34,16 +34,7 @@ def service(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Any:
 
 @pytest.fixture
 def topic(service: Service) -> Topic:
-    """A replica of five rows, of which three are not as they should be, and one too many."""
-    topic = Topic(service, service.plan(Item))
-    topic.deliver(*(changed("INSERT", each, f"n{each}", seq=1) for each in range(1, 6)))
-    topic.deliver(changed("INSERT", 8, "gone", seq=1), changed("DELETE", 8, seq=2), partition=1)
-    write(service, update(Item).where(Item.id == 1).values(name="x"))
-    write(service, delete(Item).where(Item.id.in_([2, 3])))
-    return topic
-
-
-RIGHT = {each: f"n{each}" for each in range(1, 6)}
+    return wrong_copy(service)
 
 
 def write(service: Service, statement: Any) -> None:

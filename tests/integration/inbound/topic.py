@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, delete, inspect, update
 
 from streambind.binding.binder import Lane
 from streambind.configuration.properties import ConsumerProperties
@@ -18,6 +18,7 @@ from streambind.replicas.diff import topic_difference
 from streambind.replicas.fold import Log
 from streambind.replicas.rebuild import Rebuild, Rebuilt
 from streambind.replicas.replica import Replica
+from tests.integration.inbound.replicas import Item, changed
 from tests.integration.inbound.service import DESTINATION, GROUP, Service, drain
 from tests.unit.inbound.batches import ListBatch, Record
 
@@ -86,6 +87,24 @@ def drop_left(service: Service) -> None:
 def _left(connection: Connection) -> set[str]:
     names = inspect(connection).get_table_names()
     return {name for name in names if name.startswith(("sb_new_", "sb_old_", "sb_diff_"))}
+
+
+RIGHT = {each: f"n{each}" for each in range(1, 6)}
+"""The rows that the topic of `wrong_copy` tells of."""
+
+
+def wrong_copy(service: Service) -> Topic:
+    """A replica of five rows, of which three are not as they should be, and one too many."""
+    topic = Topic(service, service.plan(Item))
+    topic.deliver(*(changed("INSERT", key, name, seq=1) for key, name in RIGHT.items()))
+    topic.deliver(changed("INSERT", 8, "gone", seq=1), changed("DELETE", 8, seq=2), partition=1)
+
+    def spoil(connection: Connection) -> None:
+        connection.execute(update(Item).where(Item.id == 1).values(name="x"))
+        connection.execute(delete(Item).where(Item.id.in_([2, 3])))
+
+    service.database.run(spoil)
+    return topic
 
 
 def _quiet(_: int, __: int) -> None:
