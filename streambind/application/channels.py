@@ -10,6 +10,7 @@ from streambind.application.declarations import Declarations
 from streambind.configuration import BindingProperties, Configuration, Finding, Severity
 from streambind.configuration.code_origin import code_origin
 from streambind.configuration.names import did_you_mean
+from streambind.inbound.replicates import ReplicaMark, replicas_anywhere
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class ChannelPlan:
                 f"binding {name} is both listened to and published to; declare one for each direction", name
             )
         self.channels = self._divide(listened, published)
+        self._tell_unlistened(declarations)
 
     def _resolve(self, what: str, uses: Iterable[tuple[str, Any]]) -> set[str]:
         """The declared names of the channels that code uses; a channel without a binding is a finding."""
@@ -72,9 +74,26 @@ class ChannelPlan:
                 continue
             if name in published or not _looks_like_input(name, properties):
                 outputs[name] = properties
-            else:
-                self._warn(f"binding {name} has no listener in this application", name)
         return Channels(inputs, outputs)
+
+    def _tell_unlistened(self, declarations: Declarations) -> None:
+        """Inputs without a listener; and replicas of inputs that are marked, but not included."""
+        told = {self._forgotten(mark) for mark in declarations.forgotten}
+        bindings = self._configuration.properties.bindings
+        missing = [n for n in bindings if n not in {*self.channels.inputs, *self.channels.outputs, *told}]
+        elsewhere = list(replicas_anywhere()) if missing else []
+        for name in missing:
+            marked = [mark for mark in elsewhere if self._configuration.find_binding(mark.binding) == name]
+            hint = f"; {_marked(marked[0])}" if marked else ""
+            self._warn(f"binding {name} has no listener in this application{hint}", name)
+
+    def _forgotten(self, mark: ReplicaMark) -> str | None:
+        """The input that a replica is marked for which is not included."""
+        name = self._configuration.find_binding(mark.binding)
+        if name is not None and name not in self.channels.outputs:
+            text = f"replica of {name} is not part of this application: {_marked(mark)}"
+            self.findings.append(Finding(Severity.WARNING, text, mark.place))
+        return name
 
     def _error(self, text: str, binding: str) -> None:
         self.findings.append(Finding(Severity.ERROR, text, self._configuration.origin_of(f"bindings.{binding}")))
@@ -88,6 +107,14 @@ def _looks_like_input(name: str, properties: BindingProperties) -> bool:
     """A group makes sense for inputs only, and so do the names of both conventions: `in-x`, `x-in-0`."""
     lowered = name.lower()
     return properties.group is not None or lowered.startswith("in-") or "-in-" in lowered or lowered == "input"
+
+
+def _marked(mark: ReplicaMark) -> str:
+    cls = mark.declared_on
+    return (
+        f"{cls.__module__}.{cls.__qualname__} is marked with replicates({mark.binding!r}, ...) at {mark.place}, "
+        "but neither it nor the module that marks it stands in include=[...]; add one of them"
+    )
 
 
 def _name(code: Any) -> str:

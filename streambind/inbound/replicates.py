@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from types import FrameType, ModuleType
 from typing import Any, Literal, TypeVar
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
+from streambind.configuration.finding import Origin
 from streambind.inbound.listener import Condition
 
 Entity = TypeVar("Entity")
@@ -16,11 +21,13 @@ Event = TypeVar("Event", bound=BaseModel)
 Deletes = Literal["row", "columns"]
 
 _MARK = "__streambind_replicas__"
+_NOTE = "__streambind_replicated__"
+"""In a module: the classes of other modules that its code has marked, and whether outside of functions."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaMark:
-    """One `@replicates` of a class: what was written, not yet held against class and event."""
+    """One `@replicates` of a class: what was written, not yet held against class and event; and where."""
 
     declared_on: type
     binding: str
@@ -32,6 +39,7 @@ class ReplicaMark:
     deletes: Deletes | None = None
     soft_delete: str | None = None
     condition: Condition | str | None = None
+    place: Origin | None = field(default=None, compare=False)
 
 
 def replicates(
@@ -47,7 +55,8 @@ def replicates(
     condition: Condition | str | None = None,
 ) -> Callable[[type[Entity]], type[Entity]]:
     """Keep the table of a mapped class in step with the events of an input binding. Without handler code, exactly
-    once, in few statements for many events. For a class that is not yours: `replicates("in-x", Event)(Class)`.
+    once, in few statements for many events. For a class that is not yours: `replicates("in-x", Event)(Class)`, in
+    a module that the application includes; or include the class.
 
     Columns take the event's field of their name or alias. `columns` says where names differ: column to field.
     `transform` computes columns: column to function of the event. `owns` names the columns that this source fills,
@@ -71,6 +80,7 @@ def replicates(
             raise TypeError(f"replicates({binding!r}): {name} takes a mapping like {example}, not {given!r}")
 
     def decorate(cls: type[Entity]) -> type[Entity]:
+        here = inspect.currentframe()
         mark = ReplicaMark(
             cls,
             binding,
@@ -82,6 +92,7 @@ def replicates(
             deletes=deletes,
             soft_delete=soft_delete,
             condition=condition,
+            place=_note(cls, None if here is None else here.f_back),
         )
         # Decorators apply from the bottom up; the upper one is declared first.
         setattr(cls, _MARK, (mark, *replicas_of(cls)))
@@ -94,3 +105,34 @@ def replicas_of(cls: type) -> tuple[ReplicaMark, ...]:
     """The marks of the class itself: those of the classes above it concern their tables."""
     marks: tuple[ReplicaMark, ...] = cls.__dict__.get(_MARK, ())
     return marks
+
+
+def replicated_by(module: ModuleType) -> list[type]:
+    """The classes of other modules that the code of this one has marked, outside of functions."""
+    return [cls for cls, is_outside in _noted(module) if is_outside]
+
+
+def replicas_anywhere() -> Iterator[ReplicaMark]:
+    """The marks of classes that code of other modules has marked: to say what an application may have
+    forgotten."""
+    for module in list(sys.modules.values()):
+        for cls, _ in _noted(module):
+            yield from replicas_of(cls)
+
+
+def _note(cls: type, frame: FrameType | None) -> Origin | None:
+    """Leave in the module whose code marks a class of another one that it has; returns the place."""
+    if frame is None:
+        return None
+    place = Origin(frame.f_code.co_filename, frame.f_lineno, 1)
+    if cls.__module__ == frame.f_globals.get("__name__"):
+        return place  # It is found there anyway.
+    notes: MutableMapping[type, bool] = frame.f_globals.setdefault(_NOTE, WeakKeyDictionary())
+    is_outside = frame.f_code.co_name == "<module>"
+    notes[cls] = is_outside or notes.get(cls, False)
+    return place
+
+
+def _noted(module: ModuleType) -> list[tuple[type, bool]]:
+    notes = getattr(module, "__dict__", {}).get(_NOTE)
+    return list(notes.items()) if isinstance(notes, WeakKeyDictionary) else []
