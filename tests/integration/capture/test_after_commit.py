@@ -56,6 +56,17 @@ def test_the_commit_sends_in_order_and_writes_no_rows(late: Service) -> None:
     assert late.events == []
 
 
+def test_what_one_flush_writes_and_what_it_leaves_to_the_commit_are_kept_apart(service: Service) -> None:
+    def work(session: Session) -> None:
+        for number, binding in enumerate(["out-bytes", "out-late", "out-bytes", "out-late"]):
+            publish(session, binding, b"%d" % number)
+
+    service.commit(work)
+
+    assert [event.payload for event in service.events] == [b"0", b"2"]
+    assert [message.payload for message in service.sent] == [b"1", b"3"]
+
+
 def test_every_transaction_sends_its_own(late: Service) -> None:
     def work(session: Session) -> None:
         for number in (1, 2):
