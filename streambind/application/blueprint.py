@@ -17,6 +17,7 @@ from streambind.application.correspondence import PlannedReplies
 from streambind.application.dead_letters import LetterRoute, PlannedDeadLetters, letter_route
 from streambind.application.declarations import Declarations, collect
 from streambind.application.examination import destination_findings
+from streambind.application.input_targets import input_findings
 from streambind.application.links import Links
 from streambind.application.outputs import plan_outputs
 from streambind.application.replica_clashes import replica_clashes
@@ -74,6 +75,7 @@ class Blueprint:
         self.bridge = StreamBridge(self.output_plans, links.sender)
         self.letter_routes: dict[str, LetterRoute] = {}
         self.input_plans = self._input_plans(plan.channels, loop, links)
+        self._findings += input_findings(self.configuration, self.input_plans, self.input_plans)
         if self.database is not None:
             self._findings += output_clashes(self.configuration, self.outputs, self.letter_routes)
             self._findings += input_clashes(self.configuration, self.input_plans)

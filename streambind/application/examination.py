@@ -7,6 +7,7 @@ from datetime import UTC
 
 from streambind.application.channels import ChannelPlan
 from streambind.application.declarations import Declarations
+from streambind.application.input_targets import input_findings
 from streambind.application.outputs import plan_outputs
 from streambind.binding.factory import BinderFactory
 from streambind.configuration import BindingProperties, Configuration, Finding, Severity
@@ -25,6 +26,7 @@ def examine(configuration: Configuration) -> list[Finding]:
         *destination_findings(configuration, outputs),
         *findings,
         *_unreadable(configuration, outputs),
+        *input_findings(configuration, [n for n in configuration.properties.bindings if n not in outputs], {}),
     ]
 
 

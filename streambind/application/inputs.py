@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from streambind.application.blueprint import Blueprint
-from streambind.binding.binder import ConsumerBinding, ConsumerTarget
+from streambind.application.input_targets import consumer_target
+from streambind.binding.binder import ConsumerBinding
 from streambind.binding.binding import InputBinding
 from streambind.binding.factory import BinderFactory
-from streambind.configuration import BindingProperties, ConsumerProperties
-from streambind.configuration.destinations import destinations_of, replay_destinations_of
+from streambind.configuration import BindingProperties
 from streambind.inbound.commit_times import CommitTimes
 from streambind.inbound.input import InputPlan
 from streambind.inbound.statistics import Figures
@@ -40,28 +40,10 @@ class Inputs:
     def _properties(self, name: str) -> BindingProperties:
         return self._configuration.properties.bindings[name]
 
-    def _consumer(self, properties: ConsumerProperties) -> ConsumerProperties:
-        """With the service's number of instances where the binding has none of its own."""
-        if properties.instance_count > 0:
-            return properties
-        instances = self._configuration.properties.instance_count
-        return properties.model_copy(update={"instance_count": instances})
-
     def _binding(self, name: str, plan: InputPlan) -> InputBinding:
         properties = self._properties(name)
         binder_name = self._configuration.binder_name(name)
-        replays = replay_destinations_of(name, properties).values() if plan.positions is None else ()
-        target = ConsumerTarget(
-            binding=name,
-            destinations=(*destinations_of(name, properties), *replays),
-            replays=frozenset(replays),
-            group=properties.group,
-            properties=self._consumer(properties.consumer),
-            extended=self._configuration.binder(binder_name).consumer(name),
-            positions=plan.positions,
-            batch=plan.batch,
-            joins=plan.joins,
-        )
+        target = consumer_target(self._configuration, name, plan)
 
         def bind() -> ConsumerBinding:
             self._ready()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from streambind.binding.binder import Binder
+from streambind.binding.binder import Binder, ConsumerTarget
 from streambind.configuration.properties import DeadLetterFormat, Properties
 
 
@@ -21,6 +21,7 @@ class BinderType:
     `message_key_expression(producer_properties)` is the expression that makes the keys of messages without one,
     None if there is none. `destination_fault(destination, properties)` says why the broker could never have a
     destination of that name, given the binding's consumer or producer properties; None if it could.
+    `input_fault(target)` says why the binder could never bind such an input; None if it could.
     """
 
     name: str
@@ -32,4 +33,5 @@ class BinderType:
     dead_letter_partition: Callable[[int, Any], int | None]
     message_key_expression: Callable[[Any], str | None]
     destination_fault: Callable[[str, Any], str | None]
+    input_fault: Callable[[ConsumerTarget], str | None]
     dead_letter_format: Callable[[Any], DeadLetterFormat]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from streambind import StreamApplication
+from streambind import StreamApplication, stream_listener
 from streambind.configuration import Severity
 from streambind.errors import ConfigurationError
 
@@ -103,6 +103,41 @@ def test_a_binding_without_listener_is_a_warning(tmp_path: Path, monkeypatch: py
     assert finding.severity is Severity.WARNING
     assert "in-things has no listener" in finding.text
     application.engine.dispose()
+
+
+PATTERN = "kafka.bindings.in-things.consumer.destinationIsPattern: true"
+
+
+def test_a_pattern_of_names_has_no_positions_to_keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configuration = CONFIGURATION.replace("stream:\n", f"stream:\n      {PATTERN}\n", 1)
+    error = _refused(tmp_path, monkeypatch, output="out-things", listened="in-things", configuration=configuration)
+    [finding] = [finding for finding in error.findings if finding.severity is Severity.ERROR]
+    assert "binding in-things: a listener that takes a Session, or a replica, with destinationIs" in finding.text
+    assert finding.origin is not None
+    assert finding.origin.line == configuration.splitlines().index("        in-things:") + 1
+
+
+def test_a_listener_without_a_group_is_told_what_that_means(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    module = _module(tmp_path, monkeypatch, output="out-things", listened="in-things")
+    anonymous = CONFIGURATION.replace("          group: g\n", "") + "---\n" + DATABASE
+    (tmp_path / "application.yaml").write_text(f"spring.cloud.stream.defaultBinder: memory\n---\n{anonymous}")
+
+    @stream_listener("in-things")
+    def looks(event: dict[str, Any]) -> None: ...
+
+    with StreamApplication(tmp_path, include=[module.Thing, looks], arguments=()) as application:
+        pass
+    application.engine.dispose()
+    [text] = [record.getMessage() for record in caplog.records if "anonymous" in record.getMessage()]
+    assert "warning  binding in-things has no group, so it is anonymous: nothing is remembered" in text
+    assert "set bindings.in-things.group, or if that is meant, startOffset" in text
+    error = _refused(tmp_path, monkeypatch, output="out-things", listened="in-things", configuration=anonymous)
+    assert [each.text for each in error.findings if "group" in each.text] == [
+        "listener keep: it takes Session, but in-things has no group, and an anonymous one has no position to "
+        "keep; set bindings.in-things.group"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from operator import attrgetter
 
 from streambind.binders.kafka.binder import KafkaBinder
 from streambind.binders.kafka.embedded import EmbeddedBroker
+from streambind.binders.kafka.pattern import pattern_fault
 from streambind.binders.kafka.properties import (
     KafkaBinderProperties,
     KafkaConsumerProperties,
@@ -27,6 +28,7 @@ KAFKA = BinderType(
     dead_letter_partition=dead_letter_partition,
     message_key_expression=attrgetter("message_key_expression"),
     destination_fault=topic_fault,
+    input_fault=pattern_fault,
     dead_letter_format=dead_letter_format,
 )
 

@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from streambind.binders.kafka.admin import KafkaAdmin, Topic
@@ -19,6 +18,7 @@ from streambind.binders.kafka.client_settings import (
 from streambind.binders.kafka.consumer import KafkaConsumerBinding
 from streambind.binders.kafka.features import CONSUMER_GROUP_HEARTBEAT, offers
 from streambind.binders.kafka.fenced_producer import KafkaFencedProducer
+from streambind.binders.kafka.pattern import of_pattern
 from streambind.binders.kafka.producer import KafkaProducerBinding
 from streambind.binders.kafka.properties import (
     KafkaBinderProperties,
@@ -37,7 +37,7 @@ from streambind.binding.binder import (
     Lane,
     ProducerTarget,
 )
-from streambind.errors import BrokerError, ConfigurationError, DestinationError, LifecycleError
+from streambind.errors import BrokerError, DestinationError, LifecycleError
 from streambind.message import Message
 
 LOG = logging.getLogger("streambind.binders.kafka")
@@ -76,7 +76,7 @@ class KafkaBinder:
         )
         _tell(settings.notices)
         if extended.destination_is_pattern:
-            target = _pattern(target, extended)
+            target = of_pattern(target)
         self._admin.reachable(REQUEST_TIMEOUT_S)
         if settings.client["group.protocol"] == "consumer":
             self._require_protocol(target.binding)
@@ -244,21 +244,6 @@ class _Left:
 
 def _lanes(topic: Topic) -> list[Lane]:
     return [Lane(topic.name, partition) for partition in range(topic.partitions)]
-
-
-def _pattern(target: ConsumerTarget, extended: KafkaConsumerProperties) -> ConsumerTarget:
-    for asked, what in (
-        (target.positions is not None, "a listener that takes a Session"),
-        (extended.enable_dlq, "enableDlq"),
-        (bool(target.replays), "consumer.replay"),
-    ):
-        if asked:
-            raise ConfigurationError(
-                f"binding {target.binding}: {what} with destinationIsPattern: what fails is kept by the names of "
-                "the topics, which are not known yet; name them, separated by commas"
-            )
-    patterns = tuple(name if name.startswith("^") else f"^{name}" for name in target.destinations)
-    return replace(target, destinations=patterns)
 
 
 def _expect(properties: object, kind: type[P]) -> P:

@@ -12,6 +12,7 @@ from streambind.binders.memory.properties import (
     dead_letter_format,
     dead_letter_partition,
     destination_fault,
+    input_fault,
 )
 from streambind.binding.binder_type import BinderType
 
@@ -25,6 +26,7 @@ MEMORY = BinderType(
     dead_letter_partition=dead_letter_partition,
     message_key_expression=attrgetter("message_key_expression"),
     destination_fault=destination_fault,
+    input_fault=input_fault,
     dead_letter_format=dead_letter_format,
 )
 

@@ -122,6 +122,11 @@ def destination_fault(_destination: str, _properties: object) -> str | None:
     return None
 
 
+def input_fault(_target: object) -> str | None:
+    """Any input will do."""
+    return None
+
+
 def dead_letter_format(properties: MemoryConsumerProperties) -> DeadLetterFormat:
     """`dlqFormat`."""
     return properties.dlq_format

@@ -19,6 +19,7 @@ spring:
           destinaton: categoryChanged
           consumer:
             useNativeDecoding: true
+          group: g
 """
 
 RIGHT = """\
@@ -108,6 +109,31 @@ def test_patterns_and_lists_are_no_illegal_names(streambind: Run, configured: Ca
     pattern = "spring.cloud.stream.kafka.bindings.in-categoryChanged.consumer.destinationIsPattern: true\n"
     configured(listed.replace("a, b", "category.*") + pattern)
     assert streambind("check").exit_code == 0
+
+
+def test_a_pattern_cannot_have_dead_letters(streambind: Run, configured: Callable[[str], Path]) -> None:
+    consumer = "spring.cloud.stream.kafka.bindings.in-categoryChanged.consumer"
+    configured(f"{RIGHT}{consumer}: {{destinationIsPattern: true, enableDlq: true}}\n")
+    result = streambind("check")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("application.yaml:10:9  error  ")
+    assert "binding in-categoryChanged: enableDlq with destinationIsPattern: " in result.stdout
+
+
+def test_an_input_without_a_group_remembers_nothing_unless_it_is_said_where_it_begins(
+    streambind: Run, configured: Callable[[str], Path]
+) -> None:
+    anonymous = RIGHT.replace("          group: g\n", "")
+    configured(anonymous)
+    result = streambind("check", "--strict")
+    assert result.exit_code == 1
+    assert result.stdout.startswith(
+        "application.yaml:10:9  warning  binding in-categoryChanged has no group, so it is anonymous: "
+    )
+    assert "each start begins at the latest message" in result.stdout
+    meant = "spring.cloud.stream.kafka.bindings.in-categoryChanged.consumer.startOffset: latest\n"
+    configured(anonymous + meant)
+    assert streambind("check", "--strict").exit_code == 0
 
 
 def test_strict_counts_warnings(streambind: Run, configured: Callable[[str], Path]) -> None:
