@@ -29,6 +29,7 @@ class Together:
         self._clock = clock
         self._back_off = BackOff(longest_s=_LONGEST_S)
         self._slow = BackOff(first_s=_LONGEST_S, longest_s=_SLOW_S)
+        self._slow_at = float("-inf")
         self._not_before = float("-inf")
 
     def apply(self, batch: Batch) -> bool:
@@ -40,8 +41,16 @@ class Together:
             self._effects.apply(batch, len(batch), singly=False)
         except AttemptEnded as ended:
             _log.debug("%s: %r each by itself: %s", self._binding, batch, type(ended).__name__)
-            back_off = self._slow if isinstance(ended, TooLong) else self._back_off
-            self._not_before = self._clock() + back_off.fail()
+            pause_s = self._slow_pause_s() if isinstance(ended, TooLong) else self._back_off.fail()
+            # Another thread may have found more that is in the way.
+            self._not_before = max(self._not_before, self._clock() + pause_s)
             return False
         self._back_off.succeed()
         return True
+
+    def _slow_pause_s(self) -> float:
+        """Longer each time; but what took long once, as when the database had to wait, was no rule."""
+        before, self._slow_at = self._slow_at, self._clock()
+        if self._slow_at - before > 2 * _SLOW_S:
+            self._slow.succeed()
+        return self._slow.fail()
