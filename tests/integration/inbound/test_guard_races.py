@@ -99,7 +99,7 @@ def test_a_known_key_is_locked_the_second_owner_sees_the_first_ones_number(locki
     first = Owner(service, fourth(0, 4, start=3), stands_still=True)
     assert first.in_handler.wait(DEADLINE_S)
     second = Owner(service, fourth(1, 4))
-    wait_for_lock(service, "SELECT sb_guard")
+    wait_for_lock(service, "SELECT /*%*/ sb_guard")
     first.go_on.set()
 
     assert (first.end(), second.end()) == (Outcome(1, Continue()), Outcome(1, Continue()))
@@ -193,7 +193,7 @@ def test_rows_are_locked_in_the_order_of_sources_and_keys(
         assert len(third.execute(mine.with_for_update()).all()) == 1
         records = [numbered(event(key, 2), key, 2, source=source) for source, key in reversed(chains)]
         owner = Owner(service, ListBatch(records, 0, DESTINATION, 0))
-        wait_for_lock(service, "SELECT sb_guard")
+        wait_for_lock(service, "SELECT /*%*/ sb_guard")
         free = looking.execute(chain.with_for_update(skip_locked=True)).all()
         looking.rollback()
         third.rollback()
