@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import tests.faults.clock  # isort: skip  # noqa: F401
+
+import logging
+
 from tests.faults import workload
 
 if __name__ == "__main__":
+    logging.basicConfig(level="INFO")
     workload.relay().run()

@@ -19,7 +19,6 @@ from streambind.binders.kafka import KAFKA
 from streambind.binding.binder import Binder
 from streambind.errors import BrokerError
 from streambind.inbound.letter import Letter, read_letter
-from streambind.message import Message
 from streambind.persistence.tables import Tables
 from streambind.testing.chaos import Change, History, Violation, violations
 from streambind.testing.eventually import eventually
@@ -112,11 +111,6 @@ class World:
     def records(self) -> int:
         """How many records are on the topic: duplicates on the wire among them."""
         return sum(self._ends().values())
-
-    def read(self) -> list[Message]:
-        """All records on the topic."""
-        with self.stage.reader(self.topic) as reader:
-            return reader.read(self.records(), DRAIN_S)
 
     def wait_until_drained(
         self, *services: ServiceProcess, by_offsets: bool = False, parked: int = 0, within_s: float = DRAIN_S
