@@ -29,6 +29,7 @@ LOG = logging.getLogger("streambind.binders.kafka")
 _CHUNK = 500
 """Messages per call of the client: many at once are out of the processor's cache before they are handled."""
 _OUTAGE, _STARTS = "outage", "starts"
+_UNKNOWN_TOPIC = "UNKNOWN_TOPIC_OR_PART"
 _FIRST_BACK_OFF_S = 1.0
 _MAX_BACK_OFF_S = 30.0
 
@@ -77,6 +78,7 @@ class KafkaConsumerBinding:
             failed=self._not_found,
             reached=self._reached,
             remade=self._remade,
+            present=self._present,
             resting=lambda: self._assignment.resting(),
             moved=lambda lanes: self._loop.errands.doubt(lanes),
         )
@@ -186,6 +188,11 @@ class KafkaConsumerBinding:
         with self._state:
             lanes = [lane.lane for lane in self._assignment.lanes.values()]
         self._loop.errands.doubt([lane for lane in lanes if lane.destination in destinations])
+
+    def _present(self, destinations: Collection[str]) -> None:
+        """Of a topic that is back the client says nothing to a member that gets no partition of it."""
+        if set(self._target.destinations) <= set(destinations) and _UNKNOWN_TOPIC in (self._last_error or ""):
+            self._last_error = None
 
     # The poll thread
 

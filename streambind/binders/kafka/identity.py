@@ -16,6 +16,7 @@ class TopicIdentities:
         self._admin = admin
         self._topics = dict(topics)
         self._remade: dict[str, set[int]] = {}
+        self._absent: set[str] = set()
         self._cluster: str | None = None
 
     def remade(self, names: Iterable[str], timeout_s: float) -> set[str]:
@@ -25,7 +26,9 @@ class TopicIdentities:
         for name in names:
             now = self._admin.topic(name, timeout_s)
             if now is None:
+                self._absent.add(name)
                 continue  # deleted; if it comes back, it is another one
+            self._absent.discard(name)
             before = self._topics.setdefault(name, now)
             if now.id != before.id:
                 self._topics[name] = now
@@ -55,6 +58,10 @@ class TopicIdentities:
 
     def known(self) -> list[str]:
         return list(self._topics)
+
+    def present(self) -> set[str]:
+        """Those of the known that were there when `remade` last looked."""
+        return set(self._topics) - self._absent
 
     def is_new(self, lane: Lane) -> bool:
         """Whether the partition, or its whole topic, came after the binding was made: all that it holds is new."""

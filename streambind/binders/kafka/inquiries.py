@@ -57,6 +57,7 @@ class Inquiries:
         failed: Callable[[Collection[Lane], str], None],
         reached: Callable[[], None],
         remade: Callable[[Collection[str]], None],
+        present: Callable[[Collection[str]], None],
         resting: Callable[[], Mapping[Lane, int | None]],
         moved: Callable[[Collection[Lane]], None],
     ) -> None:
@@ -69,6 +70,7 @@ class Inquiries:
         self._failed = failed
         self._reached = reached
         self._remade = remade
+        self._present = present
         self._resting = resting
         self._moved = moved
         self._compare_at = time.monotonic() + COMPARE_INTERVAL_S
@@ -163,6 +165,7 @@ class Inquiries:
             remade = self._identities.remade(self._identities.known(), REQUEST_TIMEOUT_S)
         except StreambindError:
             return False
+        self._present(self._identities.present())
         if remade:
             self._remade(remade)
         return self._compare_positions()

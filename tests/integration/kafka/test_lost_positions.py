@@ -35,10 +35,38 @@ def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_anew(brokers: str, topic: str) -> None:
+    delete_topic(brokers, topic)
+    create_topic(brokers, topic)
+
+
+def delete_topic(brokers: str, topic: str) -> None:
     admin = AdminClient({"bootstrap.servers": brokers})
     admin.delete_topics([topic])[topic].result(WITHIN_S)
     eventually(lambda: topic not in admin.list_topics(timeout=5).topics, WITHIN_S, f"{topic} does not go away")
-    create_topic(brokers, topic)
+
+
+@pytest.mark.parametrize("destinations", [1, 2], ids=["one-topic", "and-another"])
+def test_a_member_without_partitions_notices_that_its_topic_is_back(
+    kafka: str, binder: KafkaBinder, topic: str, destinations: int
+) -> None:
+    """The client says that the topic is gone. When it is back, only who gets a partition hears of it."""
+    others = [f"{topic}-{number}" for number in range(1, destinations)]
+    for name in (topic, *others):
+        create_topic(kafka, name)
+    target = input_target(topic, topic, configuration={"topic.metadata.refresh.interval.ms": "300"})
+    target = replace(target, destinations=(topic, *others))
+    with bound(binder, target, Effects()) as one, bound(binder, target, Effects()) as other:
+        eventually(lambda: assigned(one) or assigned(other), WITHIN_S, "nobody has the partition")
+        delete_topic(kafka, topic)
+        for member in (one, other):
+            eventually(lambda: _misses_topic(member), WITHIN_S, "the topic is not missed")  # noqa: B023
+        create_topic(kafka, topic)
+        for member in (one, other):
+            eventually(lambda: not _misses_topic(member), WITHIN_S, lambda: f"{member.last_error()}")  # noqa: B023
+
+
+def _misses_topic(member: KafkaConsumerBinding) -> bool:
+    return "UNKNOWN_TOPIC_OR_PART" in (member.last_error() or "")
 
 
 def delete_records(brokers: str, topic: str, before: int) -> None:

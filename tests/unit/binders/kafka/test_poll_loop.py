@@ -73,6 +73,7 @@ class Bench:
             failed=lambda lanes, text: None,
             reached=lambda: None,
             remade=lambda names: None,
+            present=lambda names: None,
             resting=dict,
             moved=lambda lanes: None,
         )
