@@ -16,7 +16,13 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ClusterMetadata,
+    ConfigResource,
+    OffsetSpec,
+    ResourceType,
+)
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from streambind.binders.kafka.error_mapping import UNSUPPORTED, broker_error, is_passing, kafka_error
@@ -28,6 +34,8 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 _LOOK_AGAIN_S = 0.05
+_A_TOPIC = "__consumer_offsets"
+_MAKES_TOPICS = "allow.auto.create.topics"
 _NO_ID = "A" * 22
 """A UUID of zeros, in Kafka's notation."""
 _AT_WORK = (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP, KafkaError.ILLEGAL_GENERATION)
@@ -54,7 +62,7 @@ class KafkaAdmin:
     """
 
     def __init__(self, settings: Mapping[str, str]) -> None:
-        self._settings = {"log_level": "0", **settings}
+        self._settings = {"log_level": "0", **settings, _MAKES_TOPICS: "false"}
         self._lock = threading.Lock()
         self._client: AdminClient | None = None
         self._closed = False
@@ -101,8 +109,7 @@ class KafkaAdmin:
 
     def cluster_id(self, timeout_s: float) -> str | None:
         """Which cluster answers; None if it does not tell."""
-        described = self._ask("describing the cluster", lambda client: _described(client, timeout_s))
-        return described.cluster_id or None
+        return self._cluster("describing the cluster", timeout_s).cluster_id or None
 
     def require_listener(self, timeout_s: float) -> None:
         """
@@ -117,7 +124,16 @@ class KafkaAdmin:
             BrokerUnavailableError: nobody listens, or nobody answered in time.
         """
         self.require_listener(timeout_s)
-        self._ask("reaching the broker", lambda client: _described(client, timeout_s))
+        self._cluster("reaching the broker", timeout_s)
+
+    def _cluster(self, doing: str, timeout_s: float) -> ClusterMetadata:
+        """What a broker says of its cluster, and of a topic that no client makes, not to be told of all. Not by
+        `describe_cluster`: librdkafka 2.16 ends the process when no broker is in the answer, as while the only
+        one is starting or was not heard of by its controller for a while."""
+        answer = self._ask(doing, lambda client: client.list_topics(_A_TOPIC, timeout=timeout_s))
+        if not answer.brokers:
+            raise BrokerUnavailableError(f"{doing}: no broker of the cluster is at work yet")
+        return answer
 
     def create_topic(self, topic: NewTopic, timeout_s: float) -> bool:
         """False if the broker has no such request; it may then make the topic when it is first used.
@@ -133,8 +149,10 @@ class KafkaAdmin:
 
     def touch_topic(self, name: str, timeout_s: float) -> bool:
         """Ask for a topic in the way that makes some brokers create it; whether it is there now."""
+        making: dict[str, Any] = {**self._settings, _MAKES_TOPICS: "true"}
         found = self._ask(
-            f"asking for topic {name}", lambda client: client.list_topics(name, timeout=timeout_s).topics[name]
+            f"asking for topic {name}",
+            lambda _: AdminClient(making).list_topics(name, timeout=timeout_s).topics[name],
         )
         return found.error is None and len(found.partitions) > 0
 
@@ -279,10 +297,6 @@ class KafkaAdmin:
             with self._lock:
                 self._client = None
         return broker_error(exc, doing)
-
-
-def _described(client: AdminClient, timeout_s: float) -> Any:
-    return _result(client.describe_cluster(request_timeout=timeout_s), timeout_s)
 
 
 def _result(future: Any, timeout_s: float) -> Any:
