@@ -63,7 +63,6 @@ _SEND_PERMANENT = frozenset(
         KafkaError.MSG_SIZE_TOO_LARGE,
         KafkaError.RECORD_LIST_TOO_LARGE,
         KafkaError.INVALID_RECORD,
-        KafkaError.INVALID_TIMESTAMP,
         KafkaError.INVALID_MSG_SIZE,
         KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
         KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
@@ -81,7 +80,6 @@ _OF_A_BATCH = frozenset(
         KafkaError.MSG_SIZE_TOO_LARGE,
         KafkaError.RECORD_LIST_TOO_LARGE,
         KafkaError.INVALID_RECORD,
-        KafkaError.INVALID_TIMESTAMP,
     }
 )
 _SEND_UNKNOWN = frozenset(
@@ -159,7 +157,7 @@ def unsent(error: KafkaError, destination: str) -> Failed | Unknown:
         return Failed(SendError(text + _remedy(code), permanent=True), permanent=True)
     if code in _SEND_UNKNOWN or error.fatal():
         return Unknown(text)
-    return Failed(SendError(text), permanent=False)
+    return Failed(SendError(text + _remedy(code)), permanent=False)
 
 
 def is_of_a_batch(error: KafkaError) -> bool:
@@ -178,6 +176,8 @@ def _remedy(code: int) -> str:
             return "; make the message smaller, or raise the topic's max.message.bytes"
         case KafkaError.TOPIC_AUTHORIZATION_FAILED:
             return "; this service's user needs the Write permission"
+        case KafkaError.INVALID_TIMESTAMP:
+            return "; set this host's clock: records carry its time, and it is not the broker's"
         case KafkaError._UNKNOWN_PARTITION:
             return "; the destination has fewer partitions"
         case _:

@@ -92,7 +92,9 @@ def test_a_fatal_error_leaves_nothing_known() -> None:
     assert isinstance(unsent(KafkaError(KafkaError.INVALID_PRODUCER_EPOCH, fatal=True), "t"), Unknown)
 
 
-@pytest.mark.parametrize("code", [KafkaError.NOT_ENOUGH_REPLICAS, KafkaError.UNKNOWN_TOPIC_OR_PART])
+@pytest.mark.parametrize(
+    "code", [KafkaError.NOT_ENOUGH_REPLICAS, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.INVALID_TIMESTAMP]
+)
 def test_a_message_that_may_be_sent_later(code: int) -> None:
     result = unsent(KafkaError(code), "t")
     assert isinstance(result, Failed)
