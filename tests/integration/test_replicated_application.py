@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 from streambind import EntityEvent, JobType, StreamApplication, publishes, replicates, stream_listener
-from streambind.application import inputs
+from streambind.application import input_targets
 from streambind.binding.binder import ConsumerTarget
 from streambind.errors import ConfigurationError
 from streambind.persistence.schema import create_tables
@@ -216,7 +216,7 @@ def test_a_binding_of_replicas_asks_for_large_batches_and_one_with_a_listener_do
     def look(event: StockChanged, session: Session) -> None:
         """Called for each message."""
 
-    monkeypatch.setattr(inputs, "ConsumerTarget", target)
+    monkeypatch.setattr(input_targets, "ConsumerTarget", target)
     reader = stream_application(READER, include=[Offer, look], metadata=Read.metadata)
     with streams.run(reader):
         assert batches == {"in-categories": 2000, "in-stock": None}
