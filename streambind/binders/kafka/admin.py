@@ -38,6 +38,8 @@ _A_TOPIC = "__consumer_offsets"
 _MAKES_TOPICS = "allow.auto.create.topics"
 _NO_ID = "A" * 22
 """A UUID of zeros, in Kafka's notation."""
+_LOST = (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
+"""After these a client may have nobody left to ask."""
 _AT_WORK = (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP, KafkaError.ILLEGAL_GENERATION)
 _NONE: Mapping[int, Never] = {}
 _GRACE_S = 5.0
@@ -132,6 +134,7 @@ class KafkaAdmin:
         one is starting or was not heard of by its controller for a while."""
         answer = self._ask(doing, lambda client: client.list_topics(_A_TOPIC, timeout=timeout_s))
         if not answer.brokers:
+            self._let_go()  # It has let go of its addresses itself, and would find nobody again.
             raise BrokerUnavailableError(f"{doing}: no broker of the cluster is at work yet")
         return answer
 
@@ -288,14 +291,18 @@ class KafkaAdmin:
 
         return self._ask(f"reading the ends of {names}", look_until_told)
 
+    def _let_go(self) -> None:
+        """The next request has a client of its own."""
+        with self._lock:
+            self._client = None
+
     def _failure(self, exc: Exception, doing: str) -> StreambindError:
-        """What to raise. After a time-out the next request has a client of its own: this one may wait for a
-        controller that is gone, whose successor it would hear of in five minutes. Whoever waits for an answer
-        holds the client as long: its end would be the request's."""
+        """What to raise. After a time-out, or where nobody was reached, the next request has a client of its own:
+        this one may wait for a controller that is gone, whose successor it would hear of in five minutes. Whoever
+        waits for an answer holds the client as long: its end would be the request's."""
         error = kafka_error(exc)
-        if isinstance(exc, TimeoutError) or (error is not None and error.code() == KafkaError._TIMED_OUT):
-            with self._lock:
-                self._client = None
+        if isinstance(exc, TimeoutError) or (error is not None and error.code() in _LOST):
+            self._let_go()
         return broker_error(exc, doing)
 
 
