@@ -9,8 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, insert
 
-from streambind.outbound.keys import shard_of
-from streambind.outbound.outbox_row import header_text, places
+from streambind.outbound.outbox_row import places, values_of
 from streambind.outbound.outgoing import Outgoing
 from streambind.persistence.database import Database
 
@@ -44,17 +43,7 @@ class MySQLOutbox:
 
 
 def _row(message: Outgoing, number: int | None) -> dict[str, Any]:
-    return {
-        "shard": shard_of(message.key),
-        "binding": message.binding,
-        "destination": message.destination,
-        "key": message.key,
-        "seq": number,
-        "event_id": _id(message),
-        "payload": message.payload,
-        "headers": header_text(message),
-        "partition": message.partition,
-    }
+    return {**values_of(message), "seq": number, "event_id": _id(message)}
 
 
 def _id(message: Outgoing) -> UUID | None:

@@ -13,7 +13,7 @@ from itertools import accumulate
 from sqlalchemy import Connection
 
 from streambind.outbound.keys import shard_of
-from streambind.outbound.outbox_row import header_text, places
+from streambind.outbound.outbox_row import header_text, places, values_of
 from streambind.outbound.outgoing import Headers, Outgoing
 from streambind.persistence.database import Database
 from streambind.persistence.driver_text import DriverText
@@ -94,7 +94,7 @@ class PostgresOutbox:
     def write(self, connection: Connection, messages: Sequence[Outgoing]) -> None:
         """Number the messages by key and insert them, in order."""
         if len(messages) == 1:
-            self._one.execute(connection, [_scalars(messages[0])])
+            self._one.execute(connection, [values_of(messages[0])])
         else:
             self._many.execute(connection, [_arrays(messages)])
 
@@ -112,19 +112,6 @@ def _statement(form: str, database: Database) -> DriverText:
         ),
         dialect,
     )
-
-
-def _scalars(message: Outgoing) -> dict[str, object]:
-    return {
-        "shard": shard_of(message.key),
-        "binding": message.binding,
-        "destination": message.destination,
-        "key": message.key,
-        "event_id": message.event_id,
-        "payload": message.payload,
-        "headers": header_text(message),
-        "partition": message.partition,
-    }
 
 
 def _arrays(messages: Sequence[Outgoing]) -> dict[str, str | bytes]:

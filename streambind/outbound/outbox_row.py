@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
+from streambind.outbound.keys import shard_of
 from streambind.outbound.outgoing import Headers, Outgoing
 from streambind.persistence.stored_headers import store_headers
 
@@ -32,6 +34,20 @@ def places(messages: Sequence[Outgoing]) -> tuple[list[int | None], list[int | N
         later.append(rest)
         count.append(counts[key] if key is not None and rest == 0 else None)
     return later, count
+
+
+def values_of(message: Outgoing) -> dict[str, Any]:
+    """The columns of its row but for its number and the time; the event's id is text. A new dictionary."""
+    return {
+        "shard": shard_of(message.key),
+        "binding": message.binding,
+        "destination": message.destination,
+        "key": message.key,
+        "event_id": message.event_id,
+        "payload": message.payload,
+        "headers": header_text(message),
+        "partition": message.partition,
+    }
 
 
 def header_text(message: Outgoing) -> str:

@@ -10,8 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from streambind.outbound.keys import shard_of
-from streambind.outbound.outbox_row import header_text, places
+from streambind.outbound.outbox_row import places, values_of
 from streambind.outbound.outgoing import Outgoing
 from streambind.persistence.database import Database
 from streambind.persistence.driver_text import DriverText
@@ -59,14 +58,8 @@ class SQLiteOutbox:
 
 
 def _row(message: Outgoing, later: int | None) -> dict[str, Any]:
-    return {
-        "shard": shard_of(message.key),
-        "binding": message.binding,
-        "destination": message.destination,
-        "key": message.key,
-        "later": later,
-        "event_id": None if message.event_id is None else message.event_id.replace("-", ""),
-        "payload": message.payload,
-        "headers": header_text(message),
-        "partition": message.partition,
-    }
+    row = values_of(message)
+    row["later"] = later
+    if message.event_id is not None:
+        row["event_id"] = message.event_id.replace("-", "")
+    return row
