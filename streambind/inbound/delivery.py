@@ -29,7 +29,7 @@ from streambind.inbound.remedies import remedy_for, when_deleted
 from streambind.inbound.retry import TROUBLE_MAX_MS, Budget, trouble_delay_ms
 from streambind.inbound.statistics import DeliveryStatistics
 from streambind.inbound.together import Together
-from streambind.joint_batch import parts_of
+from streambind.joint_batch import parts_of, place_of
 from streambind.message import Batch, Message
 from streambind.persistence.stack_trace import logged_trace
 
@@ -291,5 +291,5 @@ class Delivery:
         return any(state.troubles and state.last_trouble_s > limit for state in list(self._lanes.values()))
 
     def _place(self, batch: Batch, index: int | None = None) -> str:
-        offset = "" if index is None else f"@{batch.offset(index)}"
-        return f"{self._binding}: {batch.destination}[{batch.partition}]{offset}"
+        partition = f"{batch.destination}[{batch.partition}]"
+        return f"{self._binding}: {partition if index is None else place_of(batch, index)}"

@@ -12,6 +12,7 @@ from streambind.inbound.dispatcher import Dispatcher, Progress
 from streambind.inbound.failure import AttemptEnded, LetterRefused, MessageFailed, Trouble, Unattributed
 from streambind.inbound.nobodys_fault import is_nobodys_fault
 from streambind.inbound.replies import Replies, Reply
+from streambind.joint_batch import place_of
 from streambind.message import Batch, Message
 from streambind.persistence.failures import describe
 
@@ -53,8 +54,7 @@ class BrokerEffects:
         except StreambindError as error:
             if is_refusal(error):
                 raise LetterRefused(error) from error
-            place = f"{batch.destination}[{batch.partition}]@{batch.offset(index)}"
-            text = f"{place}: its dead letter cannot be sent: {describe(error)}"
+            text = f"{place_of(batch, index)}: its dead letter cannot be sent: {describe(error)}"
             raise Trouble(SendError(text), index) from error
 
     def stored(self, lane: Lane) -> int | None:

@@ -15,6 +15,7 @@ from streambind.inbound.failure import MessageFailed
 from streambind.inbound.guard import SequenceGuard
 from streambind.inbound.positions import DatabasePositions
 from streambind.inbound.reasons import told
+from streambind.joint_batch import place_of
 from streambind.message import Message
 from streambind.persistence.database import Database
 from streambind.replicas.messages import MessageBatch
@@ -84,7 +85,7 @@ class FoldWriter:
                     messages = messages[: failed.index]
                     continue
                 if isinstance(failed.error, SequenceGapError):
-                    self.folded.blocked = f"{_place(batch)}: {told(failed.error)}"
+                    self.folded.blocked = f"{place_of(batch, 0)}: {told(failed.error)}"
                     return None
                 self._leave_out(connection, batch, failed.error)
                 last = batch.offset(0) + 1
@@ -129,7 +130,8 @@ class FoldWriter:
     def _leave_out(self, connection: Connection, batch: MessageBatch, error: Exception) -> None:
         if not self._skip_unreadable:
             raise LifecycleError(
-                f"{_place(batch)} cannot be applied: {told(error)}; to leave such messages out: --skip-unreadable"
+                f"{place_of(batch, 0)} cannot be applied: {told(error)}; to leave such messages out: "
+                "--skip-unreadable"
             ) from error
         self.folded.unreadable += 1
         if self._guard is not None:
@@ -138,7 +140,3 @@ class FoldWriter:
                 connection, batch, [0], past=lambda: self._positions.past(connection, lane), passing_over=True
             )
             self._guard.record(connection, batch.destination, found, passed_over=True)
-
-
-def _place(batch: MessageBatch) -> str:
-    return f"{batch.destination}[{batch.partition}]@{batch.offset(0)}"
