@@ -198,9 +198,6 @@ def test_a_crash_anywhere_leaves_all_or_nothing(
 
 
 def test_who_commits_behind_our_back_is_stopped_in_every_partition(service: Service) -> None:
-    if service.database.is_async:
-        pytest.skip("one colour of the engine is enough")
-
     def commit_all(event: Event, session: Session) -> None:
         session.add(Effect(key=event.key, number=event.number))
         session.flush()
