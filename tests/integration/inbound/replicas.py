@@ -127,6 +127,17 @@ class Kept(Base):
     deleted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
+@replicates("in-things", ItemChanged, condition="payload.price == 6")
+class Dear(Base):
+    """Only what is dear."""
+
+    __tablename__ = "dear"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(40))
+    price: Mapped[int]
+
+
 class NodeChanged(EntityEvent):
     id: int
     parent_id: int | None = None

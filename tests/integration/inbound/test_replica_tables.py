@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from streambind.event import EntityEvent
 from streambind.inbound.replicates import replicates
 from tests.integration.inbound.replicas import (
     Badge,
+    Dear,
     Item,
     ItemChanged,
     Kept,
@@ -84,14 +86,23 @@ class Happening(Base):
     at: Mapped[datetime]
 
 
-@replicates("in-things", ItemChanged, condition="payload.price == 6")
-class Dear(Base):
-    """Only what is dear."""
+class Size(enum.Enum):
+    """Values that have no order."""
 
-    __tablename__ = "dear"
+    SMALL = "small"
+    LARGE = "large"
 
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(40))
+
+class SizeChanged(EntityEvent):
+    size: Size
+    price: int
+
+
+@replicates("in-things", SizeChanged)
+class Sized(Base):
+    __tablename__ = "sized"
+
+    size: Mapped[Size] = mapped_column(primary_key=True)
     price: Mapped[int]
 
 
@@ -182,6 +193,16 @@ def test_rows_are_written_in_the_order_of_their_keys(any_service: Service) -> No
     plan.deliver(batch(*(changed("INSERT", each, "n", seq=1) for each in (3, 1, 5, 2, 4))))
     event.remove(any_service.database.engine, "before_cursor_execute", note)
     assert given == [1, 2, 3, 4, 5]
+
+
+def test_keys_without_an_order_are_written_as_they_come(any_service: Service) -> None:
+    events = [{"jobType": "INSERT", "size": size.value, "price": at} for at, size in enumerate(Size)]
+    plan = any_service.plan(Sized)
+    assert plan.deliver(batch(*(numbered(each, str(each["size"]), 1) for each in events))).done == 2
+    assert rows(any_service, select(Sized.size, Sized.price).order_by(Sized.price)) == [
+        (Size.SMALL, 0),
+        (Size.LARGE, 1),
+    ]
 
 
 def _ids(parameters: Any) -> list[int]:

@@ -17,7 +17,7 @@ spring.cloud.stream:
   defaultBinder: memory
   bindings:
     in-a: {destination: a, group: g}
-    in-b: {destination: b, group: g}
+    in-b: {destination: b, group: g, consumer.sequence: ignore}
 streambind.datasource.url: sqlite:///never-opened.db
 """
 
@@ -71,6 +71,12 @@ def target(tmp_path: Path) -> Target:
 )
 def test_a_replica_goes_by_each_of_its_names(target: Target, binding: str, name: str | None, found: type) -> None:
     assert replica_of(target, binding, name).plan.mark.declared_on is found
+
+
+def test_a_replica_has_what_its_binding_says(target: Target) -> None:
+    shown, alone = replica_of(target, "in-a", "Other.Shown"), replica_of(target, "in-b", None)
+    assert (shown.binding, shown.group, shown.destinations, shown.trusts) == ("in-a", "g", ("a",), True)
+    assert (alone.binding, alone.group, alone.destinations, alone.trusts) == ("in-b", "g", ("b",), False)
 
 
 @pytest.mark.parametrize("name", [None, "Shown"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, create_model
-from sqlalchemy import Computed, DateTime, Index, UniqueConstraint
+from sqlalchemy import Computed, DateTime, ForeignKey, Identity, Index, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from streambind.errors import PermanentError
@@ -73,6 +74,11 @@ def test_fields_go_to_columns_whose_name_in_the_table_is_theirs() -> None:
     assert row(replica, changed()) == {"id": 1, "name": "Ada"}
 
 
+def test_a_field_of_the_columns_name_comes_before_one_with_it_as_alias() -> None:
+    event = create_model("Named", id=(int, ...), old=(str, Field(alias="name")), name=(str, ...))
+    assert plan(mapped(name=str), event).sources == ("id", "name")
+
+
 def test_columns_names_what_differs_and_transform_computes() -> None:
     replica = plan(
         mapped(name=str, initial=str),
@@ -106,6 +112,25 @@ def test_a_number_that_the_database_gives_needs_no_field() -> None:
 
     replica = plan(mapped(code=(str, mapped_column(unique=True))), Named, key="code")
     assert replica.attributes == ("code",)
+
+
+def test_an_identity_column_needs_no_field() -> None:
+    class Named(EntityEvent):
+        code: str
+
+    cls = mapped(code=(str, mapped_column(unique=True)), place=(int, mapped_column(Identity())))
+    assert plan(cls, Named, key="code").attributes == ("code",)
+
+
+@pytest.mark.parametrize("given", [{"server_default": "0"}, {"default": 0}, {"nullable": True}, {"default": int}])
+def test_a_column_that_is_somebody_elses_needs_a_value_in_new_rows(given: dict[str, Any]) -> None:
+    replica = plan(mapped(full_name=str, price=(int, mapped_column(**given))), owns=["full_name"], deletes="row")
+    assert replica.attributes == ("id", "full_name")
+
+
+def test_a_field_of_any_type_may_fill_a_column_that_takes_no_null() -> None:
+    event = create_model("Told", id=(int, ...), full_name=(Any, ...))
+    assert plan(mapped(full_name=str), event).sources == ("id", "full_name")
 
 
 def test_an_event_class_of_others_will_do() -> None:
@@ -148,6 +173,27 @@ def test_a_job_that_is_none_of_the_known_is_refused_for_good(job: object) -> Non
         replica.is_delete(event(id=1, full_name="Ada", job_type=job))
 
 
+@pytest.fixture
+def seoul(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The process's own clock is nine hours ahead of UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Seoul")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("seoul")
+@pytest.mark.parametrize(("has_zone", "zone"), [(True, UTC), (False, None)])
+def test_the_time_of_a_soft_delete_is_utc_and_has_a_zone_where_the_column_has_one(
+    has_zone: bool, zone: tzinfo | None
+) -> None:
+    gone = (datetime | None, mapped_column(DateTime(timezone=has_zone)))
+    replica = plan(mapped(full_name=str, gone=gone), soft_delete="gone")
+    assert replica.cleared_at(1_660_000_000_000) == (datetime(2022, 8, 8, 23, 6, 40, tzinfo=zone),)
+    assert row(replica, changed())["gone"] is None
+
+
 def test_a_class_that_is_not_ones_own_is_marked_by_a_call() -> None:
     cls = mapped(full_name=str, note=str | None)
     assert replicates("in-a", Changed)(cls) is cls
@@ -177,10 +223,31 @@ def _inherited() -> type:
     return Parent
 
 
+def _joined() -> type:
+    class Base(DeclarativeBase):
+        pass
+
+    class Above(Base):
+        __tablename__ = "above"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    class Below(Above):
+        __tablename__ = "below"
+        id: Mapped[int] = mapped_column(ForeignKey("above.id"), primary_key=True)
+        full_name: Mapped[str]
+
+    return Below
+
+
+async def _waits(event: Changed) -> str:
+    return event.full_name
+
+
 WRONG: dict[str, tuple[Callable[[], type], dict[str, Any], str]] = {
     "no event": (lambda: mapped(full_name=str), {"event": dict}, "is no event class; give one of EntityEvent"),
     "not mapped": (lambda: Plain, {}, "SQLAlchemy does not map it"),
     "inheritance": (_inherited, {}, "shares its rows with other classes"),
+    "inheritance without a kind": (_joined, {}, "shares its rows with other classes"),
     "column without field": (
         lambda: mapped(fulname=str),
         {},
@@ -225,6 +292,7 @@ WRONG: dict[str, tuple[Callable[[], type], dict[str, Any], str]] = {
         "'name' is both in columns and in transform",
     ),
     "no function": (lambda: mapped(name=str), {"transform": {"name": "full_name"}}, "no ordinary function"),
+    "a coroutine": (lambda: mapped(name=str), {"transform": {"name": _waits}}, "no ordinary function"),
     "null": (
         lambda: mapped(full_name=str, note=str),
         {},
@@ -260,6 +328,21 @@ WRONG: dict[str, tuple[Callable[[], type], dict[str, Any], str]] = {
         lambda: mapped(full_name=str, gone=datetime),
         {"soft_delete": "gone"},
         "soft_delete names the time 'gone', which takes no null",
+    ),
+    "soft delete of the key": (
+        lambda: mapped(full_name=str),
+        {"soft_delete": "id"},
+        "soft_delete sets 'id': it cannot be filled from the event too",
+    ),
+    "soft delete of an owned column": (
+        lambda: mapped(full_name=str, gone=bool),
+        {"soft_delete": "gone", "owns": ["full_name", "gone"]},
+        "soft_delete sets 'gone': it cannot be filled from the event too",
+    ),
+    "soft delete of a computed column": (
+        lambda: mapped(full_name=str, gone=bool),
+        {"soft_delete": "gone", "transform": {"gone": lambda event: False}},
+        "soft_delete sets 'gone': it cannot be filled from the event too",
     ),
     "soft delete of a filled column": (
         lambda: mapped(full_name=str, note=(datetime | None, mapped_column(DateTime))),
