@@ -136,6 +136,18 @@ class Service:
 
         return handle
 
+    def listener_of_many(self, handler: Handler) -> Callable[..., Any]:
+        """The same, for a listener that takes a list."""
+
+        def handle(events: list[Event], session: Session) -> None:
+            for each in events:
+                handler(each, session)
+
+        async def handle_too(events: list[Event], session: AsyncSession) -> None:
+            await session.run_sync(lambda inner: handle(events, inner))
+
+        return handle_too if self.database.is_async else handle
+
     def plan(
         self,
         *listeners: Callable[..., Any],
@@ -175,8 +187,9 @@ class Service:
             plan.positions.adopt({Lane(DESTINATION, partition): adopt for partition in (0, 1)}, {})
         return plan
 
-    def keeping(self, handler: Handler = keep, **settings: Any) -> InputPlan:
-        return self.plan(self.listener(handler), **settings)
+    def keeping(self, handler: Handler = keep, *, many: bool = False, **settings: Any) -> InputPlan:
+        listener = self.listener_of_many(handler) if many else self.listener(handler)
+        return self.plan(listener, **settings)
 
     def effects(self) -> list[tuple[str, int]]:
         def work(connection: Connection) -> list[tuple[str, int]]:

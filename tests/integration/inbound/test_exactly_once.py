@@ -17,6 +17,9 @@ from streambind.inbound.input import InputPlan
 from tests.integration.inbound.service import DESTINATION, Event, Service, event, keep
 from tests.unit.inbound.batches import ListBatch, numbered, record
 
+FORMS = pytest.mark.parametrize("many", [False, True], ids=["one", "list"])
+"""Whether the listener takes single messages or a list."""
+
 
 def things(*numbers: int, key: str = "k", start: int = 0, partition: int = 0) -> ListBatch:
     """Numbered events of one key."""
@@ -29,8 +32,9 @@ def batch_of_keys(*events: tuple[str, int], start: int = 0) -> ListBatch:
     return ListBatch([numbered(event(key, n), key, n) for key, n in events], start, DESTINATION)
 
 
-def test_a_batch_is_applied_in_one_transaction_with_its_position(service: Service) -> None:
-    plan = service.keeping()
+@FORMS
+def test_a_batch_is_applied_in_one_transaction_with_its_position(service: Service, many: bool) -> None:
+    plan = service.keeping(many=many)
 
     assert plan.deliver(things(1, 2, 3)) == Outcome(3, Continue())
 
@@ -49,8 +53,9 @@ def test_the_position_moves_from_where_it_stood_over_holes_in_the_log(service: S
     assert service.position() == 8
 
 
-def test_a_batch_that_comes_again_is_fenced(service: Service) -> None:
-    plan = service.keeping()
+@FORMS
+def test_a_batch_that_comes_again_is_fenced(service: Service, many: bool) -> None:
+    plan = service.keeping(many=many)
     plan.deliver(things(1, 2, 3))
 
     assert plan.deliver(things(1, 2, 3)) == Outcome(0, Seek(3))
@@ -67,8 +72,9 @@ def test_a_batch_without_a_position_in_the_database_stops(service: Service) -> N
     assert service.effects() == []
 
 
-def test_events_that_the_log_holds_twice_are_applied_once(service: Service) -> None:
-    plan = service.keeping()
+@FORMS
+def test_events_that_the_log_holds_twice_are_applied_once(service: Service, many: bool) -> None:
+    plan = service.keeping(many=many)
 
     assert plan.deliver(things(1, 1, 2, 1, 2, 3)).done == 6
     assert plan.deliver(things(2, 3, 4, start=6)).done == 3
@@ -88,6 +94,7 @@ def test_a_key_that_goes_on_does_not_hide_one_that_repeats(service: Service) -> 
     assert plan.statistics.figures().duplicates == 1
 
 
+@FORMS
 @pytest.mark.parametrize(
     "point",
     [
@@ -99,9 +106,9 @@ def test_a_key_that_goes_on_does_not_hide_one_that_repeats(service: Service) -> 
     ],
 )
 def test_a_crash_anywhere_leaves_all_or_nothing(
-    service: Service, point: str, monkeypatch: pytest.MonkeyPatch
+    service: Service, point: str, many: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = service.keeping()
+    plan = service.keeping(many=many)
     batch = things(1, 2, 3)
     with monkeypatch.context() as patched:
         _arm(patched, point)
@@ -113,7 +120,7 @@ def test_a_crash_anywhere_leaves_all_or_nothing(
     assert service.position() == (3 if is_committed else 0)
     assert service.guarded() == ({b"k": (1, 3)} if is_committed else {})
 
-    again = service.keeping()  # The process has started again.
+    again = service.keeping(many=many)  # The process has started again.
     assert again.deliver(batch) == (Outcome(0, Seek(3)) if is_committed else Outcome(3, Continue()))
     assert service.effects() == [("k", 1), ("k", 2), ("k", 3)]
 
@@ -128,10 +135,11 @@ def _arm(patched: pytest.MonkeyPatch, point: str) -> None:
     patched.setattr(handling, "failpoint", failpoint)
 
 
+@FORMS
 def test_a_commit_whose_answer_is_lost_is_recognised_by_the_position(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    service: Service, many: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = service.keeping()
+    plan = service.keeping(many=many)
     run = service.database.run
 
     def run_and_lose_the_answer(work: Any) -> Any:
@@ -148,7 +156,8 @@ def test_a_commit_whose_answer_is_lost_is_recognised_by_the_position(
     assert service.effects() == [("k", 1), ("k", 2)]
 
 
-def test_two_owners_at_once_apply_a_batch_once(sync_service: Service) -> None:
+@FORMS
+def test_two_owners_at_once_apply_a_batch_once(sync_service: Service, many: bool) -> None:
     """The second one waits for the first one's transaction, and finds the position moved."""
     service = sync_service
     in_handler, go_on = threading.Event(), threading.Event()
@@ -158,7 +167,7 @@ def test_two_owners_at_once_apply_a_batch_once(sync_service: Service) -> None:
         in_handler.set()
         assert go_on.wait(30)
 
-    first, second = service.plan(slow), service.plan(keep)
+    first, second = service.keeping(slow, many=many), service.keeping(many=many)
     outcomes: dict[str, Outcome] = {}
 
     def deliver(name: str, plan: InputPlan) -> None:

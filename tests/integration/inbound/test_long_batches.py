@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from streambind.binding.outcome import Apart, Outcome, RetryAfter
@@ -77,14 +76,7 @@ def test_the_time_is_configurable(any_service: Service, slow: Slow) -> None:
 
 
 def test_a_batch_is_whole_for_a_listener_that_takes_many(any_service: Service, slow: Slow) -> None:
-    def keep_all(events: list[Event], session: Session) -> None:
-        for each in events:
-            slow(each, session)
-
-    async def keep_all_async(events: list[Event], session: AsyncSession) -> None:
-        await session.run_sync(lambda inner: keep_all(events, inner))
-
-    plan = any_service.plan(keep_all_async if any_service.database.is_async else keep_all)
+    plan = any_service.keeping(slow, many=True)
     assert _steps(drain(plan, _things(*range(1, 9)))) == [8]
 
 
