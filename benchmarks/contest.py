@@ -58,4 +58,6 @@ class Contest:
     runs: int = 5
     axis: str = ""
     """What the labels of several courses say, such as `partitions`."""
+    is_scaled: bool = False
+    """Whether these labels are numbers of what a shortened contest has less of."""
     note: str = ""

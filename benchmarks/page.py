@@ -32,12 +32,16 @@ def kept(contests: Sequence[Contest]) -> list[tuple[Contest, Mapping[str, Any]]]
 
 def write(contests: Sequence[Contest]) -> None:
     """Make the measured part of the page, and the picture, from all records."""
-    found = kept(contests)
     before, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    measured = "\n".join(markdown(contest, record) for contest, record in found)
-    PAGE.write_text(f"{before}{BEGIN}\n{measured}\n{END}{after}")
-    _draw(found)
+    PAGE.write_text(f"{before}{measured(contests)}{after}")
+    _draw(kept(contests))
+
+
+def measured(contests: Sequence[Contest]) -> str:
+    """The measured part of the page, with what it stands between."""
+    tables = "\n".join(markdown(contest, record) for contest, record in kept(contests))
+    return f"{BEGIN}\n{tables}\n{END}"
 
 
 def _draw(found: Sequence[tuple[Contest, Mapping[str, Any]]]) -> None:

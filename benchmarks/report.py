@@ -47,13 +47,17 @@ def rows(contest: Contest, record: Mapping[str, Any], figure: Figure) -> Iterato
                 continue
             pairs = [(turn[figure.name], best[figure.name]) for turn, best in zip(turns, limit, strict=True)]
             yield Row(
-                course=course,
+                course=_shortened(course, record["scale"]) if contest.is_scaled else course,
                 contender=name,
                 ratios=[mine / best if figure.is_rate else best / mine for mine, best in pairs],
                 values=[mine for mine, _ in pairs],
                 cpu=statistics.median(t["cpu_s"] for t in turns) / statistics.median(t["cpu_s"] for t in limit),
                 target=targets.get(name),
             )
+
+
+def _shortened(label: str, scale: float) -> str:
+    return f"{int(label.replace(',', '')) * scale:,.0f}"
 
 
 def cells(contest: Contest, row: Row, figure: Figure) -> tuple[str, ...]:

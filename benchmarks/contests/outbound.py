@@ -54,6 +54,7 @@ RELAY = Contest(
     figures=(Figure("rate", "messages/s"),),
     courses={"50,000": {"rows": 50_000}, "1,000,000": {"rows": 1_000_000}},
     axis="rows",
+    is_scaled=True,
     prepare=_topic,
     database="postgresql",
     runs=3,

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks import page
 from benchmarks.contest import Contender, Contest, Figure
+from benchmarks.contests import CONTESTS
 from benchmarks.report import Row, cells, markdown, rows
 
 RATE = Figure("rate", "messages/s")
@@ -87,6 +89,13 @@ def test_a_figure_that_nobody_measured_is_left_out() -> None:
     assert "messages/s" in text
 
 
+def test_of_a_shortened_contest_the_table_says_how_much_there_was() -> None:
+    whole = contest(RATE, courses={"1,000,000": {}}, axis="rows")
+    halved = record([turn(100)], [turn(50)], label="1,000,000")
+    assert "streambind, 500,000 rows" in markdown(replace(whole, is_scaled=True), halved)
+    assert "streambind, 1,000,000 rows" in markdown(whole, halved)
+
+
 def test_a_section_names_contenders_courses_spread_and_surroundings() -> None:
     it = contest(RATE, courses={"4": {}}, axis="partitions")
     text = markdown(it, record([turn(1000), turn(1000)], [turn(900), turn(700)], label="4"))
@@ -96,3 +105,10 @@ def test_a_section_names_contenders_courses_spread_and_surroundings() -> None:
         "<sub>2026-11-30, 2 turns, 0.5 of its full length; AMD, 2 cores, Linux, load 0.3 before; Kafka 4.3.1, "
         "PostgreSQL 18.1, Python 3.11.7, pydantic 2.14.3 and 2.14.4</sub>"
     ) in text
+
+
+def test_the_page_says_what_the_records_hold_and_shows_the_picture() -> None:
+    contests = list(CONTESTS.values())
+    assert page.measured(contests) in page.PAGE.read_text()
+    assert f"]({page.PICTURE.name})" in page.PAGE.read_text()
+    assert page.PICTURE.exists()
