@@ -106,8 +106,10 @@ def _unknown_names(found: ReplicaColumns) -> Iterator[str]:
                 f"{_hint(given, event.model_fields)}"
             )
     for column, function in mark.transform:
-        if not callable(function) or inspect.iscoroutinefunction(function):
+        if not _is_function(function):
             yield f"transform makes {column!r} with {function!r}, which is no ordinary function of the event"
+    if mark.where is not None and not _is_function(mark.where):
+        yield f"where={mark.where!r} is no ordinary function of the event"
     twice = {column for column, _ in mark.columns} & {column for column, _ in mark.transform}
     for column in sorted(twice):
         yield f"{column!r} is both in columns and in transform; keep one"
@@ -115,6 +117,10 @@ def _unknown_names(found: ReplicaColumns) -> Iterator[str]:
         yield f'deletes={mark.deletes!r} is neither "row" nor "columns"'
     if mark.deletes is not None and mark.soft_delete is not None:
         yield "deletes and soft_delete both say what a DELETE does; keep one"
+
+
+def _is_function(given: object) -> bool:
+    return callable(given) and not inspect.iscoroutinefunction(given)
 
 
 def _fill(found: ReplicaColumns) -> None:

@@ -32,7 +32,7 @@ class ReplicaEvents:
             if arrival.batch.payload(arrival.index) is None:
                 return plan.key_of_message(arrival.batch.key(arrival.index)), None
             event = self._decode(arrival)
-            if plan.is_delete(event):
+            if plan.removes(event):
                 return plan.key_of(event), None
             row = plan.row_of(event)
         except Exception as error:
@@ -57,12 +57,12 @@ class ReplicaEvents:
         payloads = batch.payloads() if is_whole else [batch.payload(arrival.index) for arrival in arrivals]
         if self._limits.are_exceeded(payloads):
             return None
-        is_delete, key_of, row_of = plan.is_delete, plan.key_of, plan.row_of
+        removes, key_of, row_of = plan.removes, plan.key_of, plan.row_of
         said: list[Said] = []
         for arrival, payload in zip(arrivals, payloads, strict=True):
             if payload is None:
                 said.append((plan.key_of_message(batch.key(arrival.index)), None))
-            elif is_delete(event := decode(payload)):
+            elif removes(event := decode(payload)):
                 said.append((key_of(event), None))
             else:
                 row = row_of(event)

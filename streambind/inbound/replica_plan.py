@@ -82,19 +82,29 @@ class ReplicaPlan:
             cleared_at=cleared_at,
         )
 
-    def is_delete(self, event: Any) -> bool:
-        """Whether the event's `job_type` is DELETE; an event class without one only inserts and updates.
+    def removes(self, event: Any) -> bool:
+        """Whether the event's `job_type` is DELETE, or its row is none that the replica shall have; an event class
+        without a `job_type` only inserts and updates.
 
         Raises:
-            PermanentError: it is none that is known.
+            PermanentError: it is none that is known, or `where` tells neither True nor False.
         """
         job = getattr(event, "job_type", _UPDATE)
-        if job is _UPDATE or job is _INSERT:
-            return False
-        is_delete = _JOBS.get(job if isinstance(job, str) else getattr(job, "value", job))
-        if is_delete is None:
-            raise PermanentError(f"jobType {job!r} is none of INSERT, UPDATE and DELETE")
-        return is_delete
+        if job is not _UPDATE and job is not _INSERT:
+            is_delete = _JOBS.get(job if isinstance(job, str) else getattr(job, "value", job))
+            if is_delete is None:
+                raise PermanentError(f"jobType {job!r} is none of INSERT, UPDATE and DELETE")
+            if is_delete:
+                return True
+        where = self.mark.where
+        return where is not None and not _told(where(event))
+
+
+def _told(fits: object) -> bool:
+    if fits is True or fits is False:
+        return fits
+    # A function that forgets to return would delete all that it sees.
+    raise PermanentError(f"where= returned {type(fits).__name__}, neither True nor False")
 
 
 def _taker(sources: Sequence[Source], constants: Row = ()) -> Callable[[Any], Row]:

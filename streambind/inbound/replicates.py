@@ -38,6 +38,7 @@ class ReplicaMark:
     transform: tuple[tuple[str, Callable[[Any], object]], ...] = ()
     deletes: Deletes | None = None
     soft_delete: str | None = None
+    where: Callable[[Any], bool] | None = None
     condition: Condition | str | None = None
     place: Origin | None = field(default=None, compare=False)
 
@@ -52,6 +53,7 @@ def replicates(
     transform: Mapping[str, Callable[[Event], object]] | None = None,
     deletes: Deletes | None = None,
     soft_delete: str | None = None,
+    where: Callable[[Event], bool] | None = None,
     condition: Condition | str | None = None,
 ) -> Callable[[type[Entity]], type[Entity]]:
     """Keep the table of a mapped class in step with the events of an input binding. Without handler code, exactly
@@ -68,7 +70,9 @@ def replicates(
     source owns, to null or their default, and the row stays. With `soft_delete` it sets that column (a boolean to
     true, a time to that of the message), which the next INSERT or UPDATE takes back.
 
-    `condition` as with `stream_listener`.
+    `where`, a function of the event, says which rows there shall be: an INSERT or UPDATE for which it is False
+    does what a DELETE does, so that a row goes when it no longer fits. `condition`, as with `stream_listener`,
+    says which messages concern the replica: others change nothing.
 
     Raises:
         TypeError: `columns` or `transform` is no mapping.
@@ -91,6 +95,7 @@ def replicates(
             transform=tuple((transform or {}).items()),
             deletes=deletes,
             soft_delete=soft_delete,
+            where=where,
             condition=condition,
             place=_note(cls, None if here is None else here.f_back),
         )

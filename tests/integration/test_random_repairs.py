@@ -79,6 +79,13 @@ class ComputedSeat(CopyBase):
     length: Mapped[int]
 
 
+@replicates("in-seats", SeatChanged, where=lambda event: event.guest != "A")
+class FittingSeat(SeatColumns, CopyBase):
+    """Without those of one guest."""
+
+    __tablename__ = "fitting_seat"
+
+
 @dataclass(frozen=True)
 class Shape:
     """How a class holds a seat. `values` are the columns that the seats fill; `blank`: what they are in a row that
@@ -93,6 +100,8 @@ class Shape:
     keeps: Callable[[Values], Values] | None = None
     """What a row becomes that the source does not have; None: it goes."""
     is_keyed: bool = True
+    fits: Callable[[str | None], bool] = lambda _: True
+    """Whether the replica has a row of this guest."""
 
     def key(self, place: Place) -> dict[str, Any]:
         return {"room": place[0], "number": place[1]} if self.is_keyed else {"place": f"{place[0]}/{place[1]}"}
@@ -142,6 +151,7 @@ SHAPES = [
         lambda name: {"visitor": name},
         is_keyed=False,
     ),
+    Shape(FittingSeat, ("guest",), lambda guest: (guest,), _guest, fits=lambda guest: guest != "A"),
 ]
 
 places = st.tuples(st.sampled_from("ab"), st.integers(1, 3))
@@ -223,7 +233,9 @@ class Damaged:
         }
 
     def expected(self) -> dict[Place, Values]:
-        return {place: self.shape.of(guest) for place, guest in self.world.seats().items()}
+        return {
+            place: self.shape.of(guest) for place, guest in self.world.seats().items() if self.shape.fits(guest)
+        }
 
     def differing(self) -> dict[str, set[Place]]:
         rows, expected = self.rows(), self.expected()

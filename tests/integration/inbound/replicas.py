@@ -138,6 +138,17 @@ class Dear(Base):
     price: Mapped[int]
 
 
+@replicates("in-things", ItemChanged, where=lambda event: event.price != 2)
+class Fitting(Base):
+    """Rows that are there while their price is another one than 2."""
+
+    __tablename__ = "fitting"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(40))
+    price: Mapped[int]
+
+
 class NodeChanged(EntityEvent):
     id: int
     parent_id: int | None = None

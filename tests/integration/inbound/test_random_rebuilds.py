@@ -22,7 +22,7 @@ from streambind.replicas import fold as fold_module
 from streambind.replicas import rebuild as rebuild_module
 from streambind.replicas.fold import Fold
 from streambind.replicas.rebuild import Rebuilt
-from tests.integration.inbound.replicas import Item, Kept, changed, rows, tombstone
+from tests.integration.inbound.replicas import Fitting, Item, Kept, changed, rows, tombstone
 from tests.integration.inbound.service import DESTINATION, Service, drain
 from tests.integration.inbound.topic import Topic, drop_left
 from tests.integration.urls import drivers
@@ -104,11 +104,8 @@ class World:
         """Add to the log, deliver, or change the table past the group."""
         match operation:
             case "put", key, name, price:
-                row = (name, price, False)
-                seq = self._next(key)
-                self._publish(
-                    key, changed("UPDATE", key, name, seq=seq, price=price), lambda into: into.update({key: row})
-                )
+                event = changed("UPDATE", key, name, seq=self._next(key), price=price)
+                self._publish(key, event, lambda into: self._put(into, key, (name, price, False)))
             case "delete", key:
                 self._publish(key, changed("DELETE", key, seq=self._next(key)), lambda into: self._gone(into, key))
             case "tombstone", key:
@@ -196,6 +193,12 @@ class World:
         self.published.setdefault(key, []).append(record)
         self.effects[key % 2].append(effect)
 
+    def _put(self, rows: Rows, key: int, row: tuple[str, int, bool]) -> None:
+        if self.entity is Fitting and row[1] == 2:
+            self._gone(rows, key)
+        else:
+            rows[key] = row
+
     def _gone(self, rows: Rows, key: int) -> None:
         if self.entity is not Kept:
             rows.pop(key, None)
@@ -269,7 +272,7 @@ _ANY = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 @pytest.mark.parametrize("any_service", ["sqlite"], indirect=True)
 @settings(max_examples=40, deadline=None, suppress_health_check=_ANY, database=None)
-@given(entity=st.sampled_from([Item, Kept]), few=st.integers(1, 4), script=scripts)
+@given(entity=st.sampled_from([Item, Kept, Fitting]), few=st.integers(1, 4), script=scripts)
 def test_the_table_is_what_was_delivered(
     any_service: Service, monkeypatch: pytest.MonkeyPatch, entity: Any, few: int, script: Script
 ) -> None:
@@ -277,7 +280,7 @@ def test_the_table_is_what_was_delivered(
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=_ANY, database=None)
-@given(entity=st.sampled_from([Item, Kept]), few=st.integers(1, 4), script=scripts)
+@given(entity=st.sampled_from([Item, Kept, Fitting]), few=st.integers(1, 4), script=scripts)
 def test_the_table_is_what_was_delivered_on_every_database(
     any_service: Service, monkeypatch: pytest.MonkeyPatch, entity: Any, few: int, script: Script
 ) -> None:

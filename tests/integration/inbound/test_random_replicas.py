@@ -13,7 +13,7 @@ from sqlalchemy import delete, select, update
 
 from streambind.binding.binder import Lane
 from streambind.binding.outcome import Continue, Seek
-from tests.integration.inbound.replicas import Item, Kept, Offer, changed, rows, tombstone
+from tests.integration.inbound.replicas import Fitting, Item, Kept, Offer, changed, rows, tombstone
 from tests.integration.inbound.service import DESTINATION, Service
 from tests.unit.inbound.batches import ListBatch, Record
 
@@ -61,7 +61,7 @@ class Published:
 def histories(draw: st.DrawFn) -> tuple[Published, list[int]]:
     """Events, some of them repeated later in the log, and where the log is cut into batches."""
     published = Published()
-    steps = draw(st.lists(st.tuples(JOBS, KEYS, NAMES, st.integers(0, 9)), min_size=1, max_size=25))
+    steps = draw(st.lists(st.tuples(JOBS, KEYS, NAMES, st.integers(0, 4)), min_size=1, max_size=25))
     for job, key, name, price in steps:
         for each in ("delete", "put") if job == "again" else (job,):
             published.add(each, key, name, price)
@@ -124,6 +124,20 @@ def test_a_replica_is_what_its_source_says(
     guarded = any_service.guarded()
     whole = {str(key).encode(): (1, seq) for key, seq in published.numbers.items() if key not in published.dead}
     assert {key: number for key, number in guarded.items() if key in whole} == whole
+
+
+@pytest.mark.parametrize("is_published", [False, True])
+@SETTINGS
+@given(history=histories())
+def test_rows_are_there_while_they_fit(
+    any_service: Service, is_published: bool, history: tuple[Published, list[int]]
+) -> None:
+    published, cuts = history
+    empty(any_service, Fitting)
+    deliver(any_service, Fitting, published, cuts, is_published=is_published)
+    found = rows(any_service, select(Fitting.id, Fitting.name, Fitting.price))
+    expected = {key: row for key, row in published.rows.items() if row[1] != 2}
+    assert {key: (name, price) for key, name, price in found} == expected
 
 
 @SETTINGS

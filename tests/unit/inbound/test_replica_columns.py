@@ -293,6 +293,11 @@ WRONG: dict[str, tuple[Callable[[], type], dict[str, Any], str]] = {
     ),
     "no function": (lambda: mapped(name=str), {"transform": {"name": "full_name"}}, "no ordinary function"),
     "a coroutine": (lambda: mapped(name=str), {"transform": {"name": _waits}}, "no ordinary function"),
+    "no function of rows": (
+        lambda: mapped(full_name=str),
+        {"where": "full_name"},
+        "where='full_name' is no ordinary function of the event",
+    ),
     "null": (
         lambda: mapped(full_name=str, note=str),
         {},
