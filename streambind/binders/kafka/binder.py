@@ -121,8 +121,8 @@ class KafkaBinder:
         topic = self._asked(destination, left)
         if topic is None:
             return None
-        starts = self._admin.starts(_lanes(topic), left())
-        ends = self._admin.ends(_lanes(topic), left())
+        starts = self._admin.offsets.starts(_lanes(topic), left())
+        ends = self._admin.offsets.ends(_lanes(topic), left())
         return DestinationInfo(
             destination,
             topic.partitions,
@@ -136,15 +136,15 @@ class KafkaBinder:
         topic = self._asked(destination, left)
         if topic is None:
             return {}
-        committed = self._admin.committed(group, _lanes(topic), left())
+        committed = self._admin.offsets.committed(group, _lanes(topic), left())
         return {lane.partition: offset for lane, offset in committed.items()}
 
     def commit(self, group: str, destination: str, offsets: Mapping[int, int], timeout_ms: int) -> None:
         lanes = {Lane(destination, partition): offset for partition, offset in offsets.items()}
-        self._admin.commit(group, lanes, timeout_ms / 1000)
+        self._admin.offsets.commit(group, lanes, timeout_ms / 1000)
 
     def owners(self, group: str, destination: str, timeout_ms: int) -> Mapping[int, str] | None:
-        owners = self._admin.owners(group, timeout_ms / 1000)
+        owners = self._admin.offsets.owners(group, timeout_ms / 1000)
         if owners is None:
             return None
         return {lane.partition: who for lane, who in owners.items() if lane.destination == destination}
@@ -154,7 +154,7 @@ class KafkaBinder:
         topic = self._asked(destination, left)
         if topic is None:
             raise DestinationError(f"topic {destination} does not exist")
-        offsets = self._admin.offsets_at(_lanes(topic), timestamp_ms, left())
+        offsets = self._admin.offsets.offsets_at(_lanes(topic), timestamp_ms, left())
         return {lane.partition: offset for lane, offset in offsets.items()}
 
     def read(

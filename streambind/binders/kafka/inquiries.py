@@ -216,8 +216,8 @@ class Inquiries:
         identities = self._told(stored)
         of = self._positions.identify([*stored], identities)
         doubted = [lane for lane in stored if asked[lane]]
-        begins = self._admin.starts(doubted, REQUEST_TIMEOUT_S)
-        ends = self._admin.ends(doubted, REQUEST_TIMEOUT_S)
+        begins = self._admin.offsets.starts(doubted, REQUEST_TIMEOUT_S)
+        ends = self._admin.offsets.ends(doubted, REQUEST_TIMEOUT_S)
         starts = {}
         for lane, offset in stored.items():
             lost: PositionLostError | None = None
@@ -244,7 +244,7 @@ class Inquiries:
         return identities
 
     def _from_the_broker(self, lanes: Collection[Lane]) -> dict[Lane, Start]:
-        committed = self._admin.committed(self._group, lanes, REQUEST_TIMEOUT_S)
+        committed = self._admin.offsets.committed(self._group, lanes, REQUEST_TIMEOUT_S)
         return {lane: Start(offset, "committed") for lane, offset in committed.items()}
 
     def _by_policy(self, lanes: Collection[Lane]) -> dict[Lane, Start]:
@@ -257,8 +257,8 @@ class Inquiries:
             )
             return {lane: Start(-1, "earliest", lost) for lane in lanes}
         latest = {lane for lane in lanes if self._policy == "latest" and not self._identities.is_new(lane)}
-        starts = self._admin.starts([lane for lane in lanes if lane not in latest], REQUEST_TIMEOUT_S)
-        ends = self._admin.ends(latest, REQUEST_TIMEOUT_S)
+        starts = self._admin.offsets.starts([lane for lane in lanes if lane not in latest], REQUEST_TIMEOUT_S)
+        ends = self._admin.offsets.ends(latest, REQUEST_TIMEOUT_S)
         return {
             **{lane: Start(offset, "earliest") for lane, offset in starts.items()},
             **{lane: Start(offset, "latest") for lane, offset in ends.items()},
