@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
-from streambind.inbound.failure import AttemptEnded, NotTogether, TooLong
+from streambind.inbound.failure import AttemptEnded, NotTogether, TooLong, Unattributed
 from streambind.inbound.together import Together
 from streambind.joint_batch import JointBatch
 from streambind.message import Batch
@@ -65,3 +67,25 @@ def test_a_short_pause_does_not_end_a_longer_one() -> None:
     now_s = 2.0
     assert not together.apply(joint)
     assert effects.applied == []
+
+
+def test_what_lasts_is_told_once_and_why(caplog: pytest.LogCaptureFixture) -> None:
+    """Deliveries are slower then; a failure that is over at once is its own message's to tell."""
+    caplog.set_level(logging.INFO)
+    effects, now_s = ScriptedEffects(raising=[Unattributed(ValueError("swapped")) for _ in range(9)]), 0.0
+    together = Together("in-things", effects, clock=lambda: now_s)
+    joint = JointBatch([batch_of(b"a"), batch_of(b"b")])
+
+    together.apply(joint)
+    assert caplog.messages == []
+    while effects.raising:
+        now_s += 10
+        together.apply(joint)
+    assert caplog.messages == [
+        "in-things: partitions are delivered each by itself for a while, which takes longer: ValueError: swapped "
+        "(said once in 5 min)"
+    ]
+    effects.raising.append(TooLong("its handlers take long"))
+    now_s += 300
+    together.apply(joint)
+    assert "TooLong: its handlers take long" in caplog.messages[1]
