@@ -42,7 +42,16 @@ class BrokerEffects:
                     return count
             except Exception as error:
                 raise _blamed(error, range(count) if is_batch else [progress.done], progress.done) from error
-        self._apply_units(batch, range(progress.done, count), singly=singly)
+        unmatched: list[int] = []
+        done = progress.done
+        try:
+            self._apply_units(batch, range(done, count), unmatched, singly=singly)
+            done = count
+        except AttemptEnded as ended:
+            done = ended.done
+            raise
+        finally:
+            self._dispatcher.done_unmatched(batch, [index for index in unmatched if index < done])
         return count
 
     def pass_over(self, batch: Batch, index: int, letter: Message | None) -> None:
@@ -61,12 +70,12 @@ class BrokerEffects:
         """The broker keeps it."""
         return None
 
-    def _apply_units(self, batch: Batch, indexes: range, *, singly: bool) -> None:
+    def _apply_units(self, batch: Batch, indexes: range, unmatched: list[int], *, singly: bool) -> None:
         pending: list[Reply] = []
         done = indexes.start
         for unit in self._dispatcher.units(indexes, singly=singly):
             try:
-                pending += self._dispatcher.handle(batch, unit, None)
+                pending += self._dispatcher.handle(batch, unit, None, unmatched)
             except MessageFailed as failed:
                 raise self._ended(pending, MessageFailed(failed.index, failed.error, done)) from failed.error
             except Exception as error:

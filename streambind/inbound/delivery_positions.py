@@ -24,7 +24,7 @@ from streambind.inbound.failure import (
 )
 from streambind.inbound.guard import Examination, SequenceGuard
 from streambind.inbound.handler_session import SessionEnded
-from streambind.inbound.handling import Handling, own_statements
+from streambind.inbound.handling import Handled, Handling, own_statements
 from streambind.inbound.mass_failure import MassFailure
 from streambind.inbound.parked_keys import ParkedKeys, Waiting, queue_of
 from streambind.inbound.positions import DatabasePositions, Past, Stretch
@@ -40,13 +40,13 @@ T = TypeVar("T")
 
 
 class _Applied(NamedTuple):
-    """How many messages are done, what the guard found of them, and how many were set aside, or passed over by an
-    id of their own."""
+    """How many messages are done, what the guard found of them, how many were set aside, and what became of the
+    others."""
 
     done: int
     found: Examination
     aside: int
-    repeated: int
+    handled: Handled
 
 
 class DatabaseEffects:
@@ -84,7 +84,8 @@ class DatabaseEffects:
         failpoint("delivery.after_commit")
         found, aside = applied.found, applied.aside
         stale = len(found.stale)
-        self._statistics.count(duplicates=len(found.duplicates) - stale + applied.repeated, stale=stale)
+        self._statistics.count(duplicates=len(found.duplicates) - stale + applied.handled.repeated, stale=stale)
+        self._handling.done_unmatched(batch, applied.handled.unmatched)
         for index, last, epoch in found.epochs:
             place = place_of(batch, index)
             _log.warning("%s: epoch %s of its key's source begins after epoch %s", place, epoch, last)
@@ -145,7 +146,7 @@ class DatabaseEffects:
         indexes = [i for i in range(count) if i not in aside] if aside else range(count)
         found = self._examine(connection, batch, indexes)
         failpoint("delivery.after_position")
-        done, repeated = self._handling.run(
+        handled = self._handling.run(
             connection,
             batch,
             [i for i in indexes if i not in found.duplicates] if found.duplicates else indexes,
@@ -153,6 +154,7 @@ class DatabaseEffects:
             claim=_Claim(self._positions, connection, batch, stretches),
             end=count,
         )
+        done = handled.done
         if done < count:
             found = self._examine(connection, batch, [i for i in indexes if i < done])
             waiting = [before for each in waiting if (before := each.before(done)).indexes]
@@ -160,7 +162,7 @@ class DatabaseEffects:
         failpoint("delivery.before_numbers")
         self._record(connection, batch, found)
         failpoint("delivery.before_commit")
-        return _Applied(done, found, put, repeated)
+        return _Applied(done, found, put, handled)
 
     def _claim(self, connection: Connection, stretches: Sequence[Stretch], *, first: int = 0) -> None:
         """Take the partitions for the length of the transaction; `first` is the index of the first message."""

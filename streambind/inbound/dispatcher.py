@@ -41,9 +41,9 @@ class Progress:
 class Dispatcher:
     """All listeners of a binding, in the order of declaration. Delivery does not know of what kind they are.
 
-    Every listener whose condition holds is called. A message for which none holds is handled, counted and
-    mentioned in the log now and then. A tombstone goes to the listeners that take null; if those that it
-    concerns are all of another kind, it fails for good: deletes must not vanish unseen.
+    Every listener whose condition holds is called. A message for which none holds is handled; whoever asked for
+    that tells `done_unmatched` once it is done for good. A tombstone goes to the listeners that take null; if
+    those that it concerns are all of another kind, it fails for good: deletes must not vanish unseen.
     """
 
     def __init__(
@@ -70,8 +70,9 @@ class Dispatcher:
             return iter((indexes,) if indexes else ())
         return ((index,) for index in indexes)
 
-    def handle(self, batch: Batch, unit: Sequence[int], session: Any) -> list[Reply]:
-        """Call the listeners of one unit; returns what they want sent.
+    def handle(self, batch: Batch, unit: Sequence[int], session: Any, unmatched: list[int]) -> list[Reply]:
+        """Call the listeners of one unit; returns what they want sent. `unmatched` gets the messages for which no
+        condition holds.
 
         Raises:
             MessageFailed: one message of a unit of several is known to be to blame.
@@ -79,39 +80,54 @@ class Dispatcher:
         """
         try:
             if not self.is_batch:
-                return self._handle_one(Arrival(batch, unit[0], session, limits=self._limits))
-            return self._handle_many([Arrival(batch, index, session, limits=self._limits) for index in unit])
+                return self._handle_one(Arrival(batch, unit[0], session, limits=self._limits), unmatched)
+            arrivals = [Arrival(batch, index, session, limits=self._limits) for index in unit]
+            return self._handle_many(arrivals, unmatched)
         except Exception:
             raise
         except BaseException as error:
             raise of_message(error) from error
 
-    def _handle_one(self, arrival: Arrival) -> list[Reply]:
+    def done_unmatched(self, batch: Batch, indexes: Sequence[int]) -> None:
+        """Count messages that no listener took and that are done, and mention one in the log now and then."""
+        if not indexes:
+            return
+        self._statistics.count(unmatched=len(indexes))
+        now = time.monotonic()
+        if now - self._unmatched_logged >= _UNMATCHED_LOG_INTERVAL_S:
+            self._unmatched_logged = now
+            _log.warning(
+                "%s: no listener's condition holds for %s; it counts as handled (said once a minute)",
+                self._binding,
+                place_of(batch, indexes[0]),
+            )
+
+    def _handle_one(self, arrival: Arrival, unmatched: list[int]) -> list[Reply]:
         replies: list[Reply] = []
-        for listener in self._concerned(arrival):
+        for listener in self._concerned(arrival, unmatched):
             if listener.call is not None:
                 result = listener.call(arrival)
                 if listener.reply is not None and result is not None:
                     replies += _replies(listener, result, [arrival])
         return replies
 
-    def _handle_many(self, arrivals: Sequence[Arrival]) -> list[Reply]:
+    def _handle_many(self, arrivals: Sequence[Arrival], unmatched: list[int]) -> list[Reply]:
         replies: list[Reply] = []
-        for listener, part in zip(self._listeners, self._parts(arrivals), strict=True):
+        for listener, part in zip(self._listeners, self._parts(arrivals, unmatched), strict=True):
             if part and listener.call_many is not None:
                 result = listener.call_many(part)
                 if listener.reply is not None and result is not None:
                     replies += _replies(listener, result, part)
         return replies
 
-    def _parts(self, arrivals: Sequence[Arrival]) -> Sequence[Sequence[Arrival]]:
+    def _parts(self, arrivals: Sequence[Arrival], unmatched: list[int]) -> Sequence[Sequence[Arrival]]:
         """What of them goes to each listener."""
         if self._is_unconditional and len(self._listeners) == 1:
             return (arrivals,)
         parts: list[list[Arrival]] = [[] for _ in self._listeners]
         for arrival in arrivals:
             try:
-                concerned = self._concerned(arrival)
+                concerned = self._concerned(arrival, unmatched)
             except Exception as error:
                 raise MessageFailed(arrival.index, error) from error
             for listener, part in zip(self._listeners, parts, strict=True):
@@ -119,28 +135,17 @@ class Dispatcher:
                     part.append(arrival)
         return parts
 
-    def _concerned(self, arrival: Arrival) -> Sequence[ListenerPlan]:
+    def _concerned(self, arrival: Arrival, unmatched: list[int]) -> Sequence[ListenerPlan]:
         """The listeners to call, in order."""
         if self._is_unconditional:
             concerned = self._listeners
         else:
             concerned = [li for li in self._listeners if li.matches is None or li.matches(arrival)]
             if not concerned:
-                self._unmatched(arrival.batch, arrival.index)
+                unmatched.append(arrival.index)
         if len(concerned) > 1 and arrival.batch.payload(arrival.index) is None:
             return _takers_of_null(concerned)
         return concerned
-
-    def _unmatched(self, batch: Batch, index: int) -> None:
-        self._statistics.count(unmatched=1)
-        now = time.monotonic()
-        if now - self._unmatched_logged >= _UNMATCHED_LOG_INTERVAL_S:
-            self._unmatched_logged = now
-            _log.warning(
-                "%s: no listener's condition holds for %s; it counts as handled (said once a minute)",
-                self._binding,
-                place_of(batch, index),
-            )
 
 
 def _takers_of_null(concerned: Sequence[ListenerPlan]) -> list[ListenerPlan]:

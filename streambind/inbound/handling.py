@@ -47,11 +47,12 @@ class Claim(Protocol):
 
 
 class Handled(NamedTuple):
-    """How many messages from the front of the batch are through, and how many of these were seen before, by their
-    ids, and passed over."""
+    """How many messages from the front of the batch are through, how many of these were seen before, by their ids,
+    and passed over, and which of them no listener took."""
 
     done: int
     repeated: int
+    unmatched: Sequence[int]
 
 
 class Handling:
@@ -106,12 +107,13 @@ class Handling:
         )
         sessions.session.info[CAUSE] = cause = MessageCause(batch)
         unit: Sequence[int] = ()
+        unmatched: list[int] = []
         first, outer = True, connection.get_transaction()
         late = None if claim is None or self._commit_after_s is None else time.monotonic() + self._commit_after_s
         try:
             for unit in self._dispatcher.units(indexes, singly=singly):
                 cause.unit = unit
-                for reply in self._dispatcher.handle(batch, unit, sessions.given):
+                for reply in self._dispatcher.handle(batch, unit, sessions.given, unmatched):
                     if self._replies is not None:
                         self._replies.publish(sessions.session, reply)
                 if first:
@@ -139,7 +141,11 @@ class Handling:
         else:
             self._savepoints.passed()
             self._written_at_once.passed()
-        return Handled(end, sum(index < end for index in given) - len(indexes))
+        return Handled(end, sum(index < end for index in given) - len(indexes), unmatched)
+
+    def done_unmatched(self, batch: Batch, indexes: Sequence[int]) -> None:
+        """As `Dispatcher` says, once the transaction is committed."""
+        self._dispatcher.done_unmatched(batch, indexes)
 
     def _cut(self, connection: Connection, batch: Batch, indexes: Sequence[int], end: int) -> Sequence[int]:
         """Those before `end`; the others have not been here.

@@ -247,7 +247,9 @@ class ParkedRetry:
             if found.duplicates:
                 attempt.counts["duplicates"] += 1
             else:
-                attempt.counts["duplicates"] += self._handling.run(connection, batch, (0,), singly=True).repeated
+                handled = self._handling.run(connection, batch, (0,), singly=True)
+                attempt.counts["duplicates"] += handled.repeated
+                attempt.counts["unmatched"] += len(handled.unmatched)
             if self._guard is not None:
                 with own_statements():
                     self._guard.record(connection, batch.destination, found)

@@ -55,6 +55,17 @@ def test_a_message_that_recovers_within_its_tries_is_applied_once(any_service: S
     assert plan.statistics.figures().retried == 2
 
 
+def test_what_no_listener_takes_is_counted_once_however_often_it_is_rolled_back(any_service: Service) -> None:
+    handle = any_service.listener(fails_at(3, ValueError("not yet"), times=2))
+    plan = any_service.plan(stream_listener("in-things", condition="payload.number == 3")(handle))
+
+    drain(plan, things(1, 2, 3, 4))
+
+    assert any_service.effects() == [("k", 3)]
+    assert plan.statistics.figures().retried == 2
+    assert plan.statistics.figures().unmatched == 3
+
+
 def test_a_dead_letter_takes_its_messages_place_and_its_number(any_service: Service) -> None:
     letters = Letters()
     plan = any_service.keeping(fails_at(2, ValueError("poison")), letters=letters)

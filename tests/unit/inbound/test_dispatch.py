@@ -64,6 +64,23 @@ def test_a_message_that_nobody_wants_is_handled_counted_and_mentioned_once(
     ]
 
 
+def test_what_nobody_wants_is_counted_once_however_often_its_batch_is_tried() -> None:
+    tries = iter([ValueError("not yet"), ValueError("not yet"), None])
+
+    def fails_twice(message: Message) -> None:
+        if error := next(tries):
+            raise error
+
+    marked = stream_listener("in-things", condition="headers['type'] == 'X'")(fails_twice)
+    inputs = plan(marked, max_attempts=3)
+    rest: ListBatch | None = ListBatch([record({}, type="Y"), record({}, type="X"), record({}, type="Y")])
+    while rest is not None:
+        rest = rest.after(inputs.deliver(rest).done)
+
+    assert inputs.statistics.figures().retried == 2
+    assert inputs.statistics.figures().unmatched == 2
+
+
 def test_a_condition_that_raises_fails_the_message() -> None:
     outcome = plan(listener("x", lambda message: message.headers["absent"] == 1)).deliver(batch_of({}))
 
