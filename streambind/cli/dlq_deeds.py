@@ -92,19 +92,20 @@ class Deeds:
         for queue, ids in progressing(list(taken.parked.items()), f"leaving out of {desk.name}"):
             self._wait()
             if desk.stored is not None:
-                done = len(ids) if self.dry_run else self._skipped(desk.stored, queue, ids, force=force)
-                self.done["skipped"] += done
+                if self.dry_run:
+                    self.done["skipped"] += len(ids)
+                else:
+                    self._skip_parked(desk.stored, queue, ids, force=force)
         for letter in progressing(taken.letters, "leaving out letters"):
             self._wait()
             is_new = self.dry_run or desk.require_replay().skip(letter)
             self.done["skipped" if is_new else "known"] += 1
 
-    def _skipped(self, stored: ParkedMessages, queue: Queue, ids: Sequence[int], *, force: bool) -> int:
+    def _skip_parked(self, stored: ParkedMessages, queue: Queue, ids: Sequence[int], *, force: bool) -> None:
         try:
-            return stored.skip(queue, ids, force=force)
+            stored.skip(queue, ids, force=force, progress=lambda gone: self.done.update(skipped=gone))
         except LifecycleError as error:
             self.refused.append(str(error))  # The others are left out all the same.
-            return 0
 
     def edit(self, desk: Desk, stored: StoredMessage, payload: bytes, headers: RawHeaders | None) -> None:
         if desk.stored is not None and not self.dry_run:

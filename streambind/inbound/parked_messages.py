@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -16,6 +16,7 @@ from streambind.inbound.parked_queues import ParkedKey, ParkedMessage, ParkedQue
 from streambind.inbound.positions import DatabasePositions
 from streambind.message import RawHeaders
 from streambind.persistence.database import Database
+from streambind.persistence.key_chunks import key_chunks
 from streambind.persistence.stored_headers import store_headers
 
 _SKIPPED_AT_ONCE = 100
@@ -55,25 +56,48 @@ class ParkedMessages:
         except Overtaken as overtaken:
             raise LifecycleError("a key was written by somebody else just now: try again") from overtaken
 
-    def skip(self, queue: Queue, ids: Collection[int], *, force: bool = False) -> int:
+    def skip(
+        self,
+        queue: Queue,
+        ids: Collection[int],
+        *,
+        force: bool = False,
+        progress: Callable[[int], object] = lambda _: None,
+    ) -> int:
         """Leave out messages of a key, first ones first: their numbers count as done, so that what waits behind
         them follows. Returns how many were left out; others were handled meanwhile. `force`: these only, in
         whatever order they wait; one whose predecessor is missing goes without its number, and is still missing
-        to its successors. Many go in several transactions: nobody waits long for the key.
+        to its successors. Many go in several transactions: nobody waits long for the key. `progress` is told of
+        each how many went.
 
         Raises:
             LifecycleError: a message that waits before them is not among them, or has not come yet; those before
                 it are left out.
         """
-        rest = chosen = frozenset(ids)
+        done = 0
 
-        def work(connection: Connection) -> frozenset[int]:
-            return self._skip(connection, queue, rest, force=force, is_first=rest == chosen)
+        def left_out(some: Collection[int]) -> set[int]:
+            nonlocal done
+            is_first = not done
+            gone = self._database.run_bounded(
+                lambda connection: self._skip(connection, queue, some, force=force, is_first=is_first)
+            )
+            done += len(gone)
+            progress(len(gone))
+            return gone
 
         try:
-            while gone := self._database.run_bounded(work):
-                rest -= gone
-            return len(chosen) - len(rest)
+            if force:
+                order = self._database.run_bounded(
+                    lambda connection: self._order(connection, queue, frozenset(ids))
+                )
+                for start in range(0, len(order), _SKIPPED_AT_ONCE):
+                    left_out(order[start : start + _SKIPPED_AT_ONCE])
+            else:
+                rest = set(ids)
+                while gone := left_out(rest):
+                    rest -= gone
+            return done
         except MessageFailed as failed:
             raise LifecycleError(f"it cannot be left out: {failed.error} (--force)") from failed
         except Overtaken as overtaken:
@@ -121,13 +145,17 @@ class ParkedMessages:
             if isinstance(failed.error, SequenceGapError):
                 guard.accept_gap(connection, batch, 0)
 
+    def _order(self, connection: Connection, queue: Queue, ids: Collection[int]) -> list[int]:
+        parked = self._claimed(connection, queue)
+        return [] if parked is None else self._queues.order(connection, parked, among=ids)
+
     def _skip(
-        self, connection: Connection, queue: Queue, ids: frozenset[int], *, force: bool, is_first: bool
-    ) -> frozenset[int]:
+        self, connection: Connection, queue: Queue, ids: Collection[int], *, force: bool, is_first: bool
+    ) -> set[int]:
         """Returns which were left out, some of the first."""
         gone: set[int] = set()
         parked = self._claimed(connection, queue)
-        while parked is not None and ids and len(gone) < _SKIPPED_AT_ONCE:
+        while parked is not None and len(gone) < min(len(ids), _SKIPPED_AT_ONCE):
             head = self._queues.first(connection, parked)
             message = self._queues.first(connection, parked, among=ids) if force else head
             if head is None or message is None:
@@ -139,15 +167,19 @@ class ParkedMessages:
                     f"parked/{message.id} waits before it, and its key's order is kept: leave that one out too "
                     "(--force)"
                 )
-            self._pass_over(connection, ParkedBatch(message), force=force)
+            try:
+                self._pass_over(connection, ParkedBatch(message), force=force)
+            except MessageFailed:
+                if gone:
+                    break  # The next transaction begins with it.
+                raise
             self._write_down(connection, "skip", queue, message)
             take_out = self._queues.done if message == head else self._queues.take_out
             if not take_out(connection, parked, message):
                 raise LifecycleError(f"parked/{message.id} was handled just now")
-            ids = ids - {message.id}
             gone.add(message.id)
             parked = self._claimed(connection, queue)
-        return frozenset(gone)
+        return gone
 
     def _pass_over(self, connection: Connection, batch: ParkedBatch, *, force: bool) -> None:
         if self._guard is None:
@@ -166,9 +198,12 @@ class ParkedMessages:
             connection, batch, (0,), past=lambda: self._positions.past(connection, lane), passing_over=True
         )
 
-    def _waits(self, connection: Connection, ids: frozenset[int]) -> bool:
+    def _waits(self, connection: Connection, ids: Collection[int]) -> bool:
         message = self._database.tables.parked.c
-        return connection.scalar(select(message.id).where(message.id.in_(ids)).limit(1)) is not None
+        return any(
+            connection.scalar(select(message.id).where(message.id.in_(some)).limit(1)) is not None
+            for some in key_chunks([*ids])
+        )
 
     def _claimed(self, connection: Connection, queue: Queue) -> ParkedKey | None:
         return self._queues.claim_again(connection, queue)

@@ -141,6 +141,24 @@ class ParkedQueues:
             found = connection.execute(self._of_source(waiting, found.source_id)).first()
         return None if found is None else self._read(parked, found)
 
+    def order(self, connection: Connection, parked: ParkedKey, *, among: Collection[int]) -> list[int]:
+        """The ids of these messages of a queue, as far as they are there, in the order in which each is the
+        `first` among those that are left. Of messages nothing else is read."""
+        c = self._message.c
+        query = select(c.id, c.source_id, c.epoch, c.seq).where(*self._belongs(parked)).order_by(c.id)
+        rows = [row for row in connection.execute(query) if row.id in among]
+        by_number = {row.source_id: [] for row in rows if row.source_id is not None}
+        for row in sorted(
+            (row for row in rows if row.source_id is not None), key=lambda r: (r.epoch, r.seq, r.id)
+        ):
+            by_number[row.source_id].append(row.id)
+        ordered: dict[int, None] = {}
+        places = {source_id: iter(ids) for source_id, ids in by_number.items()}
+        for row in rows:
+            while row.id not in ordered:
+                ordered[row.id if row.source_id is None else next(places[row.source_id])] = None
+        return [*ordered]
+
     def firsts(self, connection: Connection, parked: ParkedKey, head: ParkedMessage) -> Iterator[ParkedMessage]:
         """The `head`, a queue's next message, then those of the other sources in it: each source has an order of
         its own, and anyone may have made one up."""

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, event, select
 from sqlalchemy.exc import OperationalError
 
+from streambind.errors import LifecycleError
 from streambind.inbound import parked_messages as desk_module
 from streambind.inbound.parked_messages import ParkedMessages
 from streambind.persistence import database
@@ -53,6 +54,47 @@ def test_those_before_one_that_is_not_named_are_left_out(
     desk, ids = park(any_service, 5)
     assert desk.skip(KEY, [*ids[:3], ids[4]]) == 3
     assert parked_offsets(any_service) == [(0, 3), (0, 4)]
+
+
+def test_those_before_one_that_has_not_come_are_left_out_and_told(any_service: Service) -> None:
+    drain(parking(any_service, Poison(("k", 1))), batch(*of_key("k", 1, 2, 4)))
+    desk = ParkedMessages(any_service.database, GROUP, (DESTINATION,), numbered=True, actor="ann")
+    told: list[int] = []
+    with pytest.raises(LifecycleError, match="number 4 of its key came after number 2"):
+        desk.skip(KEY, [row.id for row in parked_messages(any_service)], progress=told.append)
+    assert sum(told) == 2
+    assert parked_offsets(any_service) == [(0, 2)]
+    assert any_service.guarded() == {b"k": (1, 2)}
+
+
+def test_by_force_many_go_in_the_order_of_their_numbers(
+    any_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk_module, "_SKIPPED_AT_ONCE", 2)
+    drain(parking(any_service, Poison(("k", 1))), batch(*of_key("k", 1, 6, 4, 2, 5, 3)))
+    desk = ParkedMessages(any_service.database, GROUP, (DESTINATION,), numbered=True, actor="ann")
+    ids = [row.id for row in parked_messages(any_service)]
+    assert desk.skip(KEY, [ids[0], *ids[2:]], force=True) == 5
+    assert [row.id for row in parked_messages(any_service)] == [ids[1]]
+    assert any_service.guarded() == {b"k": (1, 5)}
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_no_statement_names_all_messages_of_a_key(
+    any_service: Service, monkeypatch: pytest.MonkeyPatch, force: bool
+) -> None:
+    """A database takes so many parameters, and there may be a million messages."""
+    monkeypatch.setattr(desk_module, "_SKIPPED_AT_ONCE", 5)
+    desk, ids = park(any_service, 40)
+    given: list[int] = []
+
+    def note(_c: object, _cursor: object, _statement: str, parameters: Any, *_: object) -> None:
+        given.append(len(parameters))
+
+    event.listen(any_service.database.engine, "before_cursor_execute", note)
+    assert desk.skip(KEY, ids, force=force) == 40
+    event.remove(any_service.database.engine, "before_cursor_execute", note)
+    assert max(given) < 25
 
 
 @pytest.mark.parametrize("any_service", ["postgresql+psycopg"], indirect=True)
