@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from streambind.cli.output import AWAY, FAILED, INTERRUPTED, PIPE_CLOSED, err, print_findings, write_error
+from streambind.cli.output import AWAY, FAILED, INTERRUPTED, PIPE_CLOSED, err, line, print_findings, write_error
 from streambind.errors import (
     BrokerUnavailableError,
     ConfigurationError,
@@ -56,6 +56,22 @@ def _tell(error: StreambindError | SQLAlchemyError) -> int:
         return AWAY if away else FAILED
     write_error(error)
     return AWAY if isinstance(error, _AWAY) else FAILED
+
+
+@contextlib.contextmanager
+def half_done(what: Callable[[], str | None]) -> Iterator[None]:
+    """Say what there is by then, unless that is None, if it ends because of Ctrl-C, or a broker or a database that
+    goes away."""
+    try:
+        yield
+    except (KeyboardInterrupt, Exception) as error:
+        ended = isinstance(error, (KeyboardInterrupt, *_AWAY)) or is_database_trouble(error)
+        text = what() if ended else None
+        if text is not None:
+            if isinstance(error, KeyboardInterrupt):
+                _end_line()
+            err.print(line("it ended in the middle; {}", text))
+        raise
 
 
 @contextlib.contextmanager

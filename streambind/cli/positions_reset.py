@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from streambind.binding.binder import Lane as Place
+from streambind.cli.failures import half_done
 from streambind.cli.output import count, json_option, print_json, write
 from streambind.cli.plan import PlannedBinding, inputs_with_group
 from streambind.cli.progress import Lane, Progress, measured
@@ -113,8 +114,9 @@ def reset(
             _show(moves)
         if not dry_run:
             _require_still(measure, held, force=force)
-            for move in _moved(resolved, planned, moves, force=force, by_database=measure.by_database):
-                done.append(move)
+            with half_done(lambda: None if as_json or not done else f"moved by then: {_names(done)}"):
+                for move in _moved(resolved, planned, moves, force=force, by_database=measure.by_database):
+                    done.append(move)
     finally:
         if as_json:
             print_json(_document(measure, moves, done, held, dry_run=dry_run))
@@ -165,9 +167,13 @@ def _moved(
                 yield moved
     if len(done) < len(moves):
         raise LifecycleError(
-            f"moved: {', '.join(move.name for move in done) or 'nothing'}; the other positions moved meanwhile: "
+            f"moved: {_names(done) or 'nothing'}; the other positions moved meanwhile: "
             "an instance works on them. Look with `streambind positions show`, and try again"
         )
+
+
+def _names(moves: Sequence[Move]) -> str:
+    return ", ".join(move.name for move in moves)
 
 
 def _carried_out(database: Database, group: str, move: Move, *, force: bool) -> Move | None:

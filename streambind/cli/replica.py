@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from streambind.cli.failures import half_done
 from streambind.cli.output import FAILED, err, json_option, print_json, write
 from streambind.cli.replica_difference import Mending, difference_document, show_difference, show_swap
 from streambind.cli.replicas import log_of, replica_of, require_table, source_of
@@ -141,7 +142,8 @@ def repair(
         if keep_extra:
             seen = replace(seen, extra=())
         refused = list(doubts(database, found, origin, seen, force=force)) if dry_run else []
-        done = Repaired(0, 0) if dry_run else mend(database, found, origin, seen, force=force)
+        with half_done(lambda: None if dry_run else "the same command mends what is left"):
+            done = Repaired(0, 0) if dry_run else mend(database, found, origin, seen, force=force)
     kept = seen.difference.extra - len(seen.extra)
     mending = Mending(len(seen.refs), len(seen.extra), done.sent, done.removed, kept, refused, dry_run)
     more: dict[str, Any] = {"unreadable": seen.unreadable, "moving": seen.moving}
@@ -203,15 +205,16 @@ def rebuild(
     require_table(database, found)
     with resolved.brokers() as brokers, database_named(database), _bar() as progress:
         log = log_of(brokers, resolved, found)
-        done = work.run(
-            log,
-            restart=restart,
-            force=force,
-            dry_run=dry_run,
-            skip_unreadable=skip_unreadable,
-            limit=limit,
-            progress=progress,
-        )
+        with half_done(lambda: "the same command goes on, --restart begins anew, --abandon drops the new table"):
+            done = work.run(
+                log,
+                restart=restart,
+                force=force,
+                dry_run=dry_run,
+                skip_unreadable=skip_unreadable,
+                limit=limit,
+                progress=progress,
+            )
     more: dict[str, Any] = {"unreadable": done.folded.unreadable, "is_cut": any(log.starts.values())}
     would_swap = dry_run and (force or not done.difference.extra)
     swap = {"swapped": done.swapped, "would_swap": would_swap, "dry_run": dry_run}

@@ -115,5 +115,6 @@ def show_swap(difference: Difference, *, swapped: bool, would_swap: bool, dry_ru
         write("would be: [red bold]not swapped[/], {} would be gone (--force)", lost)
     else:
         write("[red bold]not swapped[/]  {} would be gone (--force)", lost)
-    if dry_run:
-        write("the new table is kept: the same without --dry-run goes on with it, --abandon drops it")
+    if not swapped:
+        again = "the same without --dry-run" if dry_run else "the next rebuild"
+        write("the new table is kept: {} goes on with it, --abandon drops it", again)

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from streambind.cli.failures import half_done
 from streambind.cli.output import count, err, json_option, line, print_json, write
 from streambind.cli.target import Target, ask_database, database_named, resolve
 from streambind.configuration.properties import Publish
@@ -83,11 +84,8 @@ def snapshot(
         begun = taken.begin(JobType(job_type), anew=restart)
         if unfinished is not None:
             err.print(line("goes on after {}", count(begun.rows, "row")))
-        try:
+        with half_done(lambda: "the same command goes on, --restart begins anew"):
             place = _take(taken, begun, total=sum(rows.values()), rate=rate)
-        except KeyboardInterrupt:
-            err.print(line("interrupted; the same command goes on, --restart begins anew"))
-            raise
     if as_json:
         print_json(_document(name, rows, place, unfinished, dry_run=False))
     else:

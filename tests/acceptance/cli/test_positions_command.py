@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from confluent_kafka import Consumer
 
 from streambind.binders.kafka import EmbeddedBroker, inquiries
 from streambind.cli import positions_reset
+from streambind.cli.positions_reset import Move
+from streambind.errors import DatabaseUnavailableError
 from streambind.inbound.stored_positions import reset_position
 from streambind.testing.eventually import eventually
 from tests.acceptance.cli.conftest import NOWHERE, Inside
@@ -150,6 +152,25 @@ def test_a_position_that_moves_meanwhile_is_moved_only_by_force(
         assert refused.returncode == 1
         assert "moved: nothing; the other positions moved meanwhile: an instance works on them" in refused.stderr
     reader.engine.dispose()
+
+
+def test_what_has_moved_before_the_database_went_away_is_told(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair.save(i1="a")
+    pair.send()
+    reader = pair.reader()
+    with reader:
+        pair.copied(reader, i1="a")
+    reader.engine.dispose()
+
+    def partly(_target: object, _planned: object, moves: Sequence[Move], **_: object) -> Iterator[Move]:
+        yield moves[0]
+        raise DatabaseUnavailableError("gone")
+
+    monkeypatch.setattr(positions_reset, "_moved", partly)
+    monkeypatch.setattr(positions_reset, "_held", lambda *_: {})
+    ended = pair.inside.run("positions", "reset", "reader", "in-items", "--to", "0")
+    assert ended.returncode == 3
+    assert ended.stderr == f"it ended in the middle; moved by then: {pair.topic}[0]\nerror  gone\n"
 
 
 def test_a_time_is_a_place_too(pair: Pair) -> None:

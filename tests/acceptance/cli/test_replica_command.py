@@ -12,6 +12,8 @@ from sqlalchemy import create_engine, insert
 
 from streambind import StreamApplication
 from streambind.management import health
+from streambind.replicas.fold import Fold
+from streambind.replicas.source import Source
 from streambind.testing.eventually import eventually
 from tests.acceptance.cli.conftest import Inside, Shell
 from tests.acceptance.cli.pair import WITHIN_S, Item
@@ -177,6 +179,30 @@ def test_a_rebuild_that_does_not_swap_says_what_it_keeps(pair: ReplicaPair) -> N
     command = ("replica", "rebuild", pair.target("reader"), "in-items")
     assert "the new table is kept" in pair.inside.run(*command, "--dry-run").stdout
     assert pair.inside.run(*command, "--abandon").stdout == "dropped the new table\n"
+
+
+@pytest.mark.parametrize("pair", ["sqlite"], indirect=True)
+def test_interrupted_they_say_how_to_go_on(pair: ReplicaPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair.save(i1="a")
+    pair.send()
+    pair.follow(1)
+    pair.by_hand("UPDATE shown SET name = 'x'")
+
+    def interrupted(*_: object) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Fold, "catch_up", interrupted)
+        rebuilt = pair.inside.run("replica", "rebuild", pair.target("reader"), "in-items")
+    with monkeypatch.context() as patch:
+        patch.setattr(Source, "send", interrupted)
+        source = ("--source", pair.target("source"))
+        mended = pair.inside.run("replica", "repair", pair.target("reader"), "in-items", *source)
+    assert (rebuilt.returncode, mended.returncode) == (130, 130)
+    assert rebuilt.stderr == (
+        "it ended in the middle; the same command goes on, --restart begins anew, --abandon drops the new table\n"
+    )
+    assert mended.stderr == ("it ended in the middle; the same command mends what is left\n")
 
 
 def test_a_table_that_is_missing_is_named(pair: ReplicaPair) -> None:

@@ -161,7 +161,7 @@ def test_interrupted_it_says_how_to_go_on(offline: Pair, process: Shell) -> None
     with process.started(*command) as snapshot:
         eventually(lambda: len(outbox(offline)) == 2, WITHIN_S, lambda: snapshot.output)
         assert snapshot.end(signal.SIGINT) == 130
-        assert snapshot.output == "interrupted; the same command goes on, --restart begins anew\n"
+        assert snapshot.output == "it ended in the middle; the same command goes on, --restart begins anew\n"
 
 
 def test_begun_anew_it_sends_all_again(offline: Pair, process: Shell) -> None:

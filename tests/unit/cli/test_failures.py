@@ -8,12 +8,13 @@ from click.testing import Result
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from streambind.cli.command import Commands
-from streambind.cli.failures import UnreachableError
+from streambind.cli.failures import UnreachableError, half_done
 from streambind.configuration import Finding, Origin, Severity
 from streambind.errors import (
     BrokerUnavailableError,
     ConfigurationError,
     DatabaseUnavailableError,
+    LifecycleError,
     SchemaError,
     StreambindError,
 )
@@ -72,6 +73,34 @@ def test_interrupts_and_closed_pipes_are_silent() -> None:
     for error, code in ((KeyboardInterrupt(), 130), (BrokenPipeError(), 141)):
         result = _after(error)
         assert (result.exit_code, result.stdout, result.stderr) == (code, "", "")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyboardInterrupt(),
+        BrokerUnavailableError("x"),
+        DatabaseUnavailableError("x"),
+        OperationalError("select", {}, Exception("connection refused")),
+    ],
+)
+def test_what_is_there_of_what_ended_in_the_middle_is_told(
+    capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    with pytest.raises(type(error)), half_done(lambda: "moved by then: a[0]"):
+        raise error
+    assert capsys.readouterr().err == "it ended in the middle; moved by then: a[0]\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "what"), [(KeyboardInterrupt(), None), (LifecycleError("nothing was done"), "moved by then: a[0]")]
+)
+def test_nothing_is_told_where_nothing_is_there(
+    capsys: pytest.CaptureFixture[str], error: BaseException, what: str | None
+) -> None:
+    with pytest.raises(type(error)), half_done(lambda: what):
+        raise error
+    assert capsys.readouterr().err == ""
 
 
 def test_a_defect_keeps_its_traceback() -> None:

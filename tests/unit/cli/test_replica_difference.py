@@ -107,4 +107,6 @@ def test_what_is_mended_or_would_be(capsys: pytest.CaptureFixture[str], mending:
 )
 def test_what_becomes_of_the_tables(capsys: pytest.CaptureFixture[str], how: dict[str, Any], told: str) -> None:
     show_swap(difference(extra=3), **(dict.fromkeys(("swapped", "would_swap", "dry_run"), False) | how))
-    assert capsys.readouterr().out.startswith(told)
+    shown = capsys.readouterr().out
+    assert shown.startswith(told)
+    assert ("the new table is kept: the" in shown) is ("swapped" not in how)
