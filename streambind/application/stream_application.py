@@ -22,13 +22,14 @@ from sqlalchemy.orm import Session, sessionmaker
 from streambind.application.blueprint import Blueprint
 from streambind.application.links import Links
 from streambind.application.running import Running
+from streambind.application.sessions import asynchronous_sessions, required, synchronous_sessions
 from streambind.application.signals import ended_by_signals
 from streambind.binding.binder_type import BinderType
 from streambind.binding.binding import BindingStatus, InputBinding, OutputBinding
 from streambind.binding.factory import binder_types
 from streambind.configuration import Configuration, Finding
 from streambind.configuration.arguments import is_setting
-from streambind.errors import ConfigurationError, LifecycleError
+from streambind.errors import LifecycleError
 from streambind.event_loop import EventLoop
 from streambind.inbound.commit_times import CommitTimes
 from streambind.inbound.statistics import Figures
@@ -116,7 +117,7 @@ class StreamApplication:
         Raises:
             ConfigurationError: the application has no database.
         """
-        return self._require_database().engine
+        return required(self.database).engine
 
     @property
     def sessions(self) -> sessionmaker[Session]:
@@ -125,10 +126,7 @@ class StreamApplication:
         Raises:
             ConfigurationError: the application has no database, or an asynchronous one.
         """
-        sessions = self._require_database().sessions
-        if not isinstance(sessions, sessionmaker):
-            raise ConfigurationError("this application's database is asynchronous: use async_sessions")
-        return sessions
+        return synchronous_sessions(self.database)
 
     @property
     def async_sessions(self) -> async_sessionmaker[Any]:
@@ -137,10 +135,7 @@ class StreamApplication:
         Raises:
             ConfigurationError: the application has no database, or a synchronous one.
         """
-        sessions = self._require_database().sessions
-        if not isinstance(sessions, async_sessionmaker):
-            raise ConfigurationError("this application's database is synchronous: use sessions")
-        return sessions
+        return asynchronous_sessions(self.database)
 
     @property
     def is_running(self) -> bool:
@@ -295,11 +290,3 @@ class StreamApplication:
     def _here(self) -> Running | None:
         """What runs in this process: nothing of it survives a fork."""
         return None if self._links.is_forked else self._running
-
-    def _require_database(self) -> Database:
-        if self.database is None:
-            raise ConfigurationError(
-                "this application has no database: set streambind.datasource.url, "
-                "or write StreamApplication(..., database=Sessions)"
-            )
-        return self.database
