@@ -185,6 +185,12 @@ def _unfit(found: ReplicaColumns) -> Iterator[str]:
                     f"column {name!r} takes no null, but field {source!r} of {mark.event.__name__} may be null; "
                     "make the column nullable, the field not, or compute the column with transform="
                 )
+    for name in found.key:
+        if found.attributes[name].nullable and not _never_null(found, name):
+            yield (
+                f"key column {name!r} may be null, and rows are not found by null: make the column take none, or "
+                "fill it from a field that is never null"
+            )
     for name in _left_out(found):
         if not _can_be_left_out(found.attributes[name]):
             yield (
@@ -199,6 +205,12 @@ def _unfit(found: ReplicaColumns) -> Iterator[str]:
             f"its key ({listed}) is neither the primary key nor unique: rows could not be found by it; add a "
             "unique constraint to the table"
         )
+
+
+def _never_null(found: ReplicaColumns, name: str) -> bool:
+    source = found.sources.get(name)
+    # Of a field that may be null it is told elsewhere.
+    return isinstance(source, str) and found.mark.event.model_fields[source].annotation not in (Any, object)
 
 
 def _can_be_left_out(column: Column[Any]) -> bool:

@@ -69,5 +69,5 @@ def _in_order(rows: Iterable[Row]) -> list[Row]:
     found = list(rows)
     try:
         return sorted(found)
-    except TypeError:
+    except (TypeError, ArithmeticError):
         return found  # Values without an order: a deadlock is the database's to end, and then it is tried again.

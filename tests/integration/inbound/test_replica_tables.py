@@ -6,6 +6,7 @@ import enum
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from streambind.binding.outcome import Continue, Outcome
 from streambind.event import EntityEvent
+from streambind.inbound.replica_rows import _in_order
 from streambind.inbound.replicates import replicates
 from tests.integration.inbound.replicas import (
     Badge,
@@ -203,6 +205,11 @@ def test_keys_without_an_order_are_written_as_they_come(any_service: Service) ->
         (Size.SMALL, 0),
         (Size.LARGE, 1),
     ]
+
+
+def test_not_a_number_is_neither_less_nor_more() -> None:
+    rows_ = [(Decimal("NaN"),), (Decimal(1),)]
+    assert _in_order(rows_) == rows_
 
 
 def _ids(parameters: Any) -> list[int]:

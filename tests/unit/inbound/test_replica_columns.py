@@ -64,6 +64,11 @@ def test_fields_go_to_columns_of_their_name() -> None:
     assert replica.key_of(changed()) == (1,)
 
 
+def test_a_key_whose_column_takes_null_is_filled_from_a_field_that_is_never_null() -> None:
+    replica = plan(mapped(full_name=(str | None, mapped_column(unique=True))), key="full_name")
+    assert replica.key_of(changed()) == ("Ada",)
+
+
 def test_fields_go_to_columns_of_their_alias() -> None:
     replica = plan(mapped(fullName=str))
     assert row(replica, changed()) == {"id": 1, "fullName": "Ada"}
@@ -142,7 +147,7 @@ def test_an_event_class_of_others_will_do() -> None:
     replica = plan(mapped(fullName=str), Foreign)
     event = Foreign(id=2, name="Ada")
     assert row(replica, event) == {"id": 2, "fullName": "Ada"}
-    assert not replica.is_delete(event)
+    assert not replica.removes(event)
 
 
 @pytest.mark.parametrize("alias", ["serialization_alias", "validation_alias"])
@@ -162,7 +167,7 @@ def test_a_column_that_the_database_computes_needs_no_field() -> None:
 def test_a_job_may_be_text(job: str, deletes: bool) -> None:
     event = create_model("Told", id=(int, ...), full_name=(str, ...), job_type=(str, ...))
     replica = plan(mapped(full_name=str), event)
-    assert replica.is_delete(event(id=1, full_name="Ada", job_type=job)) is deletes
+    assert replica.removes(event(id=1, full_name="Ada", job_type=job)) is deletes
 
 
 @pytest.mark.parametrize("job", ["RENAME", "insert", "", None, 1])
@@ -170,7 +175,7 @@ def test_a_job_that_is_none_of_the_known_is_refused_for_good(job: object) -> Non
     event = create_model("Told", id=(int, ...), full_name=(str, ...), job_type=(Any, ...))
     replica = plan(mapped(full_name=str), event)
     with pytest.raises(PermanentError, match="is none of INSERT, UPDATE and DELETE"):
-        replica.is_delete(event(id=1, full_name="Ada", job_type=job))
+        replica.removes(event(id=1, full_name="Ada", job_type=job))
 
 
 @pytest.fixture
@@ -270,6 +275,11 @@ WRONG: dict[str, tuple[Callable[[], type], dict[str, Any], str]] = {
         lambda: mapped(full_name=str),
         {"key": "full_name"},
         "its key (full_name) is neither the primary key nor unique",
+    ),
+    "key that may be null": (
+        lambda: mapped(full_name=str, code=(str | None, mapped_column(unique=True))),
+        {"key": "code", "transform": {"code": lambda event: event.note}},
+        "key column 'code' may be null, and rows are not found by null",
     ),
     "unknown column": (
         lambda: mapped(full_name=str),
