@@ -24,7 +24,7 @@ from streambind.persistence.cut_names import cut_name
 from streambind.persistence.database import Database
 from streambind.persistence.failures import LOCK_TIMEOUT, state_of
 from streambind.replicas.fold_writer import FoldWriter
-from streambind.replicas.group_goals import group_goals
+from streambind.replicas.group_goals import applied_more, group_goals
 from streambind.replicas.replica import Replica
 
 T = TypeVar("T")
@@ -135,6 +135,19 @@ class Fold:
             waiting = {lane for lane in waiting if at[lane] < goals[lane]}
             if waiting and at == before:
                 raise LifecycleError(self.folded.blocked or "the fold cannot go on")
+        self._require_all(connection)
+
+    def _require_all(self, connection: Connection) -> None:
+        """What the group has applied it never applies again, wherever it is: it must be in the fold."""
+        is_whole = not any(self._log.starts.values())
+        if self._replica.trusts and applied_more(
+            connection, self._database, self._replica, self.group, is_whole=is_whole
+        ):
+            raise LifecycleError(
+                f"group {self._replica.group} was further before: its position was moved back, and what it has "
+                "applied it passes over now. Let it go on until it is where it was (streambind positions show), "
+                "then try again"
+            )
 
     def _own(self, connection: Connection) -> dict[Lane, int]:
         columns = self._database.tables.position.c

@@ -1,8 +1,8 @@
-"""How far a replica's group is, and that it goes no further."""
+"""How far a replica's group is, that it goes no further, and whether it has been further before."""
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, literal, or_, select
 
 from streambind.binding.binder import Lane
 from streambind.errors import LifecycleError
@@ -29,3 +29,28 @@ def group_goals(connection: Connection, database: Database, replica: Replica, *,
             f"group {replica.group} has no position in the database: nothing of the replica is there yet"
         )
     return goals
+
+
+def applied_more(
+    connection: Connection, database: Database, replica: Replica, fold_group: str, *, is_whole: bool
+) -> bool:
+    """Whether the group has applied numbered events that a fold of its destinations has not, though that is where
+    the group is: its position was moved back, and it will pass them over. `is_whole`: the log holds all that the
+    group has seen, so that a key which the fold does not know is one of these too."""
+    guard, position = database.tables.guard, database.tables.position.c
+    mine, folded = guard.alias(), guard.alias()
+    same = (mine.c[name] == folded.c[name] for name in ("destination", "source_id", "key"))
+    is_ahead = or_(mine.c.epoch > folded.c.epoch, and_(mine.c.epoch == folded.c.epoch, mine.c.seq > folded.c.seq))
+    if is_whole:
+        cut = or_(position.start_offset > 0, position.skipped_ms.is_not(None), position.is_compacted.is_(True))
+        began = select(position.partition).where(
+            position.group_name == replica.group, position.destination.in_(replica.destinations), cut
+        )
+        is_whole = connection.execute(began.limit(1)).first() is None
+    query = (
+        select(literal(1))
+        .select_from(mine.outerjoin(folded, and_(folded.c.group_name == fold_group, *same)))
+        .where(mine.c.group_name == replica.group, mine.c.destination.in_(replica.destinations))
+        .where(or_(is_ahead, folded.c.key.is_(None)) if is_whole else is_ahead)
+    )
+    return connection.execute(query.limit(1)).first() is not None

@@ -26,9 +26,10 @@ from tests.unit.inbound.batches import ListBatch, Record
 class Topic:
     """Two partitions of records; `deliver` gives them to the service's replica."""
 
-    def __init__(self, service: Service, plan: InputPlan) -> None:
+    def __init__(self, service: Service, plan: InputPlan, *, trusts: bool = True) -> None:
         self.service = service
         self.plan = plan
+        self.trusts = trusts
         self.partitions: tuple[list[Record], list[Record]] = ([], [])
         self.starts = [0, 0]
         self.reads = 0
@@ -53,8 +54,9 @@ class Topic:
 
     def replica(self) -> Replica:
         (plan,) = self.plan.replicas
+        limits = Limits.of(ConsumerProperties())
         return Replica(
-            plan, "in-things", GROUP, (DESTINATION,), "application/json", UTC, Limits.of(ConsumerProperties())
+            plan, "in-things", GROUP, (DESTINATION,), "application/json", UTC, limits, trusts=self.trusts
         )
 
     def difference(self, **how: Any) -> Difference:

@@ -1,0 +1,76 @@
+"""A group whose position was moved back passes over what it has applied: what is made of its topic up to there is
+no replica of its."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from streambind.errors import LifecycleError
+from tests.integration.inbound.replicas import Item, changed, items
+from tests.integration.inbound.service import DESTINATION, Service, drain
+from tests.integration.inbound.topic import Topic, drop_left
+from tests.unit.inbound.batches import ListBatch
+
+
+@pytest.fixture
+def service(any_service: Service) -> Iterator[Service]:
+    yield any_service
+    drop_left(any_service)
+
+
+@pytest.fixture
+def topic(service: Service) -> Topic:
+    topic = Topic(service, service.plan(Item))
+    topic.deliver(
+        changed("INSERT", 1, "a", seq=1), changed("UPDATE", 1, "b", seq=2), changed("INSERT", 2, "c", seq=1)
+    )
+    return topic
+
+
+def come_again(topic: Topic, start: int) -> None:
+    """The group goes on to where it was."""
+    drain(topic.plan, ListBatch(topic.partitions[0][start:], start, DESTINATION))
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_the_table_is_kept_until_the_group_is_where_it_was(topic: Topic, at: int) -> None:
+    topic.service.move_position(at)
+    with pytest.raises(LifecycleError, match="group readers was further before"):
+        topic.rebuild(force=True)
+    with pytest.raises(LifecycleError, match="group readers was further before"):
+        topic.difference()
+    assert items(topic.service) == {1: "b", 2: "c"}
+
+    come_again(topic, at)
+    assert topic.difference().is_none
+    assert topic.rebuild().swapped
+    assert items(topic.service) == {1: "b", 2: "c"}
+
+
+def test_a_rebuild_that_was_further_than_the_group_is_now_does_not_swap(topic: Topic) -> None:
+    topic.rebuild(dry_run=True)
+    topic.deliver(changed("UPDATE", 1, "d", seq=3))
+    topic.service.move_position(0)
+    with pytest.raises(LifecycleError, match="was further before"):
+        topic.rebuild(force=True)
+    come_again(topic, 0)
+    assert topic.rebuild().swapped
+    assert items(topic.service) == {1: "d", 2: "c"}
+
+
+def test_what_the_log_has_lost_is_not_waited_for(topic: Topic) -> None:
+    """The key of a row is known to the group alone."""
+    topic.deliver(changed("UPDATE", 1, "d", seq=3))
+    topic.starts[0] = 3
+    assert topic.rebuild(force=True, skip_unreadable=True).difference.examples == {"extra": [(2,)]}
+
+
+def test_without_numbers_what_comes_again_is_applied_again(service: Service) -> None:
+    topic = Topic(service, service.plan(Item, sequence="ignore"), trusts=False)
+    topic.deliver(changed("INSERT", 1, "a", seq=1), changed("UPDATE", 1, "b", seq=2))
+    service.move_position(1)
+    assert topic.rebuild().swapped
+    come_again(topic, 1)
+    assert items(service) == {1: "b"}
