@@ -20,6 +20,8 @@ from streambind.inbound.replicates import ReplicaMark
 Row = tuple[Any, ...]
 
 _INSERT, _UPDATE = JobType.INSERT, JobType.UPDATE
+_FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+"""The times at the ends, which are times in every zone."""
 _JOBS: Mapping[object, bool] = {_INSERT: False, _UPDATE: False, JobType.DELETE: True}
 """Whether a job deletes."""
 
@@ -61,10 +63,10 @@ class ReplicaPlan:
         attributes, marks = (*found.key, *rest), tuple(filter(None, [mark.soft_delete]))
         if mark.soft_delete is not None:
             cleared, cleared_at = marks, _deleted_at(found.attributes[mark.soft_delete])
-            kept: Row = (_undeleted(found.attributes[mark.soft_delete]),)
+            kept: Row = (undeleted(found.attributes[mark.soft_delete]),)
         else:
             cleared = tuple(rest) if found.deletes == "columns" else ()
-            values, kept = tuple(_default(found.attributes[name]) for name in cleared), ()
+            values, kept = tuple(default_of(found.attributes[name]) for name in cleared), ()
             cleared_at = lambda _: values  # noqa: E731
         return ReplicaPlan(
             mark=mark,
@@ -123,7 +125,8 @@ def _taker(sources: Sequence[Source], constants: Row = ()) -> Callable[[Any], Ro
     return lambda event: (*taken(event), *[make(event) for make in functions], *constants)
 
 
-def _undeleted(column: Column[Any]) -> Any:
+def undeleted(column: Column[Any]) -> Any:
+    """What a soft delete's column holds in a row that is not deleted."""
     return False if isinstance(column.type, Boolean) else None
 
 
@@ -133,12 +136,17 @@ def _deleted_at(column: Column[Any]) -> Callable[[int], Row]:
     has_zone = bool(getattr(column.type, "timezone", False))
 
     def at(timestamp_ms: int) -> Row:
-        moment = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+        try:
+            moment = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+        except (ValueError, OverflowError, OSError):
+            # Anyone may have written any number there: the row is deleted all the same.
+            moment = _LAST if timestamp_ms > 0 else _FIRST
         return (moment if has_zone else moment.replace(tzinfo=None),)
 
     return at
 
 
-def _default(column: Column[Any]) -> Any:
+def default_of(column: Column[Any]) -> Any:
+    """What a column is put back to: its plain default, or null."""
     default: Any = column.default
     return default.arg if default is not None and default.is_scalar else None

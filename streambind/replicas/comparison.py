@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
-    Boolean,
     Column,
     ColumnElement,
     Connection,
@@ -23,6 +22,7 @@ from sqlalchemy import (
     select,
 )
 
+from streambind.inbound.replica_plan import default_of, undeleted
 from streambind.persistence.dialect import Dialect
 from streambind.replicas.replica import Replica
 
@@ -111,7 +111,7 @@ class Comparison:
     def _comparable(self, column: Column[Any]) -> ColumnElement[Any]:
         if column.name == self._mark:
             # When a row was deleted: a repair knows no more than the time of its own deed.
-            return case((column.is_not_distinct_from(_undeleted(column)), 0), else_=1)
+            return case((column.is_not_distinct_from(undeleted(column)), 0), else_=1)
         # PostgreSQL does not compare JSON, but its text.
         return self._dialect.exact(cast(column, Text) if isinstance(column.type, JSON) else column)
 
@@ -120,22 +120,13 @@ class Comparison:
         plan = self._plan
         if self._mark is not None:
             mark = self._found.c[self._mark]
-            return mark.is_not_distinct_from(_undeleted(mark))
+            return mark.is_not_distinct_from(undeleted(mark))
         keys = {column.name for column in plan.key}
         if self._owns_all:
             return None
         owned = [self._found.c[column.name] for column in plan.columns if column.name not in keys]
-        return or_(literal(value=False), *(column.is_distinct_from(_default(column)) for column in owned))
+        return or_(literal(value=False), *(column.is_distinct_from(default_of(column)) for column in owned))
 
 
 def _count(connection: Connection, table: Table, *of: ColumnElement[bool]) -> int:
     return int(connection.scalar(select(func.count()).select_from(table).where(*of)) or 0)
-
-
-def _undeleted(column: Column[Any]) -> Any:
-    return False if isinstance(column.type, Boolean) else None
-
-
-def _default(column: Column[Any]) -> Any:
-    default: Any = column.default
-    return default.arg if default is not None and default.is_scalar else None

@@ -199,6 +199,16 @@ def test_the_time_of_a_soft_delete_is_utc_and_has_a_zone_where_the_column_has_on
     assert row(replica, changed())["gone"] is None
 
 
+@pytest.mark.parametrize("has_zone", [False, True])
+def test_a_deletion_at_a_time_that_there_is_not_is_one(has_zone: bool) -> None:
+    """A sender writes microseconds where milliseconds belong."""
+    gone = (datetime | None, mapped_column(DateTime(timezone=has_zone)))
+    replica = plan(mapped(full_name=str, gone=gone), soft_delete="gone")
+    for timestamp_ms, year in ((1_700_000_000_000_000, 9999), (-(10**15), 1), (2**63 - 1, 9999), (-1, 1969)):
+        (at,) = replica.cleared_at(timestamp_ms)
+        assert (at.year, at.tzinfo is not None) == (year, has_zone)
+
+
 def test_a_class_that_is_not_ones_own_is_marked_by_a_call() -> None:
     cls = mapped(full_name=str, note=str | None)
     assert replicates("in-a", Changed)(cls) is cls
