@@ -24,6 +24,7 @@ class UnreachableError(StreambindError):
 
 
 _AWAY = (BrokerUnavailableError, DatabaseUnavailableError, UnreachableError)
+_UNASKED = (KeyboardInterrupt, *_AWAY)
 
 
 @contextlib.contextmanager
@@ -65,7 +66,7 @@ def half_done(what: Callable[[], str | None]) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, Exception) as error:
-        ended = isinstance(error, (KeyboardInterrupt, *_AWAY)) or is_database_trouble(error)
+        ended = isinstance(error, _UNASKED) or is_database_trouble(error)
         text = what() if ended else None
         if text is not None:
             if isinstance(error, KeyboardInterrupt):

@@ -147,7 +147,7 @@ class ParkedQueues:
         c = self._message.c
         query = select(c.id, c.source_id, c.epoch, c.seq).where(*self._belongs(parked)).order_by(c.id)
         rows = [row for row in connection.execute(query) if row.id in among]
-        by_number = {row.source_id: [] for row in rows if row.source_id is not None}
+        by_number: dict[str, list[int]] = {row.source_id: [] for row in rows if row.source_id is not None}
         for row in sorted(
             (row for row in rows if row.source_id is not None), key=lambda r: (r.epoch, r.seq, r.id)
         ):

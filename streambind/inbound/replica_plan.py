@@ -103,7 +103,7 @@ class ReplicaPlan:
 
 
 def _told(fits: object) -> bool:
-    if fits is True or fits is False:
+    if isinstance(fits, bool):
         return fits
     # A function that forgets to return would delete all that it sees.
     raise PermanentError(f"where= returned {type(fits).__name__}, neither True nor False")

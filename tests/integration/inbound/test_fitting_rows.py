@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import String, select, update
 from sqlalchemy.orm import Mapped, mapped_column
@@ -37,7 +39,11 @@ class Shared6(Base):
     note: Mapped[str | None] = mapped_column(String(40))
 
 
-@replicates("in-things", ItemChanged, where=lambda event: event.price > 5 or None)  # type: ignore[arg-type, return-value]
+def _forgets(event: ItemChanged) -> Any:
+    return event.price > 5 or None
+
+
+@replicates("in-things", ItemChanged, where=_forgets)
 class Forgetful(Base):
     """Its function says nothing of what is cheap."""
 
