@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Never, TypeVar
 
 from confluent_kafka import KafkaError
-from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient
 
 from streambind.binders.kafka.error_mapping import broker_error, kafka_error
 from streambind.errors import LifecycleError, StreambindError
