@@ -78,10 +78,7 @@ class ParkedMessages:
 
         def left_out(some: Collection[int]) -> set[int]:
             nonlocal done
-            is_first = not done
-            gone = self._database.run_bounded(
-                lambda connection: self._skip(connection, queue, some, force=force, is_first=is_first)
-            )
+            gone = self._database.run_bounded(lambda connection: self._skip(connection, queue, some, force=force))
             done += len(gone)
             progress(len(gone))
             return gone
@@ -149,9 +146,7 @@ class ParkedMessages:
         parked = self._claimed(connection, queue)
         return [] if parked is None else self._queues.order(connection, parked, among=ids)
 
-    def _skip(
-        self, connection: Connection, queue: Queue, ids: Collection[int], *, force: bool, is_first: bool
-    ) -> set[int]:
+    def _skip(self, connection: Connection, queue: Queue, ids: Collection[int], *, force: bool) -> set[int]:
         """Returns which were left out, some of the first."""
         gone: set[int] = set()
         parked = self._claimed(connection, queue)
@@ -161,8 +156,8 @@ class ParkedMessages:
             if head is None or message is None:
                 break
             if message.id not in ids:
-                if gone or not is_first or not self._waits(connection, ids):
-                    break
+                if gone or not self._waits(connection, ids):
+                    break  # The next transaction begins with it, if there is one.
                 raise LifecycleError(
                     f"parked/{message.id} waits before it, and its key's order is kept: leave that one out too "
                     "(--force)"
@@ -171,7 +166,7 @@ class ParkedMessages:
                 self._pass_over(connection, ParkedBatch(message), force=force)
             except MessageFailed:
                 if gone:
-                    break  # The next transaction begins with it.
+                    break
                 raise
             self._write_down(connection, "skip", queue, message)
             take_out = self._queues.done if message == head else self._queues.take_out

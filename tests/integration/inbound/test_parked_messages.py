@@ -47,12 +47,15 @@ def test_many_are_left_out_in_several_transactions(any_service: Service, monkeyp
     assert any_service.guarded() == {b"k": (1, 5)}
 
 
-def test_those_before_one_that_is_not_named_are_left_out(
+def test_those_before_one_that_is_not_named_are_left_out_and_it_is_told(
     any_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(desk_module, "_SKIPPED_AT_ONCE", 2)
     desk, ids = park(any_service, 5)
-    assert desk.skip(KEY, [*ids[:3], ids[4]]) == 3
+    told: list[int] = []
+    with pytest.raises(LifecycleError, match=f"parked/{ids[3]} waits before it"):
+        desk.skip(KEY, [*ids[:3], ids[4]], progress=told.append)
+    assert sum(told) == 3
     assert parked_offsets(any_service) == [(0, 3), (0, 4)]
 
 
