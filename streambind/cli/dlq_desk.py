@@ -114,7 +114,7 @@ class Taken:
         if item.parked is not None:
             self.parked.setdefault(item.parked.queue, []).append(item.parked.message.id)
         if item.letter is not None:
-            self.letters.append(item.letter)
+            self.letters.append(item.letter.to_be_kept())
 
     def __len__(self) -> int:
         return sum(map(len, self.parked.values())) + len(self.letters)

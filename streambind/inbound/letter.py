@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streambind.configuration.properties import DeadLetterFormat
 from streambind.inbound import letter_headers as names
@@ -44,6 +44,19 @@ class Letter:
     def failed_ms(self) -> int | None:
         """When it became a dead letter."""
         return self.stands.timestamp_ms
+
+    def to_be_kept(self) -> Letter:
+        """The letter without what only people read, its own record and the stack trace: of many that are kept
+        these would take most of the memory."""
+        stands = self.stands
+        place = Message(
+            None,
+            destination=stands.destination,
+            partition=stands.partition,
+            offset=stands.offset,
+            timestamp_ms=stands.timestamp_ms,
+        )
+        return replace(self, stands=place, cause=replace(self.cause, stack_trace=""))
 
 
 def read_letter(record: Message) -> Letter:

@@ -10,6 +10,7 @@ from streambind.configuration.properties import DeadLetterFormat
 from streambind.inbound.dead_letter import Failure, dead_letter, lighter
 from streambind.inbound.letter import read_letter
 from streambind.inbound.letter_headers import OUR_HEADERS, X_HEADERS
+from streambind.inbound.replay import place_of
 from streambind.message import Message
 from tests.unit.inbound.vectors import letters_and_sources
 
@@ -175,6 +176,10 @@ def test_what_is_written_is_read_back(message: Message, form: DeadLetterFormat, 
         message.partition,
         message.offset,
     )
+    kept = letter.to_be_kept()
+    assert (kept.message, place_of(kept), kept.failed_ms) == (came, place_of(letter), letter.failed_ms)
+    assert (kept.cause.name, kept.cause.text, kept.group) == (letter.cause.name, letter.cause.text, letter.group)
+    assert (kept.stands.payload, [*kept.stands.raw_headers], kept.cause.stack_trace) == (None, [], "")
     if steps == 0:
         assert came.timestamp_ms == message.timestamp_ms
         assert letter.first_failure_ms == 1234
