@@ -72,7 +72,12 @@ class Servers:
         """Make a topic with these records: key, payload, headers."""
         self.topic(topic, partitions)
         producer = Producer(
-            {"bootstrap.servers": self.brokers, "linger.ms": 20, "queue.buffering.max.messages": 1_000_000}
+            {
+                "bootstrap.servers": self.brokers,
+                "enable.idempotence": True,  # Else a retry may put numbered messages out of order.
+                "linger.ms": 20,
+                "queue.buffering.max.messages": 1_000_000,
+            }
         )
         for key, payload, headers in records:
             while True:
