@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import sys
@@ -20,6 +19,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
 
 from streambind.application.blueprint import Blueprint
+from streambind.application.collector import spare_collector
 from streambind.application.links import Links
 from streambind.application.running import Running
 from streambind.application.sessions import asynchronous_sessions, required, synchronous_sessions
@@ -272,8 +272,7 @@ class StreamApplication:
         only: signals go there. `relay_only` as in `start`."""
         with ended_by_signals() as stop:
             self.start(relay_only=relay_only)
-            gc.collect()
-            gc.freeze()  # This lasts as long as the process: while messages come and go nobody need look at it.
+            spare_collector()
             try:
                 stop.wait()
             finally:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from streambind.application import StreamApplication
 
@@ -23,13 +26,34 @@ class _Brief(StreamApplication):
         super().stop(timeout_ms)
 
 
-def test_what_a_program_consists_of_is_left_out_when_garbage_is_collected(tmp_path: Path) -> None:
-    """A collection looks at all that lives, and messages that come and go cause many."""
-    (tmp_path / "application.yaml").write_text("streambind: {}")
-    program = _Brief(tmp_path, arguments=[])
-    try:
-        program.run()
-    finally:
-        gc.unfreeze()
+@pytest.fixture(autouse=True)
+def collector_as_it_was() -> Iterator[None]:
+    thresholds = gc.get_threshold()
+    yield
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
 
+
+@pytest.fixture
+def program(tmp_path: Path) -> _Brief:
+    (tmp_path / "application.yaml").write_text("streambind: {}")
+    return _Brief(tmp_path, arguments=[])
+
+
+def test_what_a_program_consists_of_is_left_out_when_garbage_is_collected(program: _Brief) -> None:
+    """A collection looks at all that lives, and messages that come and go cause many."""
+    program.run()
     assert program.frozen > 10_000
+
+
+def test_a_batch_of_events_is_not_taken_for_garbage(program: _Brief) -> None:
+    gc.set_threshold(700, 11, 12)
+    program.run()
+    assert gc.get_threshold() == (10_000, 11, 12)
+
+
+@pytest.mark.parametrize("young", [0, 50_000])
+def test_what_the_service_has_made_of_the_collector_stays(program: _Brief, young: int) -> None:
+    gc.set_threshold(young, 11, 12)
+    program.run()
+    assert gc.get_threshold() == (young, 11, 12)
