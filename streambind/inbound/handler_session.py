@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
 from streambind.errors import PermanentError
 from streambind.inbound.leftovers import Leftovers
-from streambind.persistence.database import Database
+from streambind.inbound.watched_sessions import WatchedSessions, unwatch, watch
 from streambind.persistence.failures import state_of
 
 _ABORTED = "25P02"
@@ -36,7 +36,7 @@ class HandlerSession:
 
     def __init__(
         self,
-        database: Database,
+        sessions: WatchedSessions,
         connection: Connection,
         *,
         savepoints: bool,
@@ -49,15 +49,10 @@ class HandlerSession:
         """Whether a handler rolled back or closed the session, to the loss of others' work."""
         mode = "create_savepoint" if savepoints else "rollback_only"
         settings: dict[str, Any] = {"join_transaction_mode": mode, "autobegin": True, "twophase": False}
-        if database.is_async:
-            asynchronous = AsyncConnection(AsyncEngine(database.engine), connection)
-            self.given: Session | AsyncSession = database.sessions(bind=asynchronous, **settings)
-            self.session: Session = self.given.sync_session
-        else:
-            self.given = self.session = database.sessions(bind=connection, **settings)
+        self.given = sessions(connection, **settings)
+        self.session = session_of(self.given)
         if not savepoints:
-            event.listen(self.session, "after_commit", self._after_commit)
-            event.listen(self.session, "after_transaction_end", self._after_end)
+            watch(self.session, after_commit=self._after_commit, after_transaction_end=self._after_end)
         self._leftovers: Leftovers | None = None
         if waits and not savepoints:
             self._leftovers = Leftovers(self.session, connection)
@@ -107,6 +102,7 @@ class HandlerSession:
 
     def close(self) -> None:
         self.session.close()
+        unwatch(self.session)
 
     def _after_commit(self, session: Session) -> None:
         self._committed = True

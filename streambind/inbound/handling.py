@@ -21,6 +21,7 @@ from streambind.inbound.handler_session import HandlerSession, SessionEnded
 from streambind.inbound.inbox import Inbox
 from streambind.inbound.nobodys_fault import is_defect, is_nobodys_fault
 from streambind.inbound.replies import Replies
+from streambind.inbound.watched_sessions import WatchedSessions
 from streambind.joint_batch import parts_of, place_of
 from streambind.message import Batch
 from streambind.persistence.database import Database
@@ -69,7 +70,7 @@ class Handling:
     ) -> None:
         """`commit_after_ms`: once it has passed, a claim is kept with what is handled by then."""
         self._dispatcher = dispatcher
-        self._database = database
+        self._sessions = WatchedSessions(database)
         self._replies = replies
         self._inbox = inbox
         self._commit_after_s = None if commit_after_ms is None else commit_after_ms / 1000
@@ -100,7 +101,7 @@ class Handling:
             with own_statements():
                 indexes = self._inbox.first_times(connection, batch, indexes)
         sessions = HandlerSession(
-            self._database,
+            self._sessions,
             connection,
             savepoints=singly or self._savepoints.is_due,
             waits=not self._written_at_once.is_due and len(indexes) > 1,

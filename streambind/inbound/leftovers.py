@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session, object_mapper
 
+from streambind.inbound.watched_sessions import watch
+
 
 class OthersWait(Exception):
     """What earlier handlers left cannot be written without what the handler at work has not asked to write."""
@@ -43,11 +45,14 @@ class Leftovers:
         """Whether they could not be written, at any time."""
         self.is_lost = False
         """Whether a handler threw away what another has left."""
-        event.listen(session, "transient_to_pending", self._added)
-        event.listen(session, "pending_to_persistent", self._written)
-        event.listen(session, "pending_to_transient", self._thrown_away)
-        event.listen(session, "before_flush", self._flush_begins)
-        event.listen(session, "after_flush", self._flush_ends)
+        watch(
+            session,
+            transient_to_pending=self._added,
+            pending_to_persistent=self._written,
+            pending_to_transient=self._thrown_away,
+            before_flush=self._flush_begins,
+            after_flush=self._flush_ends,
+        )
         event.listen(connection, "before_cursor_execute", self._before_statement)
         event.listen(connection, "savepoint", self._before_statement)  # Its rollback would take them along.
 

@@ -1,0 +1,70 @@
+"""Sessions whose events are listened to once for all of them: to register listeners for each takes SQLAlchemy as
+long as to write some rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from typing import Any
+
+from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session
+
+from streambind.persistence.database import Database
+
+_EVENTS = (
+    "after_commit",
+    "after_transaction_end",
+    "transient_to_pending",
+    "pending_to_persistent",
+    "pending_to_transient",
+    "before_flush",
+    "after_flush",
+)
+_TOLD = "_streambind_told"
+
+
+class WatchedSessions:
+    """Makes sessions as a service's sessionmaker does, of a class of their own below the one that it makes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        sessions = database.sessions
+        self._make: Callable[..., Session | AsyncSession]
+        if isinstance(sessions, async_sessionmaker):
+            self._make = sessions
+            made = sessions.kw.get("sync_session_class") or sessions.class_.sync_session_class
+            self._class = type(made.__name__, (made,), {_TOLD: {}})
+        else:
+            own = copy(sessions)  # What is configured later is configured in both.
+            own.class_ = self._class = type(sessions.class_.__name__, (sessions.class_,), {_TOLD: {}})
+            self._make = own
+        for name in _EVENTS:
+            event.listen(self._class, name, _telling(name))
+
+    def __call__(self, connection: Connection, **settings: Any) -> Session | AsyncSession:
+        """A session on this connection."""
+        if not self._database.is_async:
+            return self._make(bind=connection, **settings)
+        asynchronous = AsyncConnection(AsyncEngine(self._database.engine), connection)
+        return self._make(bind=asynchronous, sync_session_class=self._class, **settings)
+
+
+def watch(session: Session, **told: Callable[..., None]) -> None:
+    """Call these, by the names of events, with what SQLAlchemy gives listeners. The session is one of
+    `WatchedSessions`."""
+    setattr(session, _TOLD, {**getattr(session, _TOLD), **told})
+
+
+def unwatch(session: Session) -> None:
+    """Call nobody any more; what was called need not live as long as the session."""
+    setattr(session, _TOLD, {})
+
+
+def _telling(name: str) -> Callable[..., None]:
+    def tell(session: Session, *given: Any) -> None:
+        if (told := getattr(session, _TOLD).get(name)) is not None:
+            told(session, *given)
+
+    return tell
