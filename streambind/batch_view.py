@@ -10,6 +10,9 @@ from streambind.message import Batch
 class BatchView:
     """What a subclass does not define is the batch's own."""
 
+    ahead = None
+    """What was found in the batch itself when it was read ahead does not hold."""
+
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
 

@@ -27,6 +27,7 @@ def consumer_target(configuration: Configuration, name: str, plan: InputPlan | N
         positions=None if plan is None else plan.positions,
         batch=None if plan is None else plan.batch,
         joins=plan is not None and plan.joins,
+        readers=() if plan is None else plan.readers,
     )
 
 

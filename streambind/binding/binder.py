@@ -13,6 +13,7 @@ from typing import Protocol
 from streambind.binding.outcome import Failed, Outcome, Sent, Unknown
 from streambind.configuration.properties import ConsumerProperties, ProducerProperties, Properties
 from streambind.message import Batch, Message
+from streambind.read_ahead import Reader
 
 Deliver = Callable[[Batch], Outcome]
 """Called by the binder with the next batch of a partition; one call at a time per partition, from the binder's
@@ -101,7 +102,8 @@ class ConsumerTarget:
     """What a binder needs to bind an input. `group` None: anonymous, a new one per start. `replays` are those of
     the destinations that have no dead letters of their own: replayed ones come through them. `batch`: how many
     messages a batch may hold if many wait, unless the binder is configured otherwise; None: as the binder does.
-    `joins`: whether it may be a joint one, of no more messages than that."""
+    `joins`: whether it may be a joint one, of no more messages than that.
+    `readers`: whom a binder may have read a batch ahead that waits for another one of its partition."""
 
     binding: str
     destinations: tuple[str, ...]
@@ -112,6 +114,7 @@ class ConsumerTarget:
     replays: frozenset[str] = frozenset()
     batch: int | None = None
     joins: bool = False
+    readers: tuple[Reader, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from streambind.inbound.replies import Reply
 from streambind.inbound.statistics import DeliveryStatistics
 from streambind.joint_batch import place_of
 from streambind.message import Batch
+from streambind.read_ahead import Reader
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +59,9 @@ class Dispatcher:
         self.is_batch = all(listener.call_many is not None for listener in listeners)
         self.is_async = any(listener.is_async for listener in listeners)
         self.wants_session = any(listener.session is not None for listener in listeners)
+        alone = listeners[0] if self._is_unconditional and len(listeners) == 1 else None
+        self._call_alone = None if alone is None else alone.call_alone
+        self.readers: tuple[Reader, ...] = () if alone is None or alone.reader is None else (alone.reader,)
         self.run_all = _compiled_run(listeners)
         """Decode and call for each message of a batch, in one tight loop, or once for all of them if the listener
         takes batches, for the plain case: one listener of one argument, no condition, no reply, no session. None
@@ -79,6 +83,9 @@ class Dispatcher:
             Exception: whatever a listener raises.
         """
         try:
+            if self._call_alone is not None:
+                self._call_alone(batch, unit, session)
+                return []
             if not self.is_batch:
                 return self._handle_one(Arrival(batch, unit[0], session, limits=self._limits), unmatched)
             arrivals = [Arrival(batch, index, session, limits=self._limits) for index in unit]

@@ -6,17 +6,17 @@ an event that the producing side sent twice, or one whose predecessor never came
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.exc import IntegrityError
 
 from streambind.errors import PermanentError, SequenceForkError, SequenceGapError
 from streambind.inbound.failure import MessageFailed, Overtaken
-from streambind.inbound.numbers import Run, event_of, runs_of
+from streambind.inbound.numbers import Run, add_runs, event_of, runs_of
 from streambind.inbound.positions import Past
 from streambind.inbound.sequence import Applied, Chain, follows
 from streambind.message import Batch
@@ -24,6 +24,7 @@ from streambind.persistence.database import Database
 from streambind.persistence.failures import is_duplicate
 from streambind.persistence.growing_query import GrowingQuery
 from streambind.persistence.key_chunks import key_chunks
+from streambind.read_ahead import READ_AT_ONCE, found_ahead
 
 Row = tuple[Any, ...]
 Numbered = tuple[int, Chain, Applied]
@@ -123,7 +124,7 @@ class SequenceGuard:
             MessageFailed: with a SequenceGapError or SequenceForkError; with a PermanentError if the headers of
                 a message cannot be read.
         """
-        runs = _runs(batch, indexes)
+        runs = self._runs(batch, indexes)
         events = [] if runs is not None else _events(batch, indexes, passing_over=passing_over)
         chains = sorted(runs if runs is not None else {chain for _, chain, _ in events})
         if not chains:
@@ -155,6 +156,23 @@ class SequenceGuard:
             except (SequenceGapError, SequenceForkError) as error:
                 raise MessageFailed(index, error) from error
         return found
+
+    def read_ahead(self, batch: Batch) -> Generator[None, None, dict[Chain, Run] | None]:
+        runs: dict[Chain, Run] = {}
+        for start in range(0, len(batch), READ_AT_ONCE):
+            if not add_runs(runs, batch, range(start, min(start + READ_AT_ONCE, len(batch)))):
+                return None
+            yield
+        return runs
+
+    def _runs(self, batch: Batch, indexes: Sequence[int]) -> dict[Chain, Run] | None:
+        """As `runs_of`; None also where a message cannot be read, of which `_events` tells more."""
+        if len(indexes) == len(batch) and (runs := found_ahead(batch, self)) is not None:
+            return cast("dict[Chain, Run]", runs)
+        try:
+            return runs_of(batch, indexes)
+        except PermanentError:
+            return None
 
     def record(
         self, connection: Connection, destination: str, found: Examination, *, passed_over: bool = False
@@ -240,14 +258,6 @@ class SequenceGuard:
             for key, event_id in connection.execute(self._ids, given):
                 chain = Chain(source_id, key)
                 stored[chain] = stored[chain]._replace(event_id=event_id)
-
-
-def _runs(batch: Batch, indexes: Sequence[int]) -> dict[Chain, Run] | None:
-    """As `runs_of`; None also where a message cannot be read, of which `_events` tells more."""
-    try:
-        return runs_of(batch, indexes)
-    except PermanentError:
-        return None
 
 
 def _events(batch: Batch, indexes: Sequence[int], *, passing_over: bool) -> list[Numbered]:

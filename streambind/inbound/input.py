@@ -45,6 +45,7 @@ from streambind.inbound.statistics import DeliveryStatistics
 from streambind.inbound.surroundings import Surroundings
 from streambind.message import Batch
 from streambind.persistence.database import Database
+from streambind.read_ahead import Reader
 
 _REPLICA_BATCH = 2_000
 """What a backlog brings of a row several times is written once, and a transaction costs what it costs."""
@@ -56,7 +57,7 @@ class InputPlan:
 
     `budget` and `policy` say what becomes of failing messages. `positions` is there if the database is the
     authority for what is done: then the broker's own offsets are a report only; so is `worker`, which tries parked
-    keys again, whatever `consumer.on-error` says by now. `batch` and `joins` are as in
+    keys again, whatever `consumer.on-error` says by now. `batch`, `joins` and `readers` are as in
     `ConsumerTarget`.
     """
 
@@ -70,6 +71,7 @@ class InputPlan:
     replicas: Sequence[ReplicaPlan] = ()
     batch: int | None = None
     joins: bool = False
+    readers: tuple[Reader, ...] = ()
     findings: list[Finding] = field(default_factory=list)
 
     @staticmethod
@@ -131,6 +133,8 @@ class InputPlan:
             batch=_REPLICA_BATCH if dispatcher.is_batch and copies_only else None,
             # A list that a listener gets is of one partition.
             joins=positions is not None and (copies_only or not dispatcher.is_batch),
+            # What handlers do takes so much longer than reading that it does not pay.
+            readers=(*kept.readers, *dispatcher.readers) if kept is not None and dispatcher.readers else (),
             findings=findings,
         )
 
@@ -146,6 +150,7 @@ class _Kept:
     effects: DatabaseEffects
     positions: DatabasePositions
     worker: RetryWorker
+    readers: tuple[Reader, ...]
 
 
 def _kept(
@@ -217,7 +222,7 @@ def _kept(
         on_commit=surroundings.on_commit,
         on_parked=worker.wake,
     )
-    return _Kept(effects, positions, worker)
+    return _Kept(effects, positions, worker, () if guard is None else (guard,))
 
 
 def _upkeep(*remembered: Inbox | History | None) -> Callable[[], None]:

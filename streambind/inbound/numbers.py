@@ -44,6 +44,15 @@ def runs_of(batch: Batch, indexes: Iterable[int]) -> dict[Chain, Run] | None:
         PermanentError: the headers of a message cannot be read.
     """
     runs: dict[Chain, Run] = {}
+    return runs if add_runs(runs, batch, indexes) else None
+
+
+def add_runs(runs: dict[Chain, Run], batch: Batch, indexes: Iterable[int]) -> bool:
+    """Add the messages to `runs_of` those before them; False if a chain is not one run any more.
+
+    Raises:
+        PermanentError: the headers of a message cannot be read.
+    """
     known = runs.get
     raw_headers, key_of, destination = batch.raw_headers, batch.key, batch.destination
     for index in indexes:
@@ -60,8 +69,8 @@ def runs_of(batch: Batch, indexes: Iterable[int]) -> dict[Chain, Run] | None:
         elif seq == run.last + 1 and epoch == run.epoch:
             run.last, run.index = seq, index
         else:
-            return None
-    return runs
+            return False
+    return True
 
 
 def event_of(batch: Batch, index: int) -> tuple[Chain, Applied] | None:

@@ -25,6 +25,8 @@ from streambind.inbound.limits import Limits
 from streambind.inbound.listener import Condition, ListenerMark, SendTo
 from streambind.inbound.replica_plan import ReplicaPlan
 from streambind.inbound.signature import REQUIRED, Argument, Kind, Signature, read_signature
+from streambind.message import Batch
+from streambind.read_ahead import Reader
 
 Fill = Callable[[Arrival], Any]
 FillMany = Callable[[Sequence[Arrival]], Any]
@@ -38,6 +40,8 @@ class ListenerPlan:
     block until an `async def` is through, which needs `EventLoop.call` around them. `is_async` is None if the
     listener goes with either kind. `session` is the class of the session that it is to be given. `plain` is there
     if nothing but payloads is asked for: their decoder, and the function that takes them; `replica` if it is one.
+    `call_alone` takes the indexes of messages that no other listener gets, and the session, in place of
+    `call_many`; with a `reader` it makes use of what that has read ahead.
     """
 
     name: str
@@ -52,6 +56,8 @@ class ListenerPlan:
     returns_several: bool = False
     plain: tuple[PayloadDecoder, Callable[..., Any]] | None = None
     replica: ReplicaPlan | None = None
+    call_alone: Callable[[Batch, Sequence[int], Any], None] | None = None
+    reader: Reader | None = None
 
 
 class Planner:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from pydantic.errors import PydanticUserError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from streambind.configuration.code_origin import code_origin
 from streambind.errors import ConfigurationError
-from streambind.inbound.arrival import Arrival
 from streambind.inbound.decoding import PayloadDecoder
 from streambind.inbound.plan import ListenerPlan, Planner, condition_of
 from streambind.inbound.replica_columns import ReplicaColumns, read_columns
@@ -34,18 +31,25 @@ def plan_replica(
         return None
     database = surroundings.database
     plan = ReplicaPlan.of(found)
-    call, call_many = _calls(plan, ReplicaEvents(plan, decoder, shared=shared), surroundings)
-    return ListenerPlan(
+    events = ReplicaEvents(plan, decoder, shared=shared)
+    made = ListenerPlan(
         name=found.name,
         place=code_origin(mark.declared_on),
         matches=matches,
         takes_null=True,
-        call=call,
-        call_many=call_many,
+        call=None,
+        call_many=lambda _: None,
         is_async=None,
         session=AsyncSession if database is not None and database.is_async else Session,
         replica=plan,
     )
+    if surroundings.publishes(plan.mark.declared_on):
+        made.call, made.call_many = ReplicaEntities(plan, events).apply, None
+    elif database is not None:  # Else that is a mistake, which is told elsewhere: nobody calls it.
+        rows = ReplicaRows(plan, events, database.dialect.row_statements())
+        made.call, made.call_many = lambda arrival: rows.apply([arrival]), rows.apply
+        made.call_alone, made.reader = rows.apply_alone, rows if events.is_quick else None
+    return made
 
 
 def _decoder(found: ReplicaColumns, planner: Planner) -> PayloadDecoder | None:
@@ -56,14 +60,3 @@ def _decoder(found: ReplicaColumns, planner: Planner) -> PayloadDecoder | None:
     except (ConfigurationError, PydanticUserError, TypeError) as error:
         found.wrong(str(error))
         return None
-
-
-def _calls(
-    plan: ReplicaPlan, events: ReplicaEvents, surroundings: Surroundings
-) -> tuple[Callable[[Arrival], None], Callable[[Sequence[Arrival]], None] | None]:
-    if surroundings.publishes(plan.mark.declared_on):
-        return ReplicaEntities(plan, events).apply, None
-    if surroundings.database is None:  # A mistake that is told elsewhere: nobody calls it.
-        return lambda _: None, lambda _: None
-    apply = ReplicaRows(plan, events, surroundings.database.dialect.row_statements()).apply
-    return lambda arrival: apply([arrival]), apply

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 
 from sqlalchemy import Connection, create_engine, update
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from streambind import stream_listener
@@ -17,7 +18,6 @@ from streambind.errors import PermanentError
 from streambind.failpoints import failpoint
 from streambind.inbound import input as inbound_input
 from streambind.inbound import replica as inbound_replica
-from streambind.inbound.arrival import Arrival
 from streambind.inbound.delivery_positions import DatabaseEffects
 from streambind.inbound.failure import Trouble
 from streambind.inbound.handler_session import session_of
@@ -121,14 +121,9 @@ class TakenForGranted(DatabaseEffects):
 class WrittenElsewhere(ReplicaRows):
     """Writes a replica's rows in a transaction of its own, before the one that moves the position."""
 
-    def apply(self, arrivals: Sequence[Arrival]) -> None:
-        given = arrivals[0].session
-        with Session(session_of(given).connection().engine) as own, own.begin():
-            for arrival in arrivals:
-                arrival.session = own
-            super().apply(arrivals)
-        for arrival in arrivals:
-            arrival.session = given
+    def apply_alone(self, batch: Batch, indexes: Sequence[int], session: Session | AsyncSession) -> None:
+        with Session(session_of(session).connection().engine) as own, own.begin():
+            super().apply_alone(batch, indexes, own)
 
 
 def included(name: str) -> list[object]:

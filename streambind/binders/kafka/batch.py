@@ -9,6 +9,7 @@ from confluent_kafka import Message as ClientMessage
 
 from streambind.errors import PermanentError
 from streambind.message import Message, RawHeaders
+from streambind.read_ahead import ReadAhead
 
 KafkaMessage: TypeAlias = "ClientMessage[bytes, bytes]"
 _value = ClientMessage.value
@@ -21,13 +22,14 @@ _UNREADABLE: list[tuple[str, str | bytes | None]] = []
 
 
 class KafkaBatch:
-    """Consecutive messages of one partition, none of them an error. Immutable, readable from any thread.
+    """Consecutive messages of one partition, none of them an error. Immutable, readable from any thread; `ahead`
+    is set before others see it.
 
     A client's message is false when its value is empty or absent, so nothing here asks for its truth. Where the
     name of a header is not UTF-8, `raw_headers` and `message` raise PermanentError.
     """
 
-    __slots__ = ("_messages", "destination", "next_offset", "partition", "position")
+    __slots__ = ("_messages", "ahead", "destination", "next_offset", "partition", "position")
 
     def __init__(self, destination: str, partition: int, position: int, messages: list[KafkaMessage]) -> None:
         self.destination = destination
@@ -35,6 +37,7 @@ class KafkaBatch:
         self.position = position
         self.next_offset = _offset(messages[-1]) + 1
         self._messages = messages
+        self.ahead: ReadAhead | None = None
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -63,6 +66,11 @@ class KafkaBatch:
     def rest(self, done: int) -> list[KafkaMessage]:
         """The client's messages after the first `done`."""
         return self._messages[done:]
+
+    def forget(self) -> None:
+        """Nobody will ask for it: let nothing more of it be read ahead."""
+        if self.ahead is not None:
+            self.ahead.drop()
 
     def __repr__(self) -> str:
         return f"<KafkaBatch {self.destination}[{self.partition}]@{self.position}..{self.next_offset}>"

@@ -20,6 +20,7 @@ from streambind.binders.kafka.identity import TopicIdentities
 from streambind.binders.kafka.inquiries import Inquiries, Start
 from streambind.binders.kafka.lanes import KafkaLane, QueueLimits
 from streambind.binders.kafka.poll_loop import ClientBroken, PollLoop
+from streambind.binders.kafka.reader_thread import ReaderThread
 from streambind.binders.kafka.reports import OffsetReports
 from streambind.binders.kafka.workers import Workers
 from streambind.binding.binder import ConsumerTarget, Deliver, Lane, PartitionState
@@ -66,6 +67,7 @@ class KafkaConsumerBinding:
             joins=target.joins,
             state=self._state,
             finished=self._finished,
+            reader=ReaderThread(binding, target.readers) if target.readers else None,
         )
         self._inquiries = Inquiries(
             binding,

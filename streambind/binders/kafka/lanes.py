@@ -46,7 +46,9 @@ class KafkaLane:
     """
 
     __slots__ = (
+        "_ahead",
         "_bytes",
+        "_follows",
         "_limits",
         "_moved",
         "_pending",
@@ -90,6 +92,8 @@ class KafkaLane:
         self.seeking: int | None = None
         self._limits = limits
         self._moved = False
+        self._follows = position
+        self._ahead: KafkaBatch | None = None
         self._pending: list[KafkaMessage] = []
         self._rest: list[KafkaMessage] = []
         self._bytes = 0
@@ -133,7 +137,8 @@ class KafkaLane:
         if self.running or not self.has_work():
             return None
         self.retrying = None
-        if len(self._rest) > 0:
+        is_rest = len(self._rest) > 0
+        if is_rest:
             messages, self._rest = self._rest, []
         elif len(self._pending) <= limit:
             messages, self._pending, self._bytes = self._pending, [], 0
@@ -142,7 +147,31 @@ class KafkaLane:
             self._bytes -= self._bytes * limit // len(self._pending)  # near enough for a limit
             del self._pending[:limit]
         self.running = True
-        return KafkaBatch(self.lane.destination, self.lane.partition, self.position, messages)
+        batch = self._seen_ahead(len(messages)) if not is_rest else None
+        if batch is None:
+            batch = self._batch(self.position, messages)
+        self._follows = batch.next_offset
+        return batch
+
+    def see_ahead(self, limit: int) -> KafkaBatch | None:
+        """The batch that `take` will give after what is taken, if there are so many messages and it was not seen
+        yet."""
+        if self._ahead is not None or len(self._pending) < limit or not self.has_work():
+            return None
+        position = self._follows if self.running or self._rest else self.position
+        self._ahead = self._batch(position, self._pending[:limit])
+        return self._ahead
+
+    def _seen_ahead(self, count: int) -> KafkaBatch | None:
+        """The batch of the next messages, if it was seen ahead as it is now."""
+        batch, self._ahead = self._ahead, None
+        if batch is None or (batch.position == self.position and len(batch) == count):
+            return batch
+        batch.forget()
+        return None
+
+    def _batch(self, position: int, messages: list[KafkaMessage]) -> KafkaBatch:
+        return KafkaBatch(self.lane.destination, self.lane.partition, position, messages)
 
     def finish(self, batch: KafkaBatch, outcome: Outcome) -> int | None:
         """Carry out what was decided of the running batch. Returns after how many milliseconds the lane has
@@ -246,4 +275,7 @@ class KafkaLane:
 
     def _forget(self) -> None:
         self._pending, self._rest, self._bytes = [], [], 0
+        if self._ahead is not None:
+            self._ahead.forget()
+            self._ahead = None
         self.retrying = None

@@ -132,6 +132,7 @@ class PollLoop:
                     continue  # fetched before the partition was given back
                 if lane.receive(run):
                     self._workers.hand(lane)
+                self._workers.read_ahead(lane)
                 if lane.is_full():
                     full.append(lane)
         if full:

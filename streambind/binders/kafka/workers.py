@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 
 from streambind.binders.kafka.batch import KafkaBatch
 from streambind.binders.kafka.lanes import KafkaLane
+from streambind.binders.kafka.reader_thread import ReaderThread
 from streambind.binding.binder import Deliver
 from streambind.binding.outcome import Outcome, Stop
 from streambind.joint_batch import JointBatch, parts_of
@@ -22,7 +23,7 @@ LOG = logging.getLogger("streambind.binders.kafka")
 
 class Workers:
     """`count` threads that take batches from lanes and deliver them; those of lanes that wait for the same thread
-    together, if it `joins` them.
+    together, if it `joins` them. Batches that wait are read ahead by `reader`.
 
     `state` guards every lane; it is held for a moment around `take` and `finish`, never while delivering, and
     is notified whenever a delivery ended. `finished(lane)` is called with it held.
@@ -38,6 +39,7 @@ class Workers:
         joins: bool,
         state: threading.Condition,
         finished: Callable[[KafkaLane], None],
+        reader: ReaderThread | None = None,
     ) -> None:
         self._binding = binding
         self._deliver = deliver
@@ -45,6 +47,7 @@ class Workers:
         self._joins = joins
         self._state = state
         self._finished = finished
+        self._reader = reader
         self._stopping = False
         self.held = False
         self._ready: list[SimpleQueue[tuple[float, KafkaLane] | None]] = [SimpleQueue() for _ in range(count)]
@@ -54,6 +57,8 @@ class Workers:
         ]
 
     def start(self) -> None:
+        if self._reader is not None:
+            self._reader.start()
         for thread in self._threads:
             thread.start()
 
@@ -78,16 +83,24 @@ class Workers:
         due = time.monotonic() + delay_ms / 1000 if delay_ms > 0 else 0.0
         self._ready[lane.worker].put((due, lane))
 
+    def read_ahead(self, lane: KafkaLane) -> None:
+        """Have the lane's next batch read, if it is a whole one. With the state held."""
+        if self._reader is not None and (batch := lane.see_ahead(self._batch)) is not None:
+            self._reader.begin(batch)
+
     def stop(self) -> None:
         """No new delivery starts; running ones end. With the state held or not."""
         self._stopping = True
+        if self._reader is not None:
+            self._reader.stop()
         for queue in self._ready:
             queue.put(None)
 
     def join(self, deadline: float) -> bool:
         """Wait for the threads until the (monotonic) deadline; False if a delivery still runs. A delivery may
         call it: its own thread is not waited for."""
-        others = [thread for thread in self._threads if thread is not threading.current_thread()]
+        threads = self._threads if self._reader is None else [*self._threads, self._reader.thread]
+        others = [thread for thread in threads if thread is not threading.current_thread()]
         for thread in others:
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in others)
@@ -151,6 +164,7 @@ class Workers:
                     if (batch := lane.take(room)) is not None:
                         taken.append((lane, batch))
                         room = 0 if is_rest else room - len(batch)
+                        self.read_ahead(lane)
         return taken
 
     def _outcome(self, batch: Batch) -> Outcome:

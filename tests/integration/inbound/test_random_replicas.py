@@ -13,6 +13,8 @@ from sqlalchemy import delete, select, update
 
 from streambind.binding.binder import Lane
 from streambind.binding.outcome import Continue, Seek
+from streambind.inbound import guard, replica_rows
+from streambind.read_ahead import ReadAhead
 from tests.integration.inbound.replicas import Fitting, Item, Kept, Offer, changed, rows, tombstone
 from tests.integration.inbound.service import DESTINATION, Service
 from tests.unit.inbound.batches import ListBatch, Record
@@ -80,15 +82,20 @@ def deliver(
     *,
     between: Callable[[int], object] = lambda cut: None,
     is_published: bool = False,
+    steps_ahead: int | None = None,
 ) -> None:
     """All batches, each of them once more: a zombie's, which is fenced. `between` is called after each but the
-    last."""
+    last. They are read ahead so many steps, unless that is None."""
     plan = service.plan(entity, on_error="park", max_attempts=1, published=is_published)
     assert plan.positions is not None
     start = 0
     for cut in cuts:
         rest: ListBatch | None = ListBatch(published.records[start:cut], start, DESTINATION, 0)
         again = rest
+        if steps_ahead is not None and rest is not None:
+            rest.ahead = ReadAhead(rest, plan.readers)
+            for _ in range(steps_ahead):
+                rest.ahead.step()
         while rest is not None:
             outcome = plan.deliver(rest)
             assert isinstance(outcome.then, Continue), outcome
@@ -110,15 +117,22 @@ def empty(service: Service, entity: Any) -> None:
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.fixture
+def reads_two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "READ_AT_ONCE", 2)
+    monkeypatch.setattr(replica_rows, "READ_AT_ONCE", 2)
+
+
+@pytest.mark.usefixtures("reads_two_at_once")
 @pytest.mark.parametrize("is_published", [False, True])
 @SETTINGS
-@given(history=histories())
+@given(history=histories(), steps_ahead=st.none() | st.integers(0, 15))
 def test_a_replica_is_what_its_source_says(
-    any_service: Service, is_published: bool, history: tuple[Published, list[int]]
+    any_service: Service, is_published: bool, history: tuple[Published, list[int]], steps_ahead: int | None
 ) -> None:
     published, cuts = history
     empty(any_service, Item)
-    deliver(any_service, Item, published, cuts, is_published=is_published)
+    deliver(any_service, Item, published, cuts, is_published=is_published, steps_ahead=steps_ahead)
     found = rows(any_service, select(Item.id, Item.name, Item.price))
     assert {key: (name, price) for key, name, price in found} == published.rows
     guarded = any_service.guarded()
@@ -162,12 +176,15 @@ def test_columns_of_others_live_and_die_with_the_row(
     assert {key: (name, stock, note) for key, name, stock, note in found} == expected
 
 
+@pytest.mark.usefixtures("reads_two_at_once")
 @SETTINGS
-@given(history=histories())
-def test_soft_deletes_keep_the_last_values(any_service: Service, history: tuple[Published, list[int]]) -> None:
+@given(history=histories(), steps_ahead=st.none() | st.integers(0, 15))
+def test_soft_deletes_keep_the_last_values(
+    any_service: Service, history: tuple[Published, list[int]], steps_ahead: int | None
+) -> None:
     published, cuts = history
     empty(any_service, Kept)
-    deliver(any_service, Kept, published, cuts)
+    deliver(any_service, Kept, published, cuts, steps_ahead=steps_ahead)
     found = rows(any_service, select(Kept.id, Kept.name, Kept.price, Kept.deleted_at.is_(None)))
     assert {key: (name, price) for key, name, price, _ in found} == published.ever
     assert {key for key, _, _, is_there in found if is_there} == set(published.rows)

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from streambind.inbound import replica
-from streambind.inbound.arrival import Arrival
 from streambind.inbound.replica_rows import ReplicaRows
+from streambind.message import Batch
 from tests.integration.inbound.replicas import Item, Kept, Offer, changed, items, rows, tombstone
 from tests.integration.inbound.service import DESTINATION, Service
 from tests.unit.inbound.batches import ListBatch
@@ -19,8 +21,8 @@ from tests.unit.inbound.batches import ListBatch
 class TheFirstCounts(ReplicaRows):
     """Of what several messages say of a row, it takes the first."""
 
-    def apply(self, arrivals: Sequence[Arrival]) -> None:
-        super().apply(arrivals[::-1])
+    def apply_alone(self, batch: Batch, indexes: Sequence[int], session: Session | AsyncSession) -> None:
+        super().apply_alone(batch, indexes[::-1], session)
 
 
 class DeletesLast(ReplicaRows):

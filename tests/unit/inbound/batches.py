@@ -11,6 +11,7 @@ from streambind.errors import PermanentError
 from streambind.headers import encode_headers
 from streambind.message import Message, RawHeaders
 from streambind.origin import Origin
+from streambind.read_ahead import ReadAhead
 
 SOURCE = "7d3a2c1e-0000-4000-8000-000000000001"
 
@@ -37,6 +38,7 @@ class ListBatch:
     before: int | None = None
     asked_headers: list[int] = field(default_factory=list)
     """Indexes whose headers were asked for."""
+    ahead: ReadAhead | None = None
 
     def __post_init__(self) -> None:
         if self.offsets is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from streambind.binders.kafka.batch import KafkaBatch
 from streambind.binders.kafka.lanes import KafkaLane, QueueLimits
 from streambind.binding.outcome import Apart, Outcome, RetryAfter, Seek, Stop
+from streambind.message import Batch
+from streambind.read_ahead import ReadAhead
 from tests.unit.binders.kafka.messages import lane, message, messages
 
 
@@ -201,6 +205,82 @@ def test_how_much_may_wait_is_bounded_in_bytes() -> None:
     assert (it.is_full(), it.overflows()) == (True, False)
 
 
+def test_a_whole_batch_is_seen_ahead_once_and_taken_as_it_was_seen() -> None:
+    it = lane()
+    it.receive(messages([0, 2, 5]))
+    first = took(it, 2)
+    assert it.see_ahead(2) is None
+    it.receive(messages([7]))
+    ahead = it.see_ahead(2)
+    assert (offsets(ahead), it.see_ahead(2)) == ([5, 7], None)
+    it.finish(first, Outcome(2))
+    assert it.take(2) is ahead
+
+
+def test_the_rest_of_a_batch_comes_before_what_was_seen_ahead() -> None:
+    it = lane()
+    it.receive(messages([0, 2, 5, 7]))
+    first = took(it, 2)
+    ahead = it.see_ahead(2)
+    assert ahead is not None
+    assert ahead.position == 3
+    it.finish(first, Outcome(1))
+    rest = took(it, 2)
+    assert offsets(rest) == [2]
+    it.finish(rest, Outcome(1))
+    assert it.take(2) is ahead
+
+
+class Nothing:
+    """Reads nothing."""
+
+    def read_ahead(self, batch: Batch) -> Generator[None, None, None]:
+        while True:
+            yield
+
+
+def seen_ahead(it: KafkaLane, limit: int) -> ReadAhead:
+    """The next batch, being read."""
+    batch = it.see_ahead(limit)
+    assert batch is not None
+    batch.ahead = ReadAhead(batch, [Nothing()])
+    assert batch.ahead.step()
+    return batch.ahead
+
+
+def test_what_was_seen_ahead_is_dropped_where_less_is_taken() -> None:
+    it = lane()
+    it.receive(messages(range(4)))
+    ahead = seen_ahead(it, 4)
+    less = took(it, 3)
+    assert (offsets(less), less.ahead) == ([0, 1, 2], None)
+    assert not ahead.step()
+    it.finish(less, Outcome(3))
+    assert offsets(it.take(4)) == [3]
+
+
+@pytest.mark.parametrize(
+    "leave", [lambda it: it.drop(abandon=False), lambda it: it.seek(9), lambda it: it.stop("")]
+)
+def test_what_was_seen_ahead_is_dropped_with_what_is_in_memory(leave: Callable[[KafkaLane], None]) -> None:
+    it = lane()
+    it.receive(messages(range(4)))
+    ahead = seen_ahead(it, 4)
+    leave(it)
+    assert not ahead.step()
+    assert it.see_ahead(1) is None
+
+
+def test_what_was_seen_ahead_before_a_move_does_not_come_after_it() -> None:
+    it = lane()
+    it.receive(messages(range(4)))
+    it.see_ahead(4)
+    it.seek(0)
+    it.sought()
+    it.receive([message(offset, b"anew") for offset in range(4)])
+    assert took(it, 4).payloads() == [b"anew"] * 4
+
+
 class OnePartition(RuleBasedStateMachine):
     """Whatever is decided: every message is done once, in order, unless a seek or a stop says otherwise."""
 
@@ -208,6 +288,7 @@ class OnePartition(RuleBasedStateMachine):
         super().__init__()
         self.log = 0
         self.running: KafkaBatch | None = None
+        self.polled: list[int] = []
 
     @initialize(start=st.integers(0, 5))
     def assign(self, start: int) -> None:
@@ -220,6 +301,7 @@ class OnePartition(RuleBasedStateMachine):
         polled = []
         for hole in holes:
             polled.append(message(self.log))
+            self.polled.append(self.log)
             self.log += hole
         self.it.receive(polled)
 
@@ -229,7 +311,12 @@ class OnePartition(RuleBasedStateMachine):
         self.running = self.it.take(limit)
         if self.running is not None:
             assert self.running.position == self.next
-            assert self.running.offset(0) >= self.next
+            assert self.running.offset(0) == next(each for each in self.polled if each >= self.next)
+
+    @rule(limit=st.integers(1, 4))
+    def see_ahead(self, limit: int) -> None:
+        ahead = self.it.see_ahead(limit)
+        assert ahead is None or (len(ahead) == limit and ahead.offset(0) >= ahead.position >= self.it.position)
 
     @precondition(lambda self: self.running is not None)
     @rule(share=st.floats(0, 1), retry=st.booleans())
@@ -250,6 +337,7 @@ class OnePartition(RuleBasedStateMachine):
         self.it.sought()
         self.running = None
         self.next = self.log = to
+        self.polled = []
 
     @invariant()
     def the_position_is_what_is_done(self) -> None:

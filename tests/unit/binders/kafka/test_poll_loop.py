@@ -1,4 +1,4 @@
-"""What the poll loop does with partitions that others have doubts about."""
+"""What the poll loop does with what it polls, and with partitions that others have doubts about."""
 
 from __future__ import annotations
 
@@ -9,21 +9,28 @@ import pytest
 
 from streambind.binders.kafka.admin import KafkaAdmin
 from streambind.binders.kafka.assignment import Assignment
+from streambind.binders.kafka.batch import KafkaBatch
 from streambind.binders.kafka.identity import TopicIdentities
 from streambind.binders.kafka.inquiries import Inquiries, Start
 from streambind.binders.kafka.lanes import KafkaLane, QueueLimits
 from streambind.binders.kafka.poll_loop import PollLoop
+from streambind.binders.kafka.reader_thread import ReaderThread
 from streambind.binders.kafka.reports import OffsetReports
 from streambind.binders.kafka.workers import Workers
 from streambind.binding.binder import Lane
 from streambind.binding.outcome import Outcome
+from tests.unit.binders.kafka.messages import message
 
 
 class Client:
-    """A client for which nothing arrives."""
+    """A client for which arrives what a test lets."""
+
+    def __init__(self) -> None:
+        self.arriving: list[Any] = []
 
     def consume(self, count: int, timeout: float) -> list[Any]:
-        return []
+        arrived, self.arriving = self.arriving, []
+        return arrived
 
     def poll(self, timeout: float) -> None:
         return None
@@ -46,11 +53,23 @@ class Troubles:
         raise AssertionError(text)
 
 
+class Asked(ReaderThread):
+    """Notes which batches it is asked to read."""
+
+    def __init__(self) -> None:
+        super().__init__("in-x", [])
+        self.batches: list[list[int]] = []
+
+    def begin(self, batch: KafkaBatch) -> None:
+        self.batches.append([batch.offset(i) for i in range(len(batch))])
+
+
 class Bench:
     """A poll loop to which two partitions are assigned."""
 
     def __init__(self) -> None:
         self.doubted: list[tuple[Lane, str]] = []
+        self.reader = Asked()
         state = threading.Condition()
         admin = KafkaAdmin({})
         workers = Workers(
@@ -61,6 +80,7 @@ class Bench:
             joins=False,
             state=state,
             finished=lambda lane: None,
+            reader=self.reader,
         )
         inquiries = Inquiries(
             "in-x",
@@ -87,7 +107,8 @@ class Bench:
             reports=reports,
             troubles=Troubles(),
         )
-        client: Any = Client()
+        self.client = Client()
+        client: Any = self.client
         self.loop = PollLoop(
             "in-x",
             client,
@@ -135,3 +156,12 @@ def test_all_doubts_are_settled_in_one_turn(bench: Bench) -> None:
     bench.loop.errands.doubt([Lane("t", 1)])
     bench.loop.turn()
     assert [lane for lane, _ in bench.doubted] == [Lane("t", 0), Lane("t", 1)]
+
+
+def test_a_whole_batch_is_to_be_read_ahead_once_it_has_arrived(bench: Bench) -> None:
+    bench.client.arriving = [message(offset) for offset in range(9)]
+    bench.loop.turn()
+    assert bench.reader.batches == []
+    bench.client.arriving = [message(9), message(10), *(message(offset, partition=1) for offset in range(10))]
+    bench.loop.turn()
+    assert bench.reader.batches == [[*range(10)], [*range(10)]]

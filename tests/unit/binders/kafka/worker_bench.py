@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from streambind.binders.kafka.batch import KafkaBatch
 from streambind.binders.kafka.lanes import KafkaLane, QueueLimits
+from streambind.binders.kafka.reader_thread import ReaderThread
 from streambind.binders.kafka.workers import Workers
 from streambind.binding.binder import Lane
 from streambind.binding.outcome import Outcome
@@ -23,6 +24,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.joins = False
+        self.reader: ReaderThread | None = None
         self.state = threading.Condition()
         self.seen: list[tuple[int, int, str]] = []
         self.decide: Decide = lambda batch: Outcome(len(batch))
@@ -35,6 +37,7 @@ class Bench:
             count=count,
             batch=10,
             joins=self.joins,
+            reader=self.reader,
             state=self.state,
             finished=lambda lane: None,
         )
@@ -46,11 +49,12 @@ class Bench:
         self.seen.append((batch.partition, batch.offset(0), threading.current_thread().name))
         return self.decide(batch)
 
-    def feed(self, lane: KafkaLane, offset: int) -> None:
+    def feed(self, lane: KafkaLane, *offsets: int) -> None:
         assert self.workers is not None
         with self.state:
-            if lane.receive([message(offset, partition=lane.lane.partition)]):
+            if lane.receive([message(offset, partition=lane.lane.partition) for offset in offsets]):
                 self.workers.hand(lane)
+            self.workers.read_ahead(lane)
 
     def sees(self, count: int) -> None:
         eventually(lambda: len(self.seen) >= count, WITHIN_S, lambda: f"{self.seen}")
