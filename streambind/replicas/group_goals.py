@@ -40,7 +40,7 @@ def applied_more(
     guard, position = database.tables.guard, database.tables.position.c
     mine, folded = guard.alias().c, guard.alias().c
     if is_whole:
-        cut = or_(position.start_offset > 0, position.skipped_ms.is_not(None), position.is_compacted.is_(True))
+        cut = or_(position.start_offset > 0, position.skipped_ms.is_not(None), position.is_compacted.is_not(False))
         began = select(position.partition).where(
             position.group_name == replica.group, position.destination.in_(replica.destinations), cut
         )

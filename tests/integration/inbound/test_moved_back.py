@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import update
 
 from streambind.errors import LifecycleError
-from tests.integration.inbound.replicas import Item, changed, items
+from tests.integration.inbound.replicas import Item, changed, items, tombstone
 from tests.integration.inbound.service import DESTINATION, Service, drain
 from tests.integration.inbound.topic import Topic, drop_left
 from tests.unit.inbound.batches import ListBatch
@@ -26,7 +27,13 @@ def topic(service: Service) -> Topic:
     topic.deliver(
         changed("INSERT", 1, "a", seq=1), changed("UPDATE", 1, "b", seq=2), changed("INSERT", 2, "c", seq=1)
     )
+    tell_of_compaction(service, False)
     return topic
+
+
+def tell_of_compaction(service: Service, is_compacted: bool | None) -> None:
+    position = service.database.tables.position
+    service.database.run(lambda c: c.execute(update(position).values(is_compacted=is_compacted)))
 
 
 def come_again(topic: Topic, start: int) -> None:
@@ -65,6 +72,16 @@ def test_what_the_log_has_lost_is_not_waited_for(topic: Topic) -> None:
     topic.deliver(changed("UPDATE", 1, "d", seq=3))
     topic.starts[0] = 3
     assert topic.rebuild(force=True, skip_unreadable=True).difference.examples == {"extra": [(2,)]}
+
+
+@pytest.mark.parametrize("is_compacted", [True, None])
+def test_nor_is_what_a_compacted_log_may_have_left_out(topic: Topic, is_compacted: bool | None) -> None:
+    tell_of_compaction(topic.service, is_compacted)
+    topic.deliver(tombstone("2", seq=2))
+    leave_out = [record for record in topic.partitions[0] if record.key != b"2"]
+    topic.partitions[0][:] = leave_out
+    topic.service.move_position(len(leave_out))
+    assert topic.difference().is_none
 
 
 def test_without_numbers_what_comes_again_is_applied_again(service: Service) -> None:
