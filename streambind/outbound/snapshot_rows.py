@@ -74,19 +74,19 @@ class SnapshotRows:
             query = dialect.rewritten(query, [table for table in self.mapper.tables if isinstance(table, Table)])
         return list(session.execute(query, bind_arguments={"mapper": self.mapper}).scalars())
 
-    def messages(self, entities: Sequence[Any], job: JobType, snapshot: UUID) -> Iterator[Outgoing]:
-        """Their events, as a change would make them, with a header that says of which snapshot they are.
+    def messages(self, entities: Sequence[Any], job: JobType, snapshot: UUID | None) -> Iterator[Outgoing]:
+        """Their events, as a change would make them; with a header that says of which snapshot they are, if any.
 
         Raises:
             CaptureError: one cannot become an event; the text names it.
             EncodeError: one cannot be encoded, or is too large.
         """
-        header = (SNAPSHOT, str(snapshot).encode())
+        more = [] if snapshot is None else [(SNAPSHOT, str(snapshot).encode())]
         ids = event_ids(len(entities))
         for entity in entities:
             try:
                 for message in self._plan.messages(Change(job, entity), ids):
-                    yield message._replace(headers=with_headers(message.headers, [header]))
+                    yield message._replace(headers=with_headers(message.headers, more))
             except StreambindError as error:
                 raise type(error)(f"{self.name} {key_text(self.key(entity))}: {error}") from error
 

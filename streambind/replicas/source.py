@@ -18,7 +18,6 @@ from streambind.outbound.snapshot_rows import Key, SnapshotRows, key_text, read_
 from streambind.persistence.database import Database
 
 CHUNK = 500
-_NOBODY = uuid.UUID(int=0)
 _TRIES = 50
 
 
@@ -108,7 +107,7 @@ class Source:
         return [
             SourceRow(f"{number}:{key_text(rows.key(entity))}", _message(outgoing))
             for entity in rows.of(session, None, keys)
-            for outgoing in rows.messages([entity], JobType.UPDATE, _NOBODY)
+            for outgoing in rows.messages([entity], JobType.UPDATE, None)
         ]
 
 

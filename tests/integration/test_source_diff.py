@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,18 @@ class SeatCopy(NotedColumns, CopyBase):
     __tablename__ = "seat_copy"
 
 
+@replicates("in-seats", SeatChanged, condition="payload.guest == 'x'")
+class GuestCopy(NotedColumns, CopyBase):
+    __tablename__ = "guest_copy"
+
+
+@replicates("in-seats", SeatChanged, condition=lambda message: "sb-snapshot" not in message.headers)
+class ChangesCopy(NotedColumns, CopyBase):
+    """Takes what has changed, and nothing that is sent again."""
+
+    __tablename__ = "changes_copy"
+
+
 @dataclass
 class World:
     """A source, and a group that gets its events when the test says so."""
@@ -102,9 +114,9 @@ class World:
     def publisher(self) -> Source:
         return Source(self.source.database, "out-seatChanged", TOPIC)
 
-    def difference(self) -> SourceDifference:
+    def difference(self, *, limit: int = 100) -> SourceDifference:
         compared = SourceDiff(self.reader, self.replica(), self.publisher())
-        return compared.run(limit=100, progress=lambda _: None)
+        return compared.run(limit=limit, progress=lambda _: None)
 
     def repair(self, *, force: bool = False) -> Repaired:
         return repair(self.reader, self.replica(), self.publisher(), self.difference(), force=force)
@@ -251,6 +263,25 @@ def test_mending_does_not_overtake_what_is_written_meanwhile(world: World) -> No
     repair(world.reader, world.replica(), world.publisher(), seen)
     world.deliver()
     assert world.copies() == {("a", 1): "newest"}
+
+
+@pytest.mark.parametrize(("cls", "chosen"), [(GuestCopy, [("a", 1)]), (ChangesCopy, [("a", 1), ("a", 2)])])
+def test_a_condition_judges_rows_as_it_judges_their_changes(world: World, cls: Any, chosen: list[Any]) -> None:
+    world = replace(world, copy=cls, plan=seats_into(cls, world.reader))
+    world.empty()
+    world.put("a", 1, "x")
+    world.put("a", 2, "y")
+    world.deliver()
+    assert world.difference().difference.is_none
+    world.by_hand(delete(cls))
+    assert found(world.difference()) == {"missing": chosen}
+
+
+def test_no_more_keys_are_shown_than_asked_for_and_all_are_counted(world: World) -> None:
+    for number in range(1, 6):
+        world.put("a", number, "g", silently=True)
+    seen = world.difference(limit=2)
+    assert (len(seen.difference.examples["missing"]), seen.difference.missing, len(seen.refs)) == (2, 5, 5)
 
 
 def test_nothing_is_left_behind(world: World) -> None:
