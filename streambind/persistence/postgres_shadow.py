@@ -80,9 +80,12 @@ _FOREIGN_KEYS = text(
 )
 _OWNER = text("SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class WHERE oid = :oid")
 _GRANTS = text(
-    "SELECT a.privilege_type, CASE a.grantee WHEN 0 THEN 'PUBLIC' "
-    "ELSE quote_ident(pg_get_userbyid(a.grantee)) END, a.is_grantable "
-    "FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = :oid"
+    "SELECT g.privilege, CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END, "
+    "g.is_grantable FROM ("
+    "SELECT a.privilege_type AS privilege, a.grantee, a.is_grantable "
+    "FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = :oid "
+    "UNION ALL SELECT a.privilege_type || ' (' || quote_ident(t.attname) || ')', a.grantee, a.is_grantable "
+    "FROM pg_attribute t, aclexplode(t.attacl) a WHERE t.attrelid = :oid AND NOT t.attisdropped) g"
 )
 _SEQUENCES = text(
     "SELECT CAST(CAST(s.oid AS regclass) AS text), quote_ident(a.attname) FROM pg_depend d "
