@@ -133,9 +133,28 @@ class Fold:
                         break
                     at[lane] = moved
             waiting = {lane for lane in waiting if at[lane] < goals[lane]}
-            if waiting and at == before:
-                raise LifecycleError(self.folded.blocked or "the fold cannot go on")
+            if waiting and at == before and not self._unblock(connection, at, goals):
+                raise LifecycleError(self._stuck())
         self._require_all(connection)
+
+    def _unblock(self, connection: Connection, at: dict[Lane, int], goals: Mapping[Lane, int]) -> bool:
+        """Where all lanes wait for what none of them brings, let one go on as the group has; False if none may."""
+        for lane in sorted(goals, key=lambda x: (x.destination, x.partition)):
+            if at[lane] < goals[lane]:
+                messages = self._next(lane, at[lane], goals[lane])
+                moved = self._advance(connection, messages, lane, at[lane], goals[lane], blocked=True)
+                if moved is not None:
+                    at[lane] = moved
+                    return True
+        return False
+
+    def _stuck(self) -> str:
+        if self.folded.blocked is None:
+            return "the fold cannot go on: somebody else folds too"
+        return (
+            f"{self.folded.blocked}, and is parked: give up what is missing, or the message (streambind dlq retry "
+            "--accept-gaps, or skip)"
+        )
 
     def _require_all(self, connection: Connection) -> None:
         """What the group has applied it never applies again, wherever it is: it must be in the fold."""
@@ -165,8 +184,11 @@ class Fold:
                 moved_any = True
                 left -= moved - at
                 progress(self.folded.messages, self.folded.messages + left)
-        if not moved_any:
-            raise LifecycleError(self.folded.blocked or "the fold cannot go on: somebody else folds too")
+        if not moved_any and not any(
+            (at := self._at(lane)) < goal and self._step(lane, at, goal, blocked=True) is not None
+            for lane, goal in goals.items()
+        ):
+            raise LifecycleError(self._stuck())
 
     def _at(self, lane: Lane) -> int:
         at = self._positions.read([lane]).get(lane)
@@ -174,10 +196,12 @@ class Fold:
             raise FoldTakenAway
         return at
 
-    def _step(self, lane: Lane, at: int, goal: int) -> int | None:
+    def _step(self, lane: Lane, at: int, goal: int, *, blocked: bool = False) -> int | None:
         messages = self._next(lane, at, goal)  # Not in the transaction, which others wait for.
         try:
-            moved = self._database.run(lambda connection: self._advance(connection, messages, lane, at, goal))
+            moved = self._database.run(
+                lambda connection: self._advance(connection, messages, lane, at, goal, blocked=blocked)
+            )
         except Fenced:
             return at  # Another process was faster: look where it is.
         failpoint("rebuild.after_batch")
@@ -187,10 +211,23 @@ class Fold:
         return [message for message in self._log.read(lane, at) if (message.offset or 0) < goal]
 
     def _advance(
-        self, connection: Connection, messages: Sequence[Message], lane: Lane, at: int, goal: int
+        self,
+        connection: Connection,
+        messages: Sequence[Message],
+        lane: Lane,
+        at: int,
+        goal: int,
+        *,
+        blocked: bool = False,
     ) -> int | None:
-        """Fold the next messages; returns where the lane is then, None if it must wait for another one."""
-        to = self._writer.write(connection, messages, at) if messages else goal
+        """Fold the next messages; returns where the lane is then, None if it must wait for another one. `blocked`:
+        no lane brings what it waits for."""
+        if not messages:
+            to: int | None = goal
+        elif blocked:
+            to = self._writer.write_successor(connection, messages[0], at)
+        else:
+            to = self._writer.write(connection, messages, at)
         return None if to is None else self._moved(connection, lane, at, to)
 
     def _moved(self, connection: Connection, lane: Lane, at: int, to: int) -> int:

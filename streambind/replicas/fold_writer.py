@@ -18,6 +18,7 @@ from streambind.inbound.reasons import told
 from streambind.joint_batch import place_of
 from streambind.message import Message
 from streambind.persistence.database import Database
+from streambind.replicas.group_record import GroupRecord
 from streambind.replicas.messages import MessageBatch
 from streambind.replicas.refused_rows import is_for_its_values
 from streambind.replicas.replica import Replica, onto
@@ -58,9 +59,28 @@ class FoldWriter:
         self._positions = DatabasePositions(database, group)
         self._skip_unreadable = skip_unreadable
         self._guard = SequenceGuard(database, group) if replica.trusts else None
+        self._record = GroupRecord(database, replica)
         self._reader = replica.reader()
         self._rows = self._reader.writer(onto(replica.plan, table), database)
         self.folded = Folded()
+
+    def write_successor(self, connection: Connection, message: Message, at: int) -> int | None:
+        """Write a message; if its predecessor is missing, do what the replica's group has done: write it all the
+        same, or leave it out. Returns the offset behind it; None if it is parked there.
+
+        Raises:
+            LifecycleError: it cannot be applied, and shall not be left out.
+        """
+        batch = MessageBatch([message], position=at, next_offset=(message.offset or 0) + 1)
+        if (to := self.write(connection, [message], at)) is not None:
+            return to
+        if self._record.is_waiting(connection, batch, 0):
+            return None
+        if self._guard is not None and self._record.has_passed(connection, batch, 0):
+            self._guard.accept_gap(connection, batch, 0)
+            return self.write(connection, [message], at)
+        self.folded.messages += 1
+        return batch.next_offset
 
     def write(self, connection: Connection, messages: Sequence[Message], at: int) -> int | None:
         """Write the next messages of a partition that is at this offset: as many of them as can be written

@@ -10,13 +10,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select, text, update
 
+from streambind.binding.binder import Identity, Lane
 from streambind.errors import LifecycleError
+from streambind.inbound.parked_messages import ParkedMessages
+from streambind.inbound.stored_positions import Reset, reset_position
 from streambind.replicas import fold as fold_module
 from tests.integration.inbound.conftest import MakeDatabase
+from tests.integration.inbound.parking import parked_messages, turns
 from tests.integration.inbound.replicas import (
     Article,
     Badge,
     Colour,
+    Dear,
     Item,
     Kept,
     Offer,
@@ -25,7 +30,7 @@ from tests.integration.inbound.replicas import (
     rows,
     tombstone,
 )
-from tests.integration.inbound.service import Service
+from tests.integration.inbound.service import DESTINATION, GROUP, Service
 from tests.integration.inbound.topic import Topic
 from tests.unit.inbound.batches import Record, numbered, record
 
@@ -213,6 +218,84 @@ def test_columns_of_others_and_rows_for_their_sake_are_let_alone(service: Servic
     assert counts(topic) == NOTHING
     write(service, insert(Offer).values(id=6, name="nobody's"))
     assert topic.difference().examples == {"extra": [(6,)]}
+
+
+def test_events_that_a_condition_leaves_out_are_not_expected(service: Service) -> None:
+    topic = Topic(service, service.plan(Dear))
+    topic.deliver(
+        changed("INSERT", 1, "a", seq=1, price=6),
+        changed("INSERT", 2, "b", seq=1, price=5),
+        changed("UPDATE", 1, "c", seq=2, price=5),
+    )
+    assert rows(service, select(Dear.id, Dear.name)) == [(1, "a")]
+    assert counts(topic) == NOTHING
+    write(service, delete(Dear))
+    assert topic.difference().examples == {"missing": [(1,)]}
+
+
+def test_where_numbers_are_ignored_each_event_of_the_log_counts(service: Service) -> None:
+    topic = Topic(service, service.plan(Item, sequence="ignore"))
+    topic.trusts = False
+    topic.deliver(
+        changed("INSERT", 1, "a", seq=1), changed("UPDATE", 1, "b", seq=9), changed("UPDATE", 1, "c", seq=1)
+    )
+    assert items(service) == {1: "c"}
+    assert counts(topic) == NOTHING
+
+
+def test_where_the_group_was_moved_past_numbers_it_is_folded_without_them(topic: Topic) -> None:
+    """As in a topic that was made anew: what the old one held is lost."""
+    topic.deliver(changed("INSERT", 1, "a", seq=1))
+    here = Lane(DESTINATION, 0)
+    assert reset_position(topic.service.database, GROUP, here, lambda _: Reset(0, "earliest", Identity(), True))
+    topic.partitions[0].clear()
+    topic.deliver(
+        changed("UPDATE", 1, "d", seq=4), changed("INSERT", 2, "b", seq=1), changed("UPDATE", 1, "e", seq=5)
+    )
+    assert items(topic.service) == {1: "e", 2: "b"}
+    assert counts(topic) == NOTHING
+    assert topic.difference().expected == 2
+
+
+def test_what_waits_for_a_number_that_never_comes_holds_it_up_until_somebody_decides(service: Service) -> None:
+    topic = Topic(service, service.plan(Item, on_error="park", parking={"gap_timeout_ms": 0}))
+    waits = (changed("UPDATE", 1, "c", seq=3), changed("UPDATE", 1, "d", seq=4))
+    topic.deliver(changed("INSERT", 1, "a", seq=1), *waits, changed("INSERT", 2, "b", seq=1))
+    turns(topic.plan)
+    assert items(service) == {1: "a", 2: "b"}
+    with pytest.raises(
+        LifecycleError, match=r"things\[0\]@1: .*number 3 of its key came after number 1, and is parked"
+    ):
+        topic.difference()
+    desk = ParkedMessages(service.database, GROUP, (DESTINATION,), numbered=True, actor="ann")
+    first, second = (row.id for row in parked_messages(service))
+    assert desk.retry([(DESTINATION, b"1")], accept_gaps=[first, second]) == 1
+    turns(topic.plan)
+    assert items(service) == {1: "d", 2: "b"}
+    assert counts(topic) == NOTHING
+
+
+def test_what_was_taken_out_and_never_applied_is_left_out(service: Service) -> None:
+    topic = Topic(service, service.plan(Item, on_error="park", parking={"gap_timeout_ms": 0}))
+    forged = numbered({"jobType": "INSERT", "id": 1, "name": "forged", "price": 0}, "1", 5, source="s9")
+    topic.deliver(changed("INSERT", 1, "a", seq=1), forged)
+    turns(topic.plan)
+    desk = ParkedMessages(service.database, GROUP, (DESTINATION,), numbered=True, actor="ann")
+    assert desk.skip((DESTINATION, b"1"), [parked_messages(service)[0].id], force=True) == 1
+    topic.deliver(changed("UPDATE", 1, "b", seq=2))
+    assert counts(topic) == NOTHING
+    write(service, update(Item).values(name="x"))
+    assert counts(topic) == (0, 0, 1)
+
+
+def test_what_retention_took_before_the_group_had_it_is_no_log_to_compare_with(topic: Topic) -> None:
+    topic.deliver(changed("INSERT", 1, "a", seq=1))
+    topic.starts[0] = 3
+    with pytest.raises(
+        LifecycleError, match=r"things\[0\] begins at 3, group readers is at 1: .* lost to retention"
+    ):
+        topic.difference()
+    assert topic.tables() == set()
 
 
 def test_a_group_without_a_position_has_nothing_to_compare(service: Service) -> None:
