@@ -153,6 +153,14 @@ def _field_like(found: ReplicaColumns, name: str) -> str | None:
     return next(iter([*direct, *(f for f, info in fields.items() if _aliases(info) & set(spellings))]), None)
 
 
+def job_field(event: type[BaseModel]) -> str | None:
+    """The attribute that says what has happened to the row; None if the event has none."""
+    fields = event.model_fields
+    if "job_type" in fields or hasattr(event, "job_type"):
+        return "job_type"
+    return next((name for name, info in fields.items() if "jobType" in {name, *_aliases(info)}), None)
+
+
 def _aliases(info: FieldInfo) -> set[str | None]:
     read = info.validation_alias if isinstance(info.validation_alias, str) else None
     return {info.alias, info.serialization_alias, read} - {None}

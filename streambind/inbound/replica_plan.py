@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapper
 
 from streambind.errors import PermanentError
 from streambind.event import JobType
-from streambind.inbound.replica_columns import ReplicaColumns, Source
+from streambind.inbound.replica_columns import ReplicaColumns, Source, job_field
 from streambind.inbound.replica_key import KeyReader, key_reader
 from streambind.inbound.replicates import ReplicaMark
 
@@ -31,9 +31,9 @@ class ReplicaPlan:
     """A replica whose columns fit. A row holds a value for each of `columns`, the key first.
     `attributes` are their names in the class, `sources` what they are filled from; None for a soft delete's.
 
-    `row_of` and `key_of` take an event, `key_of_message` the key of a message without payload. A delete removes
-    the row if there are no `cleared` columns; else it sets them to `cleared_at` the time of the message, in
-    milliseconds since the epoch.
+    `job` is the attribute of an event that says what has happened to the row; None if none does. `row_of` and
+    `key_of` take an event, `key_of_message` the key of a message without payload. A delete removes the row if no
+    columns are `cleared`; else it sets them to `cleared_at` the time of the message, in ms since the epoch.
     """
 
     mark: ReplicaMark
@@ -43,6 +43,7 @@ class ReplicaPlan:
     columns: tuple[Column[Any], ...]
     attributes: tuple[str, ...]
     sources: tuple[Source | None, ...]
+    job: str | None
     row_of: Callable[[Any], Row]
     key_of: Callable[[Any], Row]
     key_of_message: KeyReader
@@ -76,6 +77,7 @@ class ReplicaPlan:
             columns=tuple(found.attributes[name] for name in (*attributes, *marks)),
             attributes=(*attributes, *marks),
             sources=(*(found.sources[name] for name in attributes), *(None for _ in marks)),
+            job=job_field(mark.event),
             row_of=_taker([found.sources[name] for name in attributes], kept),
             key_of=_taker(key),
             key_of_message=key_reader(mark.event, key),
@@ -85,13 +87,13 @@ class ReplicaPlan:
         )
 
     def removes(self, event: Any) -> bool:
-        """Whether the event's `job_type` is DELETE, or its row is none that the replica shall have; an event class
-        without a `job_type` only inserts and updates.
+        """Whether the event's job is DELETE, or its row is none that the replica shall have; an event class without
+        a job only inserts and updates.
 
         Raises:
             PermanentError: it is none that is known, or `where` tells neither True nor False.
         """
-        job = getattr(event, "job_type", _UPDATE)
+        job = _UPDATE if self.job is None else getattr(event, self.job)
         if job is not _UPDATE and job is not _INSERT:
             is_delete = _JOBS.get(job if isinstance(job, str) else getattr(job, "value", job))
             if is_delete is None:

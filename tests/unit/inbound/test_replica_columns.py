@@ -170,6 +170,29 @@ def test_a_job_may_be_text(job: str, deletes: bool) -> None:
     assert replica.removes(event(id=1, full_name="Ada", job_type=job)) is deletes
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"jobType": (str, ...)},
+        {"job": (str, Field(alias="jobType"))},
+        {"job": (str, Field(validation_alias="jobType"))},
+    ],
+    ids=["name", "alias", "validation alias"],
+)
+def test_a_job_is_found_by_its_name_on_the_wire(field: dict[str, Any]) -> None:
+    event = create_model("Told", id=(int, ...), full_name=(str, ...), **field)
+    replica = plan(mapped(full_name=str), event)
+    told = {"id": 1, "full_name": "Ada"}
+    assert replica.removes(event.model_validate({**told, "jobType": "DELETE"}))
+    assert not replica.removes(event.model_validate({**told, "jobType": "UPDATE"}))
+
+
+def test_where_two_fields_may_be_the_job_that_of_entity_events_is() -> None:
+    event = create_model("Told", id=(int, ...), full_name=(str, ...), jobType=(str, ...), job_type=(str, ...))
+    replica = plan(mapped(full_name=str), event)
+    assert replica.removes(event(id=1, full_name="Ada", jobType="UPDATE", job_type="DELETE"))
+
+
 @pytest.mark.parametrize("job", ["RENAME", "insert", "", None, 1])
 def test_a_job_that_is_none_of_the_known_is_refused_for_good(job: object) -> None:
     event = create_model("Told", id=(int, ...), full_name=(str, ...), job_type=(Any, ...))
