@@ -6,6 +6,9 @@ from sqlalchemy import Connection, text
 
 from streambind.persistence.shadow_table import ShadowTable
 
+LOCK_WAIT_MS = 5_000
+"""For how long a swap waits for those who use the table: the group and all new readers wait with it."""
+
 
 class PostgresShadow(ShadowTable):
     """DDL is part of the transaction."""
@@ -24,7 +27,7 @@ class PostgresShadow(ShadowTable):
             connection.exec_driver_sql(f"ALTER TABLE {there} ADD {definition}")
 
     def lock(self, connection: Connection) -> None:
-        connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
         here = self._quoted(connection, self._table.name)
         connection.exec_driver_sql(f"LOCK TABLE {here} IN ACCESS EXCLUSIVE MODE")
 

@@ -11,10 +11,12 @@ from sqlalchemy import delete, insert, inspect, select, text, update
 
 from streambind.errors import ConfigurationError, LifecycleError
 from streambind.failpoints import FailpointError
+from streambind.persistence import postgres_shadow
 from streambind.persistence.postgres_shadow import PostgresShadow
 from streambind.replicas import fold as fold_module
 from streambind.replicas import rebuild as rebuild_module
 from streambind.replicas.rebuild import Rebuild
+from streambind.testing.eventually import eventually
 from tests.integration.inbound.conftest import ASYNCHRONOUS, SYNCHRONOUS, MakeDatabase
 from tests.integration.inbound.replicas import Badge, Dear, Item, Kept, Node, Offer, changed, items, rows
 from tests.integration.inbound.service import Service
@@ -295,6 +297,36 @@ def test_whoever_reads_the_table_is_waited_for(
     rebuilding.join(60)
     assert not rebuilding.is_alive()
     assert kept(service) == {1: "a"}
+    drop_left(service)
+
+
+def test_for_whoever_reads_it_for_long_the_group_is_let_go_again_and_again(
+    make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_shadow, "LOCK_WAIT_MS", 200)
+    monkeypatch.setattr(fold_module, "_TRIES", 1000)
+    service = Service(make_database("postgresql+psycopg"))
+    drop_left(service)
+    topic = Topic(service, service.plan(Item))
+    topic.deliver(changed("INSERT", 1, "a", seq=1))
+    tries: list[None] = []
+    catch_up = fold_module.Fold.catch_up
+
+    def counted(self: fold_module.Fold, progress: Any) -> None:
+        tries.append(None)
+        catch_up(self, progress)
+
+    monkeypatch.setattr(fold_module.Fold, "catch_up", counted)
+    with service.database.engine.connect() as reader:
+        reader.execute(select(Item)).all()
+        rebuilding = threading.Thread(target=topic.rebuild)
+        rebuilding.start()
+        eventually(lambda: len(tries) > 2, 60, "it waits for the reader")
+        topic.deliver(changed("UPDATE", 1, "b", seq=2))
+        reader.commit()
+    rebuilding.join(60)
+    assert not rebuilding.is_alive()
+    assert (items(service), kept(service)) == ({1: "b"}, {1: "b"})
     drop_left(service)
 
 
