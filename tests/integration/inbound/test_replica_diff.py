@@ -31,6 +31,7 @@ from tests.integration.inbound.replicas import (
     tombstone,
 )
 from tests.integration.inbound.service import DESTINATION, GROUP, Service
+from tests.integration.inbound.test_replica_tables import Shared
 from tests.integration.inbound.topic import Topic
 from tests.unit.inbound.batches import Record, numbered, record
 
@@ -218,6 +219,16 @@ def test_columns_of_others_and_rows_for_their_sake_are_let_alone(service: Servic
     assert counts(topic) == NOTHING
     write(service, insert(Offer).values(id=6, name="nobody's"))
     assert topic.difference().examples == {"extra": [(6,)]}
+
+
+def test_a_row_in_which_the_source_has_nothing_but_defaults_is_there_for_others(service: Service) -> None:
+    topic = Topic(service, service.plan(Shared))
+    topic.deliver(changed("INSERT", 1, "a", seq=1))
+    write(service, insert(Shared).values(id=5, note="another's"))
+    found = topic.difference()
+    assert (found.is_none, found.found, found.idle) == (True, 2, 1)
+    write(service, update(Shared).where(Shared.id == 5).values(price=8))
+    assert topic.difference().examples == {"extra": [(5,)]}
 
 
 def test_events_that_a_condition_leaves_out_are_not_expected(service: Service) -> None:

@@ -52,6 +52,11 @@ def test_what_another_instance_has_done_since_is_unknown(times: CommitTimes) -> 
     assert times.at(LANE, 20) is None
 
 
+def test_what_is_in_hand_says_nothing_of_where_another_instance_has_gone_on(times: CommitTimes) -> None:
+    times.begins(LANE, ListBatch([committed(100), committed(200)], 7))
+    assert times.at(LANE, 20) is None
+
+
 def test_a_message_that_does_not_say_is_unknown(times: CommitTimes) -> None:
     times.begins(LANE, ListBatch([record({}, "k")], 0))
     assert times.at(LANE, 0) is None
