@@ -152,8 +152,8 @@ class Fold:
         if self.folded.blocked is None:
             return "the fold cannot go on: somebody else folds too"
         return (
-            f"{self.folded.blocked}, and is parked: give up what is missing, or the message (streambind dlq retry "
-            "--accept-gaps, or skip)"
+            f"{self.folded.blocked}, and is parked: wait for what is missing, or give it up, or the message "
+            "(streambind dlq retry --accept-gaps, or skip)"
         )
 
     def _require_all(self, connection: Connection) -> None:

@@ -202,24 +202,51 @@ def test_a_listener_beside_a_replica_sees_its_rows_in_the_same_transaction(
             ]
 
 
-def test_a_binding_of_replicas_asks_for_large_batches_and_one_with_a_listener_does_not(
-    streams: Streams, stream_application: Applications, monkeypatch: pytest.MonkeyPatch
+@stream_listener("in-categories")
+def looks(event: CategoryChanged, session: Session) -> None:
+    """In a transaction, message by message."""
+
+
+@stream_listener("in-categories")
+def looks_at_many(events: list[CategoryChanged], session: Session) -> None:
+    """What one partition had when it was asked."""
+
+
+@stream_listener("in-categories")
+def looks_outside(event: CategoryChanged) -> None:
+    """Without a transaction."""
+
+
+@pytest.mark.parametrize(
+    ("include", "batch", "joins"),
+    [
+        ([Offer], 2000, True),
+        ([Offer, looks], None, True),
+        ([Offer, looks_at_many], None, False),
+        ([looks], None, True),
+        ([looks_at_many], None, False),
+        ([looks_outside], None, False),
+    ],
+    ids=["replica", "and a listener", "and one of lists", "listener", "of lists", "without a session"],
+)
+def test_bindings_ask_for_batches_as_large_and_of_as_many_partitions_as_fits_what_is_called(
+    streams: Streams,
+    stream_application: Applications,
+    monkeypatch: pytest.MonkeyPatch,
+    include: list[Any],
+    batch: int | None,
+    joins: bool,
 ) -> None:
-    batches: dict[str, int | None] = {}
+    targets: dict[str, ConsumerTarget] = {}
 
     def target(**given: Any) -> ConsumerTarget:
-        made = ConsumerTarget(**given)
-        batches[made.binding] = made.batch
-        return made
-
-    @stream_listener("in-stock")
-    def look(event: StockChanged, session: Session) -> None:
-        """Called for each message."""
+        return targets.setdefault(given["binding"], ConsumerTarget(**given))
 
     monkeypatch.setattr(input_targets, "ConsumerTarget", target)
-    reader = stream_application(READER, include=[Offer, look], metadata=Read.metadata)
+    reader = stream_application(READER, include=include, metadata=Read.metadata)
     with streams.run(reader):
-        assert batches == {"in-categories": 2000, "in-stock": None}
+        found = targets["in-categories"]
+        assert (found.batch, found.joins) == (batch, joins)
 
 
 def refused(stream_application: Applications, configuration: str, *include: Any, **settings: Any) -> list[str]:
