@@ -270,6 +270,23 @@ def test_a_row_that_is_being_written_is_waited_for(server: Service) -> None:
     assert [event.seq for event in server.events if event.key == '["a",2]'] == [1, 2]
 
 
+def test_chunks_are_small_where_writers_are_in_the_way_and_grow_again(server: Service) -> None:
+    silently(server, *seats(6))
+    taken = Snapshot(server.database, "out-seatChanged", chunk=4)
+    snapshot = taken.begin(JobType.UPDATE).snapshot
+
+    def step() -> int | None:
+        place = taken.step(snapshot).place
+        return None if place is None else place.rows
+
+    with server.database.sessions() as writer:
+        writer.execute(update(Seat).where(Seat.room == "a", Seat.number == 2).values(guest="written"))
+        assert [step(), step(), step()] == [None, 1, None]
+        writer.commit()
+    assert [step(), step(), step()] == [2, 4, 6]
+    assert folded(server) == rows(server)
+
+
 def test_rows_that_are_deleted_while_a_chunk_waits_are_not_the_end(postgres_service: Service) -> None:
     silently(postgres_service, *seats(4))
     taken = Snapshot(postgres_service.database, "out-seatChanged", chunk=2)
