@@ -87,8 +87,8 @@ class ReplicaPlan:
         )
 
     def removes(self, event: Any) -> bool:
-        """Whether the event's job is DELETE, or its row is none that the replica shall have; an event class without
-        a job only inserts and updates.
+        """Whether the event's job is DELETE, or its row is none that the replica shall have; an event class that
+        has no job only inserts and updates.
 
         Raises:
             PermanentError: it is none that is known, or `where` tells neither True nor False.

@@ -245,8 +245,7 @@ def test_events_that_a_condition_leaves_out_are_not_expected(service: Service) -
 
 
 def test_where_numbers_are_ignored_each_event_of_the_log_counts(service: Service) -> None:
-    topic = Topic(service, service.plan(Item, sequence="ignore"))
-    topic.trusts = False
+    topic = Topic(service, service.plan(Item, sequence="ignore"), trusts=False)
     topic.deliver(
         changed("INSERT", 1, "a", seq=1), changed("UPDATE", 1, "b", seq=9), changed("UPDATE", 1, "c", seq=1)
     )

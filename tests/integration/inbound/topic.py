@@ -32,7 +32,6 @@ class Topic:
         self.trusts = trusts
         self.partitions: tuple[list[Record], list[Record]] = ([], [])
         self.starts = [0, 0]
-        self.trusts = True
         self.reads = 0
         self.few = 100
         """How many messages are read at a time."""
