@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from typing import Any
 
-from sqlalchemy import inspect, select
+from sqlalchemy import inspect
 from sqlalchemy.orm import Mapper, Session, make_transient_to_detached
 from sqlalchemy.orm.attributes import get_history, set_committed_value
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 from sqlalchemy.orm.exc import ObjectDeletedError
 
+from streambind.outbound.stored_rows import stored_rows
+
 
 def entity_before(session: Session, mapper: Mapper[Any], entity: Any, columns: Collection[str]) -> Any | None:
-    """The entity with the values that its row has now, in the middle of a flush and before the row is written.
+    """The entity with the values that its row has as far as the session knows, in the middle of a flush and before
+    the row is written.
 
-    The entity itself where nothing was changed in memory, else a detached copy. Values that the session does not
-    know, because they were never loaded or were overwritten unread, are read from the database. None if the row
-    is gone.
+    The entity itself where nothing was changed in memory, else a detached copy, in which is left out what was
+    neither loaded nor set. What was overwritten unread is read from the database. None if the row is gone.
     """
     state = inspect(entity)
     if not state.modified:
@@ -28,31 +30,42 @@ def entity_before(session: Session, mapper: Mapper[Any], entity: Any, columns: C
         except ObjectDeletedError:
             return None
         return entity
-    known: dict[str, Any] = {k: v for k, v in state.dict.items() if k in mapper.relationships}
+    of_row = zip(mapper.primary_key, state.identity, strict=True)
+    known: dict[str, Any] = {mapper.get_property_by_column(column).key: value for column, value in of_row}
     unknown: list[str] = []
     for name in columns:
         history = get_history(entity, name, PASSIVE_NO_INITIALIZE)
         if history.deleted or history.unchanged:
             known[name] = next(iter(history.deleted or history.unchanged))
-        else:
+        elif history.added:
             unknown.append(name)
     if unknown:
-        stored = _read(session, mapper, state.identity, unknown)
-        if stored is None:
-            return None
-        known.update(stored)
-    return detached(mapper, known)
+        return locked_before(session, mapper, entity, unknown, known)
+    return _with_relationships(mapper, entity, known)
 
 
-def complete(session: Session, mapper: Mapper[Any], entity: Any, columns: Collection[str]) -> None:
-    """Load what is missing of an entity whose primary key a flush has just changed: until the flush is over, the
-    entity would look for itself under the old one."""
-    stored = inspect(entity).dict
-    missing = [name for name in columns if name not in stored]
-    if missing:
-        found = _read(session, mapper, mapper.primary_key_from_instance(entity), missing)
-        for name, value in (found or {}).items():
-            set_committed_value(entity, name, value)
+def locked_before(
+    session: Session, mapper: Mapper[Any], entity: Any, columns: Collection[str], known: Mapping[str, Any]
+) -> Any | None:
+    """A detached copy with what is known, and these values of its row, which is locked. None if it is gone."""
+    connection = session.connection(bind_arguments={"mapper": mapper})
+    key = inspect(entity).identity
+    row = stored_rows(connection, mapper, columns, [key], lock=True).get(key)
+    return None if row is None else _with_relationships(mapper, entity, {**known, **row})
+
+
+def _with_relationships(mapper: Mapper[Any], entity: Any, values: Mapping[str, Any]) -> Any:
+    held = inspect(entity).dict
+    return detached(mapper, {k: v for k, v in held.items() if k in mapper.relationships} | dict(values))
+
+
+def complete(before: Any, entity: Any, names: Set[str], stored: Mapping[str, Any]) -> None:
+    """Let what `before` is left without, or told wrongly by its session, be as it is now that the row is written
+    and the entity complete but for what is `stored` otherwise: what no UPDATE has set was the same before it."""
+    known, now = inspect(before).dict, {**inspect(entity).dict, **stored}
+    for name in names & now.keys():
+        if name in stored or name not in known:
+            set_committed_value(before, name, now[name])
 
 
 def detached(mapper: Mapper[Any], values: Mapping[str, Any]) -> Any:
@@ -63,11 +76,3 @@ def detached(mapper: Mapper[Any], values: Mapping[str, Any]) -> Any:
         set_committed_value(instance, name, value)
     make_transient_to_detached(instance)
     return instance
-
-
-def _read(session: Session, mapper: Mapper[Any], identity: Any, names: list[str]) -> dict[str, Any] | None:
-    columns = [mapper.attrs[name].class_attribute.label(name) for name in names]
-    of_row = [column == value for column, value in zip(mapper.primary_key, identity, strict=True)]
-    # Inside a flush: autoflush is off by itself.
-    row = session.execute(select(*columns).where(*of_row), bind_arguments={"mapper": mapper}).first()
-    return None if row is None else dict(row._mapping)

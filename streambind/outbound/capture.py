@@ -134,9 +134,9 @@ def _before_flush(session: Session, flush: UOWTransaction, _: object) -> None:
         captured.before_flush(flush)
 
 
-def _after_flush(session: Session, _: Any) -> None:
+def _after_flush(session: Session, flush: UOWTransaction) -> None:
     if captured := captured_session(session):
-        captured.after_flush(session)
+        captured.after_flush(session, flush)
 
 
 def _after_soft_rollback(session: Session, _: SessionTransaction) -> None:

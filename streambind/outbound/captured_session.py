@@ -56,10 +56,10 @@ class CapturedSession:
     # Flush
 
     def before_flush(self, flush: UOWTransaction) -> None:
-        self.changes.clear()
+        self.changes.begin(flush)
         self._permits.flush = flush
 
-    def after_flush(self, session: Session) -> None:
+    def after_flush(self, session: Session, flush: UOWTransaction) -> None:
         """Write the events of the flush, behind what was published before it.
 
         Raises:
@@ -67,7 +67,7 @@ class CapturedSession:
             EncodeError: an event cannot be encoded, or is too large.
         """
         self._permits.flush = None
-        changes = list(self.changes.take(session))
+        changes = self.changes.take(session, flush)
         self.changes.clear()
         ids = event_ids(len(changes))
         messages = [message for plan, change in changes for message in plan.messages(change, ids)]
@@ -77,6 +77,7 @@ class CapturedSession:
         """Something was rolled back: no flush runs any more, and what one has changed is not so."""
         self._permits.flush = None
         self.changes.clear()
+        self.changes.read_back.forget()
 
     # Writing
 
@@ -87,6 +88,7 @@ class CapturedSession:
             CaptureError: the statement changes published rows, and they cannot become events.
             EncodeError: an event cannot be encoded, or is too large.
         """
+        self.changes.read_back.forget()
         if self.is_suppressed:
             return None
         bulk = bulk_statement(state, self.desk.plans, self.desk.tables)
@@ -99,6 +101,8 @@ class CapturedSession:
             if bulk.executed:
                 self._break(state.session)
             raise
+        finally:
+            self.changes.read_back.forget()  # What has been flushed before the statement may be changed by it.
         return result
 
     def output(self, binding: str) -> OutputPlan:
@@ -252,6 +256,7 @@ class CapturedSession:
                 leave(connection, self._permits)
             self._connections.clear()
             self.changes.clear()
+            self.changes.read_back.forget()
             self._pending.clear()
             self._unsent.clear()
             self._savepoints.clear()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy.orm import InstanceState, Mapper, Session
+from sqlalchemy.orm import InstanceState, Mapper, Session, UOWTransaction
 from sqlalchemy.orm.attributes import get_history, instance_state
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 from sqlalchemy.sql import ClauseElement
 
 from streambind.event import JobType
-from streambind.outbound.before import complete, entity_before
+from streambind.outbound.before import complete, entity_before, locked_before
 from streambind.outbound.plans import Change, MapperPlan, Plans
+from streambind.outbound.read_back import Differing, ReadBack, Updated
 
 _RECORDING: dict[int | None, FlushChanges] = {}
 
@@ -30,10 +31,19 @@ class FlushChanges:
 
     def __init__(self, plans: Plans) -> None:
         self._plans = plans
+        self.read_back = ReadBack()
         self._changes: list[tuple[MapperPlan, Change]] = []
         self._before: dict[InstanceState[Any], Any] = {}
         self._computed: set[InstanceState[Any]] = set()
+        self._to_delete: Differing = {}
+        self._looked_at: set[InstanceState[Any]] = set()
+        self._flush: UOWTransaction | None = None
         self._session_id: int | None = None
+
+    def begin(self, flush: UOWTransaction) -> None:
+        """A flush begins."""
+        self.clear()
+        self._flush = flush
 
     def record(self, session_id: int) -> None:
         """Collect what the flush of a session changes, until `clear`."""
@@ -48,14 +58,27 @@ class FlushChanges:
             self._changes = []
             self._before = {}
             self._computed = set()
+            self._to_delete = {}
+            self._looked_at = set()
+            self._flush = None
 
-    def take(self, session: Session) -> Iterator[tuple[MapperPlan, Change]]:
-        """The net changes."""
+    def take(self, session: Session, flush: UOWTransaction) -> list[tuple[MapperPlan, Change]]:
+        """The net changes, and what the rows of the updated objects hold now."""
+        net: list[tuple[MapperPlan, Change]] = []
+        updates: dict[MapperPlan, list[Updated]] = {}
         for plan, change in self._changes:
-            if change.job is not JobType.UPDATE or self._changed(plan, change):
-                if change.before is not None:
-                    complete(session, plan.mapper, change.entity, plan.needed)
-                yield plan, change
+            if change.job is JobType.UPDATE:
+                written = self._written(plan, change)
+                if not written and instance_state(change.entity) not in self._computed:
+                    continue
+                updates.setdefault(plan, []).append(Updated(change, written))
+            elif change.job is JobType.INSERT:
+                self.read_back.inserted(instance_state(change.entity))
+            net.append((plan, change))
+        stored = dict(self._to_delete)
+        for plan, of_plan in updates.items():
+            stored.update(self.read_back.updated(session, flush, plan, of_plan))
+        return [(plan, _as_stored(plan, change, stored)) for plan, change in net] if stored else net
 
     def before_insert(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
         """
@@ -85,15 +108,32 @@ class FlushChanges:
             if isinstance(value, ClauseElement) or hasattr(value, "__clause_element__"):
                 self._computed.add(state)
         if plan.own_keys or tuple(stored.get(name) for name in plan.primary_key) != state.identity:
-            self._before[state] = entity_before(_session_of(state), mapper, state.obj(), plan.columns)
+            session, entity = _session_of(state), state.obj()
+            before = entity_before(session, mapper, entity, plan.columns)
+            is_known = before is None or self.read_back.knows(session, plan, state)
+            if plan.own_keys and not is_known and plan.moves(before, entity):
+                # Others may have moved it already: there it must be deleted, not where the session saw it.
+                before = locked_before(session, mapper, entity, plan.columns, {})
+            self._before[state] = before
 
     def before_delete(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
         """
         Raises:
             CaptureError: the class is published, but not by this application.
         """
-        plan = self._plans.of(mapper)
-        self._before[state] = entity_before(_session_of(state), mapper, state.obj(), plan.needed)
+        if state in self._looked_at:
+            return
+        plan, flush = self._plans.of(mapper), self._flush
+        if flush is None:
+            raise RuntimeError("a row is deleted in a flush that has not begun")
+        states = {state} | {
+            other
+            for other, (is_deleted, is_listed_only) in flush.states.items()
+            if is_deleted and not is_listed_only and other.manager.mapper is mapper
+        }
+        states -= self._looked_at
+        self._looked_at |= states
+        self._to_delete.update(self.read_back.to_delete(_session_of(state), flush, plan, states))
 
     def after_insert(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
         """
@@ -108,9 +148,8 @@ class FlushChanges:
 
     def after_delete(self, mapper: Mapper[Any], state: InstanceState[Any]) -> None:
         """A delete; none if the row was gone before."""
-        before = self._before.get(state)
-        if before is not None:
-            self._add(self._plans.of(mapper), JobType.DELETE, before)
+        if state in self._to_delete:
+            self._add(self._plans.of(mapper), JobType.DELETE, state.obj())
 
     def _add(self, plan: MapperPlan, job: JobType, entity: Any, before: Any | None = None) -> None:
         # A class whose parent is published too may be watched twice.
@@ -120,12 +159,17 @@ class FlushChanges:
                 return
         self._changes.append((plan, Change(job, entity, before)))
 
-    def _changed(self, plan: MapperPlan, change: Change) -> bool:
-        state = instance_state(change.entity)
-        if state in self._computed:
-            return True
-        names = plan.columns & state.committed_state.keys()
-        return any(get_history(change.entity, n, PASSIVE_NO_INITIALIZE).has_changes() for n in names)
+    def _written(self, plan: MapperPlan, change: Change) -> frozenset[str]:
+        """What an UPDATE has set, as far as it is a net change that is remembered."""
+        names = plan.columns & instance_state(change.entity).committed_state.keys()
+        return frozenset(n for n in names if get_history(change.entity, n, PASSIVE_NO_INITIALIZE).has_changes())
+
+
+def _as_stored(plan: MapperPlan, change: Change, stored: Differing) -> Change:
+    values = stored.get(instance_state(change.entity), {})
+    if change.before is not None and change.before is not change.entity:
+        complete(change.before, change.entity, plan.columns, values)
+    return change._replace(stored=values) if values else change
 
 
 def _session_of(state: InstanceState[Any]) -> Session:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -13,6 +13,7 @@ from sqlalchemy.orm.exc import DetachedInstanceError
 from streambind.configuration.names import did_you_mean
 from streambind.errors import CaptureError, StreambindError, UncapturedChangeError
 from streambind.event import JobType
+from streambind.outbound.as_stored import as_stored
 from streambind.outbound.attributes import Attributes
 from streambind.outbound.keys import key_bytes, primary_key_bytes
 from streambind.outbound.outgoing import Outgoing, OutputPlan, outgoing, type_name
@@ -20,11 +21,13 @@ from streambind.outbound.publication import Publication, publications_of
 
 
 class Change(NamedTuple):
-    """One change of a row. `before` is the entity as it was, given where an update may have changed the key."""
+    """One change of a row. `before` is the entity as it was, given where an update may have changed the key;
+    `stored` is what the row holds otherwise than the entity, by attribute."""
 
     job: JobType
     entity: Any
     before: Any | None = None
+    stored: Mapping[str, Any] | None = None
 
 
 class PublicationPlan:
@@ -47,14 +50,18 @@ class PublicationPlan:
             CaptureError: event or key cannot be made.
             EncodeError: the event cannot be encoded, or is too large.
         """
-        job, entity, before = change
-        if before is None or not self._moved(before, entity):
+        job, entity, before, _ = change
+        if before is None or not self.moved(before, entity):
             return self._messages(job, entity, ids)
         return [*self._messages(JobType.DELETE, before, ids), *self._messages(JobType.INSERT, entity, ids)]
 
-    def _moved(self, before: Any, entity: Any) -> bool:
+    def moved(self, before: Any, entity: Any) -> bool:
         """Whether it is another entity to a consumer now: a coarser key may be the same when the primary key is
-        not."""
+        not.
+
+        Raises:
+            CaptureError: a key cannot be taken.
+        """
         of_row = self._primary_key.of(before) != self._primary_key.of(entity)
         return of_row or (self.has_own_key and self.key(before) != self.key(entity))
 
@@ -116,8 +123,8 @@ class PublicationPlan:
 
 
 class MapperPlan:
-    """All publications of one mapper. `columns` are the names of its stored attributes, `needed` those whose
-    old values a DELETE asks for."""
+    """All publications of one mapper. `columns` are the names of its stored attributes, `needed` those that events
+    and keys may ask for, `told` those of them that are not the primary key."""
 
     def __init__(self, mapper: Mapper[Any], publications: tuple[PublicationPlan, ...]) -> None:
         self.mapper = mapper
@@ -125,15 +132,41 @@ class MapperPlan:
         self.columns = frozenset(stored_names(mapper))
         self.primary_key = primary_key_names(mapper)
         self.own_keys = any(p.has_own_key for p in publications)
-        whole = self.own_keys or any(p.publication.build is not None for p in publications)
         fields = {name for p in publications for name in p.publication.fields} | set(self.primary_key)
-        self.needed = self.columns if whole else self.columns & fields
+        # What else than a column is computed of columns that nobody names.
+        whole = self.own_keys or any(p.publication.build is not None for p in publications)
+        self.needed = self.columns if whole or fields - self.columns else self.columns & fields
+        self.told = self.needed - set(self.primary_key)
+        self._eager = self.told - {name for name in deferred_names(mapper) if name not in fields}
+        self._left_alone = self.told - touched_names(mapper)
 
     def messages(self, change: Change, ids: Iterator[str]) -> list[Outgoing]:
         """The messages of a change, in the order of the publications, with the next of these event ids."""
+        if change.stored:
+            with as_stored(change.entity, change.stored):
+                return self._messages(change, ids)
+        return self._messages(change, ids)
+
+    def _messages(self, change: Change, ids: Iterator[str]) -> list[Outgoing]:
         if len(self.publications) == 1:
             return self.publications[0].messages(change, ids)
         return [message for each in self.publications for message in each.messages(change, ids)]
+
+    def missing(self, held: Collection[str], *, deferred: bool) -> frozenset[str]:
+        """The attributes that events need and an entity does not hold; with `deferred` also those that its class
+        loads only when they are asked for, by a `build` perhaps."""
+        return (self.told if deferred else self._eager).difference(held)
+
+    def left_alone(self, held: Collection[str], written: Collection[str]) -> frozenset[str]:
+        """The attributes that events need and an entity holds, but that an UPDATE of these others did not set."""
+        return self._left_alone.intersection(held).difference(written)
+
+    def moves(self, before: Any, entity: Any) -> bool:
+        """Whether an event may go out under another key than the one before; if it cannot be told yet, it may."""
+        try:
+            return any(p.moved(before, entity) for p in self.publications)
+        except StreambindError:
+            return True
 
 
 class Plans:
@@ -195,3 +228,16 @@ def stored_names(mapper: Mapper[Any]) -> Iterator[str]:
 def primary_key_names(mapper: Mapper[Any]) -> tuple[str, ...]:
     """The names of the attributes that make up the primary key."""
     return tuple(mapper.get_property_by_column(column).key for column in mapper.primary_key)
+
+
+def deferred_names(mapper: Mapper[Any]) -> Iterator[str]:
+    """The names of the attributes that are loaded when they are asked for."""
+    return (attribute.key for attribute in mapper.column_attrs if attribute.deferred)
+
+
+def touched_names(mapper: Mapper[Any]) -> set[str]:
+    """The names of the attributes that every UPDATE of a row sets: none with several tables, of which it may write
+    one."""
+    if len(mapper.tables) > 1:
+        return set()
+    return {name for name in stored_names(mapper) if mapper.attrs[name].columns[0].onupdate is not None}

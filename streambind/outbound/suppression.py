@@ -68,7 +68,9 @@ class Suppression:
 
     def _begin(self) -> None:
         self._permits.suppressed += 1
-        if captured_session(self._session) is not None:
+        captured = captured_session(self._session)
+        if captured is not None:
+            captured.changes.read_back.forget()  # Nobody sees what becomes of rows inside the block.
             return  # Its connections are known.
         for connection in connections_of(self._session):
             self._connected(self._session, None, connection)

@@ -70,6 +70,10 @@ class Dialect(ABC):
         """The query, which reads rows of these tables to send them again, locked as an UPDATE would lock them."""
         return query.with_for_update()
 
+    def updating(self, query: Select[Any], tables: Sequence[Table]) -> Select[Any]:
+        """The query, which reads rows of these tables as they are, locked as an UPDATE would lock them."""
+        return self.locked(query)
+
     def give_way(self, connection: Connection) -> None:
         """Let this transaction wait for locks only so short that, where it and a writer wait for each other, it is
         the one that gives up. By default the database decides."""

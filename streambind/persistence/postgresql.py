@@ -69,6 +69,9 @@ class PostgreSQL(OnConflictDialect):
         connection.exec_driver_sql(statement)
 
     def rewritten(self, query: Select[Any], tables: Sequence[Table]) -> Select[Any]:
+        return self.updating(query, tables)
+
+    def updating(self, query: Select[Any], tables: Sequence[Table]) -> Select[Any]:
         # Rows that refer to these may be written meanwhile.
         return query.with_for_update(key_share=True, of=list(tables))
 

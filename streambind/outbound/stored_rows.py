@@ -1,0 +1,74 @@
+"""Rows of a mapped class, read by their primary keys as they are now, whatever the session knows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, FromClause, Join, Select, Table, bindparam, select, tuple_
+from sqlalchemy.orm import Mapper
+
+from streambind.persistence.dialects import dialect_of
+
+Key = tuple[Any, ...]
+"""A primary key."""
+
+_PER_READ = 500
+
+
+def stored_rows(
+    connection: Connection, mapper: Mapper[Any], names: Iterable[str], keys: Sequence[Key], *, lock: bool
+) -> dict[Key, dict[str, Any]]:
+    """What the rows with these primary keys hold in the attributes of these names, without rows that are gone.
+
+    Nobody changes them until the transaction ends: either it has written them, or they are locked. Of rows that
+    lie in several tables, of which it may have written one, all parts are locked. Not read through the session,
+    whose users may have told it to leave out some rows.
+    """
+    ordered = tuple(sorted(names))
+    query = _query(mapper, ordered, connection.dialect.name, lock)
+    wanted = list(dict.fromkeys(keys))
+    found: dict[Key, dict[str, Any]] = {}
+    for start in range(0, len(wanted), _PER_READ):
+        found.update(_rows(connection, query, mapper, ordered, wanted[start : start + _PER_READ]))
+    for key in wanted:
+        if key not in found:
+            # A database may tell a key otherwise than it was given: "7" as 7, "A" as "a".
+            for _, row in _rows(connection, query, mapper, ordered, [key]):
+                found[key] = row
+    return found
+
+
+def _rows(
+    connection: Connection, query: Select[Any], mapper: Mapper[Any], names: tuple[str, ...], keys: Sequence[Key]
+) -> Iterator[tuple[Key, dict[str, Any]]]:
+    width = len(mapper.primary_key)
+    for row in connection.execute(query, {"keys": [key[0] for key in keys] if width == 1 else list(keys)}):
+        yield tuple(row[:width]), dict(zip(names, row[width:], strict=True))
+
+
+@lru_cache(maxsize=500)
+def _query(mapper: Mapper[Any], names: tuple[str, ...], dialect_name: str, lock: bool) -> Select[Any]:
+    dialect, key = dialect_of(dialect_name), mapper.primary_key
+    columns = [mapper.attrs[name].columns[0] for name in names]
+    if len(key) == 1:
+        chosen = dialect.one_of(key[0], "keys")
+    else:
+        chosen = tuple_(*key).in_(bindparam("keys", expanding=True))
+    query = select(*key, *columns).select_from(mapper.persist_selectable).where(chosen)
+    tables = _joined_tables(mapper.persist_selectable)
+    if tables and (lock or len(tables) > 1):
+        # In the order in which a flush writes them.
+        return dialect.updating(query.order_by(*key), tables)
+    return dialect.latest(query)
+
+
+def _joined_tables(of: FromClause) -> list[Table]:
+    """The tables of an inner join; none if it is something else, whose rows cannot be locked."""
+    if isinstance(of, Table):
+        return [of]
+    if not isinstance(of, Join) or of.isouter or of.full:
+        return []
+    parts = [_joined_tables(part) for part in (of.left, of.right)]
+    return [table for part in parts for table in part] if all(parts) else []
