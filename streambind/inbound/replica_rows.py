@@ -43,7 +43,7 @@ class ReplicaRows:
             MessageFailed: one of them cannot be read.
             Exception: whatever the database says.
         """
-        words = _LastWords(keeps_rows=self._keeps_rows)
+        words = LastWords(keeps_rows=self._keeps_rows)
         indexes = [arrival.index for arrival in arrivals]
         words.hear(arrivals[0].batch, indexes, self._events.read_all(arrivals))
         self._write(arrivals[0].session, words)
@@ -58,23 +58,23 @@ class ReplicaRows:
         else:
             self._write(session, words)
 
-    def read_ahead(self, batch: Batch) -> Generator[None, None, _LastWords | None]:
+    def read_ahead(self, batch: Batch) -> Generator[None, None, LastWords | None]:
         return self._read(batch, range(len(batch)))
 
-    def _quickly(self, batch: Batch, indexes: Sequence[int]) -> _LastWords | None:
+    def _quickly(self, batch: Batch, indexes: Sequence[int]) -> LastWords | None:
         reading = self._read(batch, indexes)
         try:
             while True:
                 next(reading)
         except StopIteration as read:
-            return cast("_LastWords | None", read.value)
+            return cast("LastWords | None", read.value)
         except Exception:  # noqa: BLE001 -- reading has no effects: doing it again tells whose the failure is.
             return None
 
-    def _read(self, batch: Batch, indexes: Sequence[int]) -> Generator[None, None, _LastWords | None]:
+    def _read(self, batch: Batch, indexes: Sequence[int]) -> Generator[None, None, LastWords | None]:
         """What the messages say, if all of them can be read quickly. Few at a time: what is made of them for a
         moment stays near the processor, and few enough for the garbage collector not to look."""
-        words = _LastWords(keeps_rows=self._keeps_rows)
+        words = LastWords(keeps_rows=self._keeps_rows)
         for start in range(0, len(indexes), READ_AT_ONCE):
             some = indexes[start : start + READ_AT_ONCE]
             said = self._events.read_quickly(batch, some)
@@ -84,7 +84,7 @@ class ReplicaRows:
             yield
         return words
 
-    def _write(self, session: Session | AsyncSession, words: _LastWords) -> None:
+    def _write(self, session: Session | AsyncSession, words: LastWords) -> None:
         upserted, removed = words.upserted, words.removed
         connection = session_of(session).connection()
         if not self._keeps_rows:
@@ -101,7 +101,7 @@ class ReplicaRows:
             failpoint("replica.after_delete")
 
 
-class _LastWords:
+class LastWords:
     """What is last said of each row: as it is to be written, or when it was removed."""
 
     def __init__(self, *, keeps_rows: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import ModuleType
 
 from sqlalchemy import Connection, create_engine, update
@@ -22,7 +22,7 @@ from streambind.inbound.delivery_positions import DatabaseEffects
 from streambind.inbound.failure import Trouble
 from streambind.inbound.handler_session import session_of
 from streambind.inbound.positions import DatabasePositions, Stretch
-from streambind.inbound.replica_rows import ReplicaRows
+from streambind.inbound.replica_rows import LastWords, ReplicaRows
 from streambind.message import Batch, Message, boundary
 from tests.faults import effects, published_replica, replica
 
@@ -121,9 +121,9 @@ class TakenForGranted(DatabaseEffects):
 class WrittenElsewhere(ReplicaRows):
     """Writes a replica's rows in a transaction of its own, before the one that moves the position."""
 
-    def apply_alone(self, batch: Batch, indexes: Sequence[int], session: Session | AsyncSession) -> None:
+    def _write(self, session: Session | AsyncSession, words: LastWords) -> None:
         with Session(session_of(session).connection().engine) as own, own.begin():
-            super().apply_alone(batch, indexes, own)
+            super()._write(own, words)
 
 
 def included(name: str) -> list[object]:

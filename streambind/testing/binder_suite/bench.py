@@ -99,6 +99,7 @@ class Bench:
             positions=positions,
             batch=limit,
             joins=joins,
+            readers=(it.reader,),
         )
         it.binding = (binder or self.main).bind_consumer(target, it)
         self._inputs.append(it)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from streambind.binding.binder import ConsumerBinding, Lane, PartitionState
 from streambind.binding.outcome import Outcome, Seek, Stop
 from streambind.joint_batch import parts_of
 from streambind.message import Batch, Message, boundary
+from streambind.read_ahead import found_ahead
 
 Decide = Callable[[Batch], Outcome]
 
@@ -59,6 +60,17 @@ class Running:
             self._lanes[group, lane] -= 1
 
 
+class PayloadReader:
+    """Reads the payloads of batches ahead, one at a step."""
+
+    def read_ahead(self, batch: Batch) -> Generator[None, None, list[bytes | None]]:
+        found = []
+        for i in range(len(batch)):
+            found.append(batch.payload(i))
+            yield
+        return found
+
+
 class Input:
     """The `Deliver` of one binding. `decide` gives the outcome of each batch and may block or raise.
 
@@ -68,6 +80,7 @@ class Input:
     binding: ConsumerBinding
 
     def __init__(self, group: str, decide: Decide, running: Running, *, moves: bool) -> None:
+        self.reader = PayloadReader()
         self._group = group
         self._decide = decide
         self._running = running
@@ -154,6 +167,10 @@ class Input:
             if expected != batch.position and not self._moves:
                 self.violations.append(f"{lane}: position {batch.position} where {expected} was to come")
             self.violations.extend(f"{lane}: {fault}" for fault in inconsistencies(batch, messages))
+            if found_ahead(batch, self.reader) not in (None, batch.payloads()):
+                self.violations.append(
+                    f"{lane}: what was read ahead is not what was delivered at {batch.position}"
+                )
 
     def _leave(self, batch: Batch, delivery: Delivery) -> None:
         with self._lock:
