@@ -40,6 +40,10 @@ class ShadowTable(ABC):
         """Whether the shadow is there."""
         return self._exists(connection, self.name)
 
+    def is_like_table(self, connection: Connection) -> bool:
+        """Whether the shadow, which is there, has the columns that the table has by now."""
+        return self._columns(connection, self.name) == self._columns(connection, self._table.name)
+
     def drop(self, connection: Connection) -> bool:
         """Drop the shadow, unless its rows are the table's already; False if there is none."""
         return self._drop(connection, self.name)
@@ -84,6 +88,10 @@ class ShadowTable(ABC):
 
     def _exists(self, connection: Connection, name: str) -> bool:
         return inspect(connection).has_table(name, schema=self._table.schema)
+
+    def _columns(self, connection: Connection, name: str) -> dict[str, str]:
+        columns = inspect(connection).get_columns(name, schema=self._table.schema)
+        return {column["name"]: repr(column["type"]) for column in columns}
 
     def _drop(self, connection: Connection, name: str) -> bool:
         if not self._exists(connection, name):

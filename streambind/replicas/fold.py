@@ -1,8 +1,9 @@
 """The events of a destination folded into a table: the replica as it should be where its group stands.
 
-The fold is a group of its own, with its own positions and its own guard, in the transactions of what it writes: it
-survives its process, and several may work on it. It goes exactly as far as the replica's group has gone, and no
-further. Where the group's positions are locked meanwhile, both tables are of one and the same moment.
+The fold is a group of its own, with its own positions and its own guard, in the transactions of what it writes:
+it survives its process, and several may work on it. Its name tells what the replica's code makes of messages, so
+that other code begins a fold of its own. It goes exactly as far as the replica's group has gone, and no further.
+Where the group's positions are locked meanwhile, both tables are of one and the same moment.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from streambind.message import Message
 from streambind.persistence.cut_names import cut_name
 from streambind.persistence.database import Database
 from streambind.persistence.failures import LOCK_TIMEOUT, state_of
+from streambind.replicas.fingerprint import FINGERPRINT_LENGTH, fingerprint
 from streambind.replicas.fold_writer import FoldWriter
 from streambind.replicas.group_goals import applied_more, group_goals
 from streambind.replicas.replica import Replica
@@ -61,18 +63,19 @@ class Fold:
         self._database = database
         self._replica = replica
         self._log = log
-        self.group = _fold_group(replica, table.name)
+        self._prefix = _fold_prefix(replica, table.name)
+        self.group = self._prefix + fingerprint(replica)
         self._positions = DatabasePositions(database, self.group)
         self._writer = FoldWriter(database, replica, table, self.group, skip_unreadable=skip_unreadable)
         self.folded = self._writer.folded
 
     def has_begun(self, connection: Connection) -> bool:
-        """Whether a fold of this name has positions."""
+        """Whether a fold of the same code into the same table has positions."""
         return bool(self._own(connection))
 
     def forget(self, connection: Connection) -> None:
-        """Delete what is left of a fold of this name."""
-        _forget(connection, self._database, self.group)
+        """Delete what is left of folds into a table of this name, by whatever code."""
+        _forget(connection, self._database, self._prefix)
 
     def catch_up(self, progress: Callable[[int, int], None]) -> None:
         """Fold in transactions of their own, until few messages are left to where the group is. `progress` gets
@@ -252,14 +255,18 @@ class Fold:
 
 
 def forget_fold(connection: Connection, database: Database, replica: Replica, table: str) -> None:
-    """Delete what is left of a fold of the replica into a table of this name."""
-    _forget(connection, database, _fold_group(replica, table))
+    """Delete what is left of folds of the replica into a table of this name."""
+    _forget(connection, database, _fold_prefix(replica, table))
 
 
-def _forget(connection: Connection, database: Database, group: str) -> None:
+def _forget(connection: Connection, database: Database, prefix: str) -> None:
+    group = database.tables.position.c.group_name
+    found = connection.scalars(select(group).where(group.startswith(prefix, autoescape=True)).distinct())
+    names = [name for name in found if name.startswith(prefix)]  # LIKE may not look at the case.
     for table in (database.tables.position, database.tables.guard):
-        connection.execute(delete(table).where(table.c.group_name == group))
+        connection.execute(delete(table).where(table.c.group_name.in_(names)))
 
 
-def _fold_group(replica: Replica, table: str) -> str:
-    return cut_name(f"{replica.group} -> {table}", 255)
+def _fold_prefix(replica: Replica, table: str) -> str:
+    """How the names of the fold's groups begin; a fingerprint follows."""
+    return cut_name(f"{replica.group} -> {table}", 255 - FINGERPRINT_LENGTH - 2) + " #"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +13,9 @@ from sqlalchemy import delete, insert, inspect, select, text, update
 
 from streambind.errors import ConfigurationError, LifecycleError
 from streambind.failpoints import FailpointError
+from streambind.inbound.replica_columns import read_columns
+from streambind.inbound.replica_plan import ReplicaPlan
+from streambind.inbound.replicates import replicas_of
 from streambind.persistence import postgres_shadow
 from streambind.persistence.postgres_shadow import PostgresShadow
 from streambind.replicas import fold as fold_module
@@ -119,6 +124,29 @@ def test_a_dry_run_changes_nothing_and_is_gone_on_from(topic: Topic, monkeypatch
     assert topic.rebuild().swapped
     assert topic.reads == reads
     assert items(topic.service) == RIGHT
+
+
+def test_what_other_code_has_begun_is_begun_anew(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else half of the rows would be what the old code has made."""
+    topic.rebuild(dry_run=True)
+    other = replace(topic.replica(), plan=_plan(name=lambda event: event.name.upper()))
+    monkeypatch.setattr(topic, "replica", lambda: other)
+    assert topic.rebuild().swapped
+    assert items(topic.service) == {key: name.upper() for key, name in RIGHT.items()}
+    assert topic.service.count(topic.service.database.tables.position) == 2
+
+
+def test_a_column_that_the_table_got_meanwhile_is_in_the_new_one_too(topic: Topic) -> None:
+    topic.rebuild(dry_run=True)
+    write(topic.service, text("ALTER TABLE item ADD COLUMN remark VARCHAR(40)"))
+    assert topic.rebuild().swapped
+    assert rows(topic.service, text("SELECT id, remark FROM item WHERE id = 1")) == [(1, None)]
+
+
+def _plan(**transform: Callable[[Any], object]) -> ReplicaPlan:
+    """That of items, by other code."""
+    (mark,) = replicas_of(Item)
+    return ReplicaPlan.of(read_columns(replace(mark, transform=tuple(transform.items()))))
 
 
 def test_an_unfinished_one_can_be_given_up(topic: Topic) -> None:
