@@ -82,13 +82,14 @@ class _Comparing:
             return found
         refs = self._refs(comparison.missing(), comparison.wrong())
         extra = self._keys(comparison.extra())
+        before = self._numbers(extra)
         if extra:
             # Rows that have come while the first look went on are seen now.
             second = self._look(progress, limit)
             extra &= self._keys(comparison.extra())
             are_keyed = self._expected.are_keyed and bool(second.expected)
             found = replace(found, unreadable=self._expected.unreadable, are_keyed=are_keyed)
-        return self._settled(found, refs, sorted(extra, key=str), limit)
+        return self._settled(found, refs, extra, self._on_their_way(extra, before), limit)
 
     def _look(self, progress: Callable[[int], None], limit: int) -> Difference:
         self._database.run(self._expected.clear)
@@ -101,9 +102,9 @@ class _Comparing:
         return self._database.run(lambda connection: self._expected.comparison.difference(connection, limit=limit))
 
     def _settled(
-        self, seen: SourceDifference, refs: Mapping[str, Key], extra: Sequence[Key], limit: int
+        self, seen: SourceDifference, refs: Mapping[str, Key], extra: set[Key], leaving: set[Key], limit: int
     ) -> SourceDifference:
-        """What of the first looks is so for good."""
+        """What of the first looks is so for good: of the `extra` rows those that are not `leaving`."""
         missing, wrong, moving = [], [], 0
         names = list(refs)
         for start in range(0, len(names), CHUNK):
@@ -111,8 +112,7 @@ class _Comparing:
             missing += [ref for ref, kind in lasting.items() if kind == "missing"]
             wrong += [ref for ref, kind in lasting.items() if kind == "wrong"]
             moving += on_their_way
-        expected_soon = self._moving(extra)
-        unwanted = [key for key in extra if key not in expected_soon]
+        unwanted = sorted(extra - leaving, key=str)
         found = {
             "missing": [refs[ref] for ref in missing],
             "extra": unwanted,
@@ -123,7 +123,7 @@ class _Comparing:
             **{kind: len(keys) for kind, keys in found.items()},
             examples={kind: keys[:limit] for kind, keys in found.items() if keys},
         )
-        moving += len(extra) - len(unwanted)
+        moving += len(leaving)
         return replace(seen, difference=difference, refs=(*missing, *wrong), extra=tuple(unwanted), moving=moving)
 
     def _lasting(self, refs: Sequence[str]) -> tuple[dict[str, str], int]:
@@ -165,17 +165,25 @@ class _Comparing:
                 lasting[ref] = "missing" if ref in missing else "wrong"
         return left
 
-    def _moving(self, keys: Iterable[Key]) -> set[Key]:
-        """The rows whose keys the source has given an event that the group has not applied; as far as the keys'
-        bytes are known, which they are where they are the primary key's."""
+    def _numbers(self, keys: Iterable[Key]) -> dict[Key, set[int]]:
+        """The last number that the source has given a row's key, and the last that the group has applied; as far
+        as the keys' bytes are known, which they are where they are the primary key's."""
         named: dict[bytes, Key] = {}
         for key in keys:
             with suppress(CaptureError):
                 if (name := primary_key_bytes(key)) is not None:
                     named[name] = key
         given, guarded = self._given.given([*named]), self._guarded.guarded([*named])
-        applied = {name: guarded[name].seq if name in guarded else 0 for name in given}
-        return {named[name] for name, last in given.items() if last.seq != applied[name]}
+        applied = {name: guarded[name].seq if name in guarded else 0 for name in named}
+        return {
+            key: {applied[name], given[name].seq if name in given else applied[name]}
+            for name, key in named.items()
+        }
+
+    def _on_their_way(self, keys: Iterable[Key], before: Mapping[Key, set[int]]) -> set[Key]:
+        """The rows whose keys had events, before they were looked at or since, that the group had not applied yet.
+        They may be gone by now, or be as they should."""
+        return {key for key, numbers in self._numbers(keys).items() if len(numbers | before[key]) > 1}
 
     def _stage(self, rows: Collection[Row]) -> None:
         self._database.run(lambda connection: self._expected.put(connection, rows))

@@ -233,6 +233,28 @@ def test_what_is_on_its_way_is_counted_apart(world: World) -> None:
     assert world.difference().moving == 0
 
 
+def test_a_row_whose_deletion_arrives_while_it_is_looked_at_is_no_difference(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put("a", 1, "goes")
+    world.deliver()
+    world.remove("a", 1)
+    looks: list[set[Any]] = []
+    keys = source_diff._Comparing._keys
+
+    def then_delivered(self: Any, query: Any) -> set[Any]:
+        looks.append(keys(self, query))
+        if len(looks) == 2:
+            world.deliver()
+        return looks[-1]
+
+    monkeypatch.setattr(source_diff._Comparing, "_keys", then_delivered)
+    seen = world.difference()
+    assert looks == [{("a", 1)}, {("a", 1)}]
+    assert (found(seen), seen.moving) == ({}, 1)
+    assert world.copies() == {}
+
+
 def test_rows_that_the_source_does_not_have_are_asked_for_together(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,7 +273,7 @@ def test_rows_that_the_source_does_not_have_are_asked_for_together(
 
     monkeypatch.setattr(SourceKeys, "given", given)
     found = world.difference()
-    assert (len(found.extra), found.moving, asked) == (29, 1, [30])
+    assert (len(found.extra), found.moving, asked) == (29, 1, [30, 30])
 
 
 def test_mending_does_not_overtake_what_is_written_meanwhile(world: World) -> None:
