@@ -168,6 +168,10 @@ class ConsumerBinding(Protocol):
         """What went wrong last, for people; None if nothing has."""
         ...
 
+    def away(self) -> str | None:
+        """Why nothing comes: the broker cannot be reached; None while it can, as far as is known. Never blocks."""
+        ...
+
     def unbind(self, timeout_ms: int) -> None:
         """Stop polling, let running deliveries end within the time, report offsets, leave the group. What is
         not done then is delivered again to whoever owns the partition next."""

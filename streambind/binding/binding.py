@@ -168,9 +168,12 @@ class InputBinding(Binding[ConsumerBinding]):
         status, handle = super().status(), self._handle
         if handle is None:
             return status
+        away = handle.away()
+        waits = away is not None and status.state is BindingState.RUNNING
         return replace(
             status,
-            last_error=status.last_error or handle.last_error(),
+            state=BindingState.WAITING if waits else status.state,
+            last_error=status.last_error or away or handle.last_error(),
             partitions=tuple(handle.partitions()),
         )
 

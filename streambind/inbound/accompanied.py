@@ -32,6 +32,9 @@ class AccompaniedConsumer:
     def last_error(self) -> str | None:
         return self._consumer.last_error() or self._worker.last_error
 
+    def away(self) -> str | None:
+        return self._consumer.away()
+
     def unbind(self, timeout_ms: int) -> None:
         deadline = time.monotonic() + timeout_ms / 1000
         self._worker.finish()

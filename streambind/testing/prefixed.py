@@ -164,5 +164,8 @@ class _PlainConsumer:
     def last_error(self) -> str | None:
         return self._inner.last_error()
 
+    def away(self) -> str | None:
+        return self._inner.away()
+
     def unbind(self, timeout_ms: int) -> None:
         self._inner.unbind(timeout_ms)

@@ -133,6 +133,9 @@ class KafkaConsumerBinding:
     def last_error(self) -> str | None:
         return next(iter([*self._passing.values()]), None) or self._last_error
 
+    def away(self) -> str | None:
+        return self._passing.get(_OUTAGE)
+
     def unbind(self, timeout_ms: int) -> None:
         deadline = time.monotonic() + timeout_ms / 1000
         with self._state:

@@ -86,6 +86,9 @@ class MemoryConsumerBinding:
     def last_error(self) -> str | None:
         return self._last_error
 
+    def away(self) -> str | None:
+        return None  # It is in this process.
+
     @property
     def is_bound(self) -> bool:
         return not self._closing

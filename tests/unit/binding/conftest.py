@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.binding.handles import happened, services
+from tests.unit.binding.handles import happened, outages, services
 
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
     """Nothing of a test goes on behind the next one: a service that tries again has a thread."""
     happened.clear()
+    outages.clear()
     yield
     while services:
         service = services.pop()

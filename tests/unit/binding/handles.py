@@ -14,6 +14,8 @@ happened: list[str] = []
 
 
 services: list[BindingService] = []
+outages: dict[str, str] = {}
+"""Of a binding's consumer, what it says while its broker is away."""
 
 
 class Consumer:
@@ -32,6 +34,9 @@ class Consumer:
 
     def last_error(self) -> str | None:
         return "one message failed"
+
+    def away(self) -> str | None:
+        return outages.get(self.name)
 
     def unbind(self, timeout_ms: int) -> None:
         happened.append(f"unbind {self.name}")

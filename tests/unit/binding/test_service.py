@@ -11,7 +11,7 @@ from streambind.binding.outcome import Failed, Sent
 from streambind.errors import BrokerUnavailableError, ConfigurationError, DestinationError, LifecycleError
 from streambind.message import Message
 from streambind.testing.eventually import eventually
-from tests.unit.binding.handles import Consumer, Producer, happened, input_of, output_of, service_of
+from tests.unit.binding.handles import Consumer, Producer, happened, input_of, outages, output_of, service_of
 
 
 def test_outputs_start_first_and_inputs_stop_first() -> None:
@@ -124,6 +124,18 @@ def test_the_status_shows_the_binder_s_last_error() -> None:
     binding.start()
 
     assert binding.status().last_error == "one message failed"
+
+
+def test_an_input_whose_broker_has_gone_waits_until_it_is_back() -> None:
+    binding = input_of("in-c")
+    binding.start()
+    outages["in-c"] = "the broker is away"
+    assert (binding.status().state, binding.status().last_error) == (BindingState.WAITING, "the broker is away")
+    binding.pause()
+    assert binding.status().state is BindingState.PAUSED
+    binding.resume()
+    del outages["in-c"]
+    assert (binding.status().state, binding.status().last_error) == (BindingState.RUNNING, "one message failed")
 
 
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
