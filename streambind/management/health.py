@@ -101,8 +101,12 @@ def health(application: StreamApplication) -> Health:
     """The application's health now. Asks the database for the outbox's age and for parked keys, the broker for
     nothing."""
     statuses = application.status()
+    # At once: a partition that goes on while the database is asked would be known at another place.
+    fresh = {status.name: _freshness_of(application, status) for status in statuses}
     parked, trouble = _parked(application, statuses)
-    bindings = tuple(_binding(application, status, parked.get(status.name), trouble) for status in statuses)
+    bindings = tuple(
+        _binding(application, status, fresh[status.name], parked.get(status.name), trouble) for status in statuses
+    )
     database, relay = application.database, application.relay
     outbox = None if database is None or relay is None else _outbox(database, relay)
     parts = [binding.status for binding in bindings] + ([outbox.status] if outbox else [])
@@ -129,14 +133,16 @@ def _parked(
 
 
 def _binding(
-    application: StreamApplication, status: BindingStatus, parked: ParkedStatus | None, trouble: str | None
+    application: StreamApplication,
+    status: BindingStatus,
+    freshness: dict[str, Freshness],
+    parked: ParkedStatus | None,
+    trouble: str | None,
 ) -> BindingHealth:
-    partitions = sorted(status.partitions, key=lambda p: (p.lane.destination, p.lane.partition))
+    partitions = _in_order(status)
     stalled = {_text(p.lane): p.stalled for p in partitions if p.stalled}
     retrying = {_text(p.lane): p.retrying for p in partitions if p.retrying}
-    figures, times = application.figures(status.name), application.commit_times(status.name)
-    now_ms = time.time_ns() // 1_000_000
-    freshness = {_text(p.lane): _freshness(p, times, now_ms) for p in partitions}
+    figures = application.figures(status.name)
     uncounted = trouble if application.parks(status.name) else None
     stuck, gone = _stuck(figures), _gone(status)
     degraded = (
@@ -169,6 +175,12 @@ def _binding(
     )
 
 
+def _freshness_of(application: StreamApplication, status: BindingStatus) -> dict[str, Freshness]:
+    """By partition."""
+    times, now_ms = application.commit_times(status.name), time.time_ns() // 1_000_000
+    return {_text(p.lane): _freshness(p, times, now_ms) for p in _in_order(status)}
+
+
 def _freshness(state: PartitionState, times: CommitTimes | None, now_ms: int) -> Freshness:
     if state.lag == 0:
         return Freshness(0, 0.0)
@@ -196,6 +208,10 @@ def _gone(status: BindingStatus) -> str | None:
     if status.state is not BindingState.RUNNING or status.partitions or _UNKNOWN_TOPIC not in error:
         return None
     return f"nothing is assigned: {status.destination} does not exist, or did not when this was said: {error}"
+
+
+def _in_order(status: BindingStatus) -> list[PartitionState]:
+    return sorted(status.partitions, key=lambda p: (p.lane.destination, p.lane.partition))
 
 
 def _text(lane: Lane) -> str:

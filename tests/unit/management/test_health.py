@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 import uuid
@@ -16,6 +17,7 @@ from streambind.binding.binder import Lane
 from streambind.binding.binding import BindingState
 from streambind.event_loop import EventLoop
 from streambind.inbound.commit_times import CommitTimes
+from streambind.inbound.parked_status import ParkedStatus
 from streambind.inbound.statistics import DeliveryStatistics, Figures
 from streambind.management import HealthStatus, health
 from streambind.outbound.relay_state import RelayState, RelayStatus
@@ -101,6 +103,26 @@ def test_an_input_at_the_end_of_the_log_is_not_behind() -> None:
 def test_how_far_behind_is_unknown_where_nothing_has_come() -> None:
     staged = StagedApplication([an_input(partition(0, lag=0), partition(1, lag=5), partition(2))])
     assert _fresh(staged) == (None, [(0, 0.0), (5, None), (None, None)])
+
+
+def test_a_partition_that_goes_on_while_the_database_is_asked_is_known_all_the_same(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = CommitTimes()
+    batch = ListBatch([record({}, "k", **{"sb-committed": str(time.time_ns() // 1_000_000 - 60_000)})], 6)
+    times.begins(Lane("a", 0), batch)
+    times.ends(Lane("a", 0), batch, 1)
+    staged = StagedApplication(
+        [an_input(partition(0))], database=database, parking={"in-a"}, times={"in-a": times}
+    )
+
+    def slow(_: Database) -> dict[tuple[str, str], ParkedStatus]:
+        times.begins(Lane("a", 0), ListBatch([record({}, "k")], 9))
+        return {}
+
+    # The package has a function of the module's name.
+    monkeypatch.setattr(importlib.import_module("streambind.management.health"), "parked_status", slow)
+    assert (_fresh(staged)[0] or 0) >= 60
 
 
 def test_an_input_without_partitions_does_not_know_how_far_behind_it_is() -> None:
