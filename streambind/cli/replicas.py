@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import inspect
+from sqlalchemy import Connection, inspect
 
 from streambind.binding.binder import Identity, Lane
 from streambind.cli.target import BROKER_TIMEOUT_MS, Brokers, Target, ask_database, database_named, resolve
@@ -74,15 +74,26 @@ def _labels(classes: Collection[type]) -> dict[type, str]:
 def require_table(database: Database, replica: Replica) -> None:
     """
     Raises:
-        SchemaError: the replica's table is not there.
+        SchemaError: the replica's table is not there, or has not the columns that it fills.
     """
     table = replica.plan.table
+
+    def there(connection: Connection) -> set[str] | None:
+        seen = inspect(connection)
+        if not seen.has_table(table.name, schema=table.schema):
+            return None
+        return {column["name"] for column in seen.get_columns(table.name, schema=table.schema)}
+
     with database_named(database):
-        if not database.run(lambda connection: inspect(connection).has_table(table.name, schema=table.schema)):
-            raise SchemaError(
-                f"the table {table.fullname} of {replica.name} is not in {shown_url(database.engine.url)}: "
-                "create it as the service's other tables; an empty one will do"
-            )
+        found = database.run(there)
+    where = f"the table {table.fullname} of {replica.name}"
+    if found is None:
+        raise SchemaError(
+            f"{where} is not in {shown_url(database.engine.url)}: create it as the service's other tables; "
+            "an empty one will do"
+        )
+    if missing := [column.name for column in replica.plan.columns if column.name not in found]:
+        raise SchemaError(f"{where} has no column {', '.join(missing)}: change it as the service's other tables")
 
 
 def source_of(text: str, replica: Replica) -> Source:

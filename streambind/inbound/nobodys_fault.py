@@ -1,4 +1,5 @@
-"""Whether an error is no message's fault: database or broker in the way, wherever in a handler it came from."""
+"""Whether an error is no message's fault: database or broker in the way, or tables that are not as they should be,
+wherever in a handler it came from."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from collections.abc import Iterator
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from streambind.errors import BrokerError, CaptureError, LifecycleError, OutboxFullError, SendError
+from streambind.errors import BrokerError, CaptureError, LifecycleError, OutboxFullError, SchemaError, SendError
 from streambind.persistence.failures import is_database_trouble, is_statement_timeout
 
 
@@ -29,7 +30,7 @@ def is_defect(error: BaseException) -> bool:
 def _is_trouble(error: BaseException) -> bool:
     if isinstance(error, SendError | BrokerError):
         return not error.permanent
-    return isinstance(error, OutboxFullError)
+    return isinstance(error, OutboxFullError | SchemaError)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

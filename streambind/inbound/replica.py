@@ -13,8 +13,10 @@ from streambind.inbound.plan import ListenerPlan, Planner, condition_of
 from streambind.inbound.replica_columns import ReplicaColumns, read_columns
 from streambind.inbound.replica_entities import ReplicaEntities
 from streambind.inbound.replica_events import ReplicaEvents
+from streambind.inbound.replica_lacks import lacks_told
 from streambind.inbound.replica_plan import ReplicaPlan
 from streambind.inbound.replica_rows import ReplicaRows
+from streambind.inbound.replica_types import misfits
 from streambind.inbound.replicates import ReplicaMark
 from streambind.inbound.surroundings import Surroundings
 
@@ -29,6 +31,7 @@ def plan_replica(
     if decoder is None or found.mistakes:
         planner.findings += found.mistakes
         return None
+    planner.findings += misfits(found)
     database = surroundings.database
     plan = ReplicaPlan.of(found)
     events = ReplicaEvents(plan, decoder, shared=shared)
@@ -44,11 +47,12 @@ def plan_replica(
         replica=plan,
     )
     if surroundings.publishes(plan.mark.declared_on):
-        made.call, made.call_many = ReplicaEntities(plan, events).apply, None
+        made.call, made.call_many = lacks_told(plan, ReplicaEntities(plan, events).apply), None
     elif database is not None:  # Else that is a mistake, which is told elsewhere: nobody calls it.
         rows = ReplicaRows(plan, events, database.dialect.row_statements())
-        made.call, made.call_many = lambda arrival: rows.apply([arrival]), rows.apply
-        made.call_alone, made.reader = rows.apply_alone, rows if events.is_quick else None
+        apply = lacks_told(plan, rows.apply)
+        made.call, made.call_many = lambda arrival: apply([arrival]), apply
+        made.call_alone, made.reader = lacks_told(plan, rows.apply_alone), rows if events.is_quick else None
     return made
 
 

@@ -14,6 +14,7 @@ from streambind.visible import visible
 
 UNIQUE = "23505"
 UNDEFINED_TABLE = "42P01"
+UNDEFINED_COLUMN = "42703"
 DUPLICATE_TABLE, DUPLICATE_TABLE_NUMBER = "42P07", 1050
 STATEMENT_TIMEOUT = "57014"
 LOCK_TIMEOUT = "55P03"
@@ -26,6 +27,8 @@ _TRANSIENT_STATES = frozenset({"40000", "40001", "40P01", "25P03", "25P04", LOCK
 
 _WORDS = {
     "08006": "connection lost",
+    "22001": "value too long",
+    "22003": "number out of range",
     "23502": "not null",
     "23503": "foreign key",
     "23505": "unique",
@@ -34,8 +37,8 @@ _WORDS = {
     "40001": "serialization",
     "40P01": "deadlock",
     "42501": "permission denied",
-    "42703": "no such column",
-    "42P01": "no such table",
+    UNDEFINED_COLUMN: "no such column",
+    UNDEFINED_TABLE: "no such table",
     "53100": "disk full",
     "53300": "too many connections",
     LOCK_TIMEOUT: "lock not available",
@@ -74,7 +77,7 @@ _NUMBERS = {
     1406: "22001",
     **dict.fromkeys((1071, 1118, 1153), "54000"),
     **dict.fromkeys((1044, 1045, 1142, 1143, 1227), "42501"),
-    1054: "42703",
+    1054: UNDEFINED_COLUMN,
     1146: UNDEFINED_TABLE,
 }
 """MySQL's and MariaDB's error numbers, as PostgreSQL's SQLSTATEs for the same: their own are coarser."""
@@ -170,6 +173,12 @@ def is_duplicate(error: exc.DBAPIError) -> bool:
 def is_undefined_table(error: exc.DBAPIError) -> bool:
     """True if a statement named a table that is not there."""
     return state_of(error) == UNDEFINED_TABLE or "no such table" in str(error.orig)
+
+
+def is_undefined_column(error: exc.DBAPIError) -> bool:
+    """True if a statement named a column that its table has not."""
+    text = str(error.orig)
+    return state_of(error) == UNDEFINED_COLUMN or "no such column" in text or "has no column named" in text
 
 
 def is_duplicate_table(error: exc.DBAPIError) -> bool:

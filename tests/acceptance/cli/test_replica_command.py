@@ -212,3 +212,11 @@ def test_a_table_that_is_missing_is_named(pair: ReplicaPair) -> None:
         result = pair.inside.run("replica", command[0], pair.target("reader"), "in-items", *command[1:])
         assert result.returncode == 1
         assert "the table shown of Shown is not in " in result.stderr
+
+
+def test_a_column_that_is_missing_is_named(pair: ReplicaPair) -> None:
+    pair.by_hand("ALTER TABLE shown RENAME COLUMN name TO called")
+    for command in ("diff", "rebuild"):
+        result = pair.inside.run("replica", command, pair.target("reader"), "in-items")
+        assert result.returncode == 1
+        assert "the table shown of Shown has no column name: " in result.stderr

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from streambind.binding.outcome import RetryAfter
 from streambind.inbound.input import InputPlan
 from streambind.inbound.listener import send_to, stream_listener
 from streambind.inbound.parked_messages import ParkedMessages
@@ -62,6 +63,27 @@ def stuck(sync_service: Service, broken: set[int]) -> InputPlan:
     drain(plan, events(1, *later))
     drain(plan, events(4, changed("UPDATE", 2, "y", seq=2)))
     return plan
+
+
+def test_a_table_that_lacks_a_column_is_waited_for_and_nothing_is_parked(any_service: Service) -> None:
+    """As when a service is deployed before its migration."""
+    plan = any_service.plan(Item, **parking_settings(**ONE_TRY))
+    event = changed("INSERT", 1, "a", seq=1)
+    _rename(any_service, "price", "cost")
+    refused = [plan.deliver(events(0, event)) for _ in range(5)]
+    _rename(any_service, "cost", "price")
+    for outcome in refused:
+        assert isinstance(outcome.then, RetryAfter)
+        assert "the table item is not as Item has it: " in outcome.then.reason
+        assert "price" in outcome.then.reason
+    assert parked_keys(any_service) == {}
+    drain(plan, events(0, event))
+    assert items(any_service) == {1: "a"}
+
+
+def _rename(service: Service, before: str, after: str) -> None:
+    statement = f"ALTER TABLE item RENAME COLUMN {before} TO {after}"
+    service.database.run(lambda connection: connection.exec_driver_sql(statement))
 
 
 def test_its_key_waits_and_others_go_on(sync_service: Service, stuck: InputPlan, broken: set[int]) -> None:

@@ -6,7 +6,14 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from streambind.binding.outcome import RetryAfter
-from streambind.errors import BrokerUnavailableError, CaptureError, OutboxFullError, SendError, SendUnconfirmed
+from streambind.errors import (
+    BrokerUnavailableError,
+    CaptureError,
+    OutboxFullError,
+    SchemaError,
+    SendError,
+    SendUnconfirmed,
+)
 from streambind.inbound.nobodys_fault import is_nobodys_fault
 from tests.unit.inbound.batches import batch_of
 from tests.unit.inbound.planning import plan
@@ -25,6 +32,7 @@ def _wrapped(error: Exception) -> Exception:
 
 TROUBLE = [
     OutboxFullError("full"),
+    SchemaError("no such table"),
     SendUnconfirmed("no report"),
     SendError("away"),
     BrokerUnavailableError("away"),

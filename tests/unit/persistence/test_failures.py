@@ -114,7 +114,7 @@ def test_a_description_holds_no_row_data() -> None:
             "error 1452 (foreign key), constraint seat_room",
         ),
         (1366, "Incorrect integer value: 'kim' for column `d`.`t`.`age` at row 1", "error 1366"),
-        (1406, "Data too long for column 'name' at row 1", "error 1406"),
+        (1406, "Data too long for column 'name' at row 1", "error 1406 (value too long)"),
         (1213, "Deadlock found when trying to get lock; try restarting transaction", "error 1213 (deadlock)"),
     ],
 )
