@@ -57,7 +57,8 @@ class Move:
         if before > lane.end:
             return "goes on within the log"
         if self.offset < before:
-            again = f"comes again to {count(before - self.offset, 'message')}"
+            number = before - self.offset
+            again = f"{count(number, 'message')} {'comes' if number == 1 else 'come'} again"
             return f"{again}; numbers applied already are passed over" if lane.by_database else again
         return "stays"
 
@@ -109,11 +110,13 @@ def reset(
         held = _held(brokers, planned, [move.lane for move in moves])
     moves = [replace(m, holder=(held or {}).get((m.lane.destination, m.lane.partition))) for m in moves]
     done: list[Move] = []
+    obstacle = _obstacle(measure, held, force=force)
     try:
         if not as_json:
             _show(moves)
         if not dry_run:
-            _require_still(measure, held, force=force)
+            if obstacle is not None:
+                raise LifecycleError(obstacle)
             with half_done(lambda: None if as_json or not done else f"moved by then: {_names(done)}"):
                 for move in _moved(resolved, planned, moves, force=force, by_database=measure.by_database):
                     done.append(move)
@@ -122,29 +125,27 @@ def reset(
             print_json(_document(measure, moves, done, held, dry_run=dry_run))
     if as_json:
         return
-    if dry_run and held is None:
-        write("note: {}", _UNTOLD)
+    if dry_run and obstacle is not None:
+        write("[red bold]would be refused[/]  {}", obstacle)
     if not dry_run:
         _show_done(moves, done)
 
 
-def _require_still(measure: Progress, held: dict[tuple[str, int], str] | None, *, force: bool) -> None:
-    """
-    Raises:
-        LifecycleError: an instance works on a partition, or nobody can tell, and `force` does not say that it may.
-    """
+def _obstacle(measure: Progress, held: dict[tuple[str, int], str] | None, *, force: bool) -> str | None:
+    """Why nothing may be moved: an instance works on a partition, or nobody can tell, and `force` does not say
+    that it may be."""
     if force and (measure.by_database or not held):
-        return
+        return None
     if held is None:
-        raise LifecycleError(_UNTOLD)
-    if held:
-        who = f"instances of group {measure.binding.group} work on these partitions: stop them"
-        if not measure.by_database:
-            raise LifecycleError(f"{who}; a position at the broker can only be moved while none runs")
-        raise LifecycleError(
-            f"{who}, or use --force: what they have in hand is done before the position moves, then they go on "
-            "there"
-        )
+        return _UNTOLD
+    if not held:
+        return None
+    who = f"instances of group {measure.binding.group} work on these partitions: stop them"
+    if not measure.by_database:
+        return f"{who}; a position at the broker can only be moved while none runs"
+    return (
+        f"{who}, or use --force: what they have in hand is done before the position moves, then they go on there"
+    )
 
 
 def _moved(

@@ -30,6 +30,8 @@ def show_difference(
         write("[yellow]{} that could not be read left out[/]", count(unreadable, "message"))
     if moving:
         write("{} on the way", count(moving, "row"))
+    elif difference.is_none and difference.expected not in (difference.found, difference.found - difference.idle):
+        write("rows came and went meanwhile: the two numbers are of different moments")
     counts = {"missing": difference.missing, "extra": difference.extra, "wrong": difference.wrong}
     rows = [
         (kind, number, _MEANINGS[kind] + (_CUT if is_cut and kind == "extra" else ""))
@@ -42,6 +44,8 @@ def show_difference(
         names = [column.name for column in replica.plan.key]
         examples = [(kind, *key) for kind, keys in difference.examples.items() for key in keys]
         print_table(("kind", *names), examples, empty="")
+        if hidden := sum(counts.values()) - len(examples):
+            write("and {} more (--limit)", count(hidden, "row"))
 
 
 def _idle(replica: Replica) -> str:

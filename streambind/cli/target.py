@@ -160,7 +160,8 @@ def _require_file(database: Database) -> None:
     file = database.engine.url.database
     memory = not file or ":memory:" in file or file.startswith("file:")
     if database.dialect.name == "sqlite" and not memory and not Path(str(file)).exists():
-        raise SchemaError(f"there is no database {file} in {Path.cwd()}: {remedy(database)}")
+        where = "" if Path(str(file)).is_absolute() else f" in {Path.cwd()}"
+        raise SchemaError(f"there is no database {file}{where}: {remedy(database)}")
 
 
 def resolve(text: str | None) -> Target:

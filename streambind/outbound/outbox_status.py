@@ -86,6 +86,13 @@ def count_rows(connection: Connection, database: Database, above: int = 0) -> in
     return int(connection.scalar(select(func.count()).select_from(some)) or 0)
 
 
+def is_relayed(connection: Connection, database: Database) -> bool:
+    """Whether anybody holds a lease to send what is in the outbox."""
+    lease = database.tables.lease.c
+    held = select(lease.shard).where(lease.owner.is_not(None), lease.expires_ms > database.dialect.now_ms)
+    return connection.scalar(held.limit(1)) is not None
+
+
 def age_of_oldest(connection: Connection, database: Database, above: int = 0) -> int | None:
     """How long ago, in ms, the first row of the outbox was written that has an id above this; None if there is
     none."""

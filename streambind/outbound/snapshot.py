@@ -22,7 +22,7 @@ from streambind.errors import ConfigurationError, LifecycleError, OutboxFullErro
 from streambind.event import JobType
 from streambind.failpoints import failpoint
 from streambind.outbound.captured_session import CapturedSession, captured_session
-from streambind.outbound.outbox_status import count_rows
+from streambind.outbound.outbox_status import count_rows, is_relayed
 from streambind.outbound.snapshot_rows import Key, SnapshotRows, key_text, read_key, rows_of
 from streambind.persistence.database import Database
 from streambind.persistence.failures import (
@@ -166,7 +166,10 @@ class Snapshot:
         if place.snapshot != snapshot:
             raise LifecycleError(f"binding {self._binding}: somebody has begun the snapshot anew")
         if (waiting := count_rows(connection, self._database)) > MAX_BACKLOG:
-            return Step(place, waits=f"{waiting} messages wait in the outbox")
+            text = f"{waiting} messages wait in the outbox"
+            if not is_relayed(connection, self._database):
+                text += ", and nobody relays: start the application, or `streambind relay`"
+            return Step(place, waits=text)
         return self._carried_on(session, connection, captured, place)
 
     def _carried_on(

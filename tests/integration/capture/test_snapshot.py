@@ -229,7 +229,13 @@ def test_it_waits_while_much_waits_in_the_outbox(service: Service, monkeypatch: 
     taken = Snapshot(service.database, "out-seatChanged", chunk=3)
     snapshot = taken.begin(JobType.UPDATE).snapshot
     assert taken.step(snapshot).waits is None
-    assert taken.step(snapshot).waits == "3 messages wait in the outbox"
+    waits = "3 messages wait in the outbox"
+    nobody = ", and nobody relays: start the application, or `streambind relay`"
+    assert taken.step(snapshot).waits == waits + nobody
+    lease = service.database.tables.lease
+    held = {"owner": "somebody", "expires_ms": service.database.dialect.now_ms + 60_000}
+    service.connected(lambda c: c.execute(update(lease).where(lease.c.shard == 0).values(**held)))
+    assert taken.step(snapshot).waits == waits
     service.connected(lambda c: c.execute(delete(service.database.tables.outbox)))
     assert taken.step(snapshot).done
 

@@ -59,7 +59,12 @@ def difference(missing: int = 0, extra: int = 0, wrong: int = 0, *, idle: int = 
     [
         (Kept, 4, "equal  Kept: 10 rows in the table (4 of them kept as deleted), 6 expected"),
         (Shared, 4, "equal  Shared: 10 rows in the table (4 of them only of other sources), 6 expected"),
-        (Kept, 0, "equal  Kept: 10 rows in the table, 6 expected"),
+        (
+            Kept,
+            0,
+            "equal  Kept: 10 rows in the table, 6 expected\n"
+            "rows came and went meanwhile: the two numbers are of different moments",
+        ),
     ],
 )
 def test_rows_that_hold_nothing_of_it_are_told_apart(
@@ -69,6 +74,13 @@ def test_rows_that_hold_nothing_of_it_are_told_apart(
     assert capsys.readouterr().out == f"{told}\n"
     document = difference_document(replica(cls), difference(idle=idle))
     assert (document["rows"], document["idle"], document["expected"]) == (10, idle, 6)
+
+
+def test_keys_that_are_not_shown_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    show_difference(replica(Kept), Difference(6, 6, 3, 0, 2, 0, {"missing": [(1,), (2,)], "wrong": [(3,)]}))
+    assert capsys.readouterr().out.endswith("\nand 2 rows more (--limit)\n")
+    show_difference(replica(Kept), Difference(6, 6, 1, 0, 0, 0, {"missing": [(1,)]}))
+    assert "(--limit)" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
