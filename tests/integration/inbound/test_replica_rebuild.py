@@ -16,6 +16,7 @@ from streambind.failpoints import FailpointError
 from streambind.inbound.replica_columns import read_columns
 from streambind.inbound.replica_plan import ReplicaPlan
 from streambind.inbound.replicates import replicas_of
+from streambind.persistence import database as database_module
 from streambind.persistence import postgres_shadow
 from streambind.persistence.postgres_shadow import PostgresShadow
 from streambind.replicas import fold as fold_module
@@ -332,6 +333,7 @@ def test_for_whoever_reads_it_for_long_the_group_is_let_go_again_and_again(
     make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres_shadow, "LOCK_WAIT_MS", 200)
+    monkeypatch.setattr(database_module, "OPERATOR_TIMEOUT_MS", 60_000)
     monkeypatch.setattr(fold_module, "_TRIES", 1000)
     service = Service(make_database("postgresql+psycopg"))
     drop_left(service)
@@ -349,7 +351,7 @@ def test_for_whoever_reads_it_for_long_the_group_is_let_go_again_and_again(
         reader.execute(select(Item)).all()
         rebuilding = threading.Thread(target=topic.rebuild)
         rebuilding.start()
-        eventually(lambda: len(tries) > 2, 60, "it waits for the reader")
+        eventually(lambda: len(tries) > 2, 40, "it waits for the reader")
         topic.deliver(changed("UPDATE", 1, "b", seq=2))
         reader.commit()
     rebuilding.join(60)
