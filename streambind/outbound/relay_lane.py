@@ -39,7 +39,7 @@ class Report:
     @property
     def got_through(self) -> bool:
         """Whether the broker has all of it."""
-        return len(self.results) > 0 and all(isinstance(result, Sent) for result in self.results)
+        return set(map(type, self.results)) == {Sent}
 
 
 @dataclass(slots=True)

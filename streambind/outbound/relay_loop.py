@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -13,6 +14,7 @@ from streambind.configuration.properties import OutboxProperties
 from streambind.failpoints import failpoint
 from streambind.outbound.high_water import HighWater
 from streambind.outbound.lease import Leases, ranges
+from streambind.outbound.relay_exchange import Exchange, Exchanged
 from streambind.outbound.relay_floor import Floor
 from streambind.outbound.relay_lanes import Lanes
 from streambind.outbound.relay_outcome import Blocked
@@ -166,61 +168,63 @@ class RelayLoop:
         """Shards with rows in flight, or delivered and not yet deleted: letting those go would repeat them."""
         return self._unsettled.shards() | self.lanes.busy_shards()
 
-    def _exchange(self, *, read: bool) -> list[OutboxRow]:
+    def _exchange(self, *, read: bool) -> Sequence[OutboxRow]:
         """Put outcomes into the database, once it is time for it, and read what comes next, in one transaction."""
         settles = len(self._unsettled) > 0 and self._should_settle()
         if not read and not settles:
             return []
+        wanted = self._wanted(settles=settles, read=read)
+        idle, limit, began = self.lanes.idle(), self._rows.limit, self._clock()
+        if read:
+            self._left_out = wanted.excluded
+            self._pace.woken = False  # before the read: who wakes from now on wants another one
+        done = self._database.run(partial(wanted.carry_out, self._rows))
+        now = self._clock()
+        if settles and not self._settled(wanted, done):
+            return []
+        if read:
+            self._source = done.source or self._source
+            full = len(done.rows) >= limit
+            self._floor.has_read(wanted.above, now - began)
+            self._pace.has_read(now, self.lanes, rows=len(done.rows), full=full, took_s=now - began)
+            if not full:
+                self.lanes.forget_trouble(idle - {row.destination for row in done.rows})
+        return done.rows
+
+    def _wanted(self, *, settles: bool, read: bool) -> Exchange:
+        """What is to be done in the database now."""
         outcomes = self._unsettled.within(self.leases.tenures)
         delivered = [row for outcome in outcomes for row in outcome.delivered]
-        blocked = [entry for outcome in outcomes for entry in outcome.blocked]
-        shards = self.leases.held if read else frozenset[int]()
-        excluded, idle, limit = self.lanes.excluded(self.leases.tenures), self.lanes.idle(), self._rows.limit
+        excluded = self.lanes.excluded(self.leases.tenures)
         under_way = self.lanes.under_way(excluded)
         if not settles:
             under_way += [row.id for row in delivered]
-        if read:
-            self._left_out = excluded
-            self._pace.woken = False  # before the read: who wakes from now on wants another one
+        return Exchange(
+            settles=settles,
+            delivered=delivered,
+            blocked=[entry for outcome in outcomes for entry in outcome.blocked],
+            shards=self.leases.held if read else frozenset(),
+            excluded=excluded,
+            under_way=under_way,
+            above=self._floor.for_read(),
+            source=self._source,
+        )
 
-        def work(connection: Connection) -> tuple[bool, list[Blocked], list[OutboxRow]]:
-            newly_blocked: list[Blocked] = []
-            self._rows.begin(connection)
-            if settles:
-                deleted, newly_blocked = self._rows.settle(connection, delivered, blocked)
-                if deleted < len(delivered):
-                    return True, newly_blocked, []
-            rows = self._rows.read(connection, shards, excluded, under_way=under_way, above=above)
-            if rows:
-                # After them: a row that was written under a new epoch is never sent under the old one.
-                self._source = self._rows.source(connection)
-            return False, newly_blocked, rows
-
-        above, began = self._floor.for_read(), self._clock()
-        dispossessed, newly_blocked, rows = self._database.run(work)
-        now = self._clock()
-        if settles:
-            self._unsettled.clear()
-        if settles and delivered:
-            self._floor.has_deleted(max(row.id for row in delivered))
+    def _settled(self, wanted: Exchange, done: Exchanged) -> bool:
+        """Take note of what is in the database now; False if the leases are to be asked for before reading on."""
+        self._unsettled.clear()
+        if wanted.delivered:
+            self._floor.has_deleted(max(row.id for row in wanted.delivered))
             failpoint("relay.after_delete")
-        _report_blocked(newly_blocked)
-        if dispossessed:
-            # Not all of them were there, or ours, any more: ask for the leases before reading on.
-            self.leases.due_at = 0.0
-            self._pace.woken = True
-            if again := self._undeleted.note(delivered):
-                self.lanes.leave(again, complaint(again), self._undeleted.pause_s())
-            return []
-        if settles:
-            self._undeleted.deleted(delivered)
-        if read:
-            full = len(rows) >= limit
-            self._floor.has_read(above, now - began)
-            self._pace.has_read(now, self.lanes, rows=len(rows), full=full, took_s=now - began)
-            if not full:
-                self.lanes.forget_trouble(idle - {row.destination for row in rows})
-        return rows
+        _report_blocked(done.newly_blocked)
+        if not done.is_dispossessed:
+            self._undeleted.deleted(wanted.delivered)
+            return True
+        self.leases.due_at = 0.0
+        self._pace.woken = True
+        if again := self._undeleted.note(wanted.delivered):
+            self.lanes.leave(again, complaint(again), self._undeleted.pause_s())
+        return False
 
     def _should_settle(self) -> bool:
         # At the end, and where another relay waits for shards, nothing is waited for.

@@ -15,6 +15,7 @@ from sqlalchemy import (
     delete,
     func,
     literal,
+    or_,
     select,
     union_all,
 )
@@ -68,17 +69,19 @@ class OutboxRows:
         connection: Connection,
         shards: Collection[int],
         excluded: Collection[str],
+        source: Source,
         *,
         under_way: Collection[int] = (),
         above: int = 0,
     ) -> list[OutboxRow]:
         """The oldest rows of `shards` in the order of their ids, at most `limit`, with ids above `above`, without
-        blocked keys, the destinations of `excluded` and the ids that are `under_way`. `limit` follows the size of
-        what was read, so that rows of a megabyte do not fill the memory."""
+        blocked keys, the destinations of `excluded` and the ids that are `under_way`; none if the events come from
+        another `source` by now: a row that was written under a new epoch is never sent under the old one. `limit`
+        follows the size of what was read, so that rows of a megabyte do not fill the memory."""
         if not shards:
             return []
         statement = self._statement(frozenset(shards), bool(excluded), bool(under_way))
-        parameters: dict[str, object] = {"at_most": self.limit, "above": above}
+        parameters: dict[str, object] = {"at_most": self.limit, "above": above, **source._asdict()}
         if excluded:
             parameters["excluded"] = sorted(excluded)
         if under_way:
@@ -123,7 +126,7 @@ class OutboxRows:
         return statement
 
     def _selection(self, shards: frozenset[int], excluding: bool, behind: bool) -> Select[Any]:
-        o, b = self._outbox.c, self._blocked.c
+        o, b, s = self._outbox.c, self._blocked.c, self._database.tables.source.c
         event_id = self._dialect.id_as_sent(o.event_id)
         columns = [event_id if name == "event_id" else o[name] for name in OutboxRow._fields]
         at_most = bindparam("at_most", type_=Integer)
@@ -134,8 +137,12 @@ class OutboxRows:
             b.key == func.coalesce(func.substr(o.key, 1, MAX_KEY_BYTES), literal(b"")),
             b.row_id == case((o.key.is_(None), o.id), else_=0),
         )
+        # Mostly there are none at all: asked once instead of row by row.
+        any_blocked = select(literal(1)).select_from(self._blocked).correlate(None).exists()
+        is_free = or_(~any_blocked, func.coalesce(blocked.scalar_subquery(), 0) != 1)
+        known = s.source_id == bindparam("source_id"), s.epoch == bindparam("epoch")
         above = o.id > bindparam("above", type_=BigInteger)
-        every = select(*columns).where(above, func.coalesce(blocked.scalar_subquery(), 0) != 1)
+        every = select(*columns).where(above, select(literal(1)).where(*known).exists(), is_free)
         if excluding:
             every = every.where(self._dialect.none_of(o.destination, "excluded"))
         if behind:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any
+
 import pytest
 from sqlalchemy import Connection, delete, update
 
@@ -9,7 +12,7 @@ from streambind.message import ORIGIN, Message
 from streambind.origin import Origin
 from streambind.outbound.epoch import raise_epoch, source_of, travelled
 from streambind.outbound.relay_rows import OutboxRows
-from streambind.outbound.wire_message import Source
+from streambind.outbound.wire_message import OutboxRow, Source
 from streambind.persistence.database import Database
 from streambind.persistence.tables import SHARDS
 from tests.integration.relay.commits import commit_keys
@@ -44,15 +47,33 @@ def test_a_running_relay_sends_no_later_row_under_the_old_epoch(
 def test_a_relay_that_asks_once_would_not_notice(
     sqlite: Database, start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Source] = []
-    source = OutboxRows.source
+    read = OutboxRows.read
 
-    def once(rows: OutboxRows, connection: Connection) -> Source:
-        asked.append(asked[0] if asked else source(rows, connection))
-        return asked[0]
+    def whatever_the_source(
+        rows: OutboxRows,
+        connection: Connection,
+        shards: Collection[int],
+        excluded: Collection[str],
+        source: Source,
+        **further: Any,
+    ) -> list[OutboxRow]:
+        return read(rows, connection, shards, excluded, rows.source(connection), **further)
 
-    monkeypatch.setattr(OutboxRows, "source", once)
+    monkeypatch.setattr(OutboxRows, "read", whatever_the_source)
     assert raised_while_a_relay_runs(sqlite, start_relay) == [1, 1, 1]
+
+
+def test_no_row_is_read_under_another_epoch_than_the_known_one(database: Database) -> None:
+    commit_keys(database, [7])
+    rows, known = OutboxRows(database, "relay-1", batch_size=10, idle_limit_ms=5000), source_of(database)
+    assert raise_epoch(database, known, 2)
+
+    def read(source: Source) -> list[OutboxRow]:
+        return database.run(lambda connection: rows.read(connection, range(SHARDS), (), source))
+
+    assert read(known) == []
+    assert read(known._replace(source_id="another", epoch=2)) == []
+    assert len(read(known._replace(epoch=2))) == 1
 
 
 def test_of_two_operators_one_raises_it(database: Database) -> None:

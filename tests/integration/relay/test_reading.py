@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, insert, select
 
 from streambind.event_loop import EventLoop
+from streambind.outbound.epoch import source_of
 from streambind.outbound.lease import Leases
 from streambind.outbound.relay_rows import OutboxRows
 from streambind.outbound.wire_message import OutboxRow
@@ -30,7 +31,8 @@ def _rows(database: Database, batch_size: int = 500) -> OutboxRows:
 def _read(
     database: Database, rows: OutboxRows, shards: Collection[int] = ALL, excluded: Collection[str] = ()
 ) -> list[OutboxRow]:
-    return database.run(lambda connection: rows.read(connection, shards, excluded))
+    source = source_of(database)
+    return database.run(lambda connection: rows.read(connection, shards, excluded, source))
 
 
 def test_the_oldest_first_whatever_the_shards(database: Database) -> None:
@@ -129,6 +131,7 @@ def test_postgresql_walks_along_an_index_though_it_last_saw_the_outbox_empty(
     _fill(still_postgres, 20_000)
     statement = _rows(still_postgres)._statement(shards, excluded, behind)
     statement = statement.params(at_most=500, above=0, excluded=["x"], under_way=[1, 2, 3])
+    statement = statement.params(source_of(still_postgres)._asdict())
     compiled = statement.compile(
         still_postgres.engine, compile_kwargs={"literal_binds": True, "render_postcompile": True}
     )
