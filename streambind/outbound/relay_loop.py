@@ -123,7 +123,7 @@ class RelayLoop:
         read = self._pace.should_read(self._clock(), self.lanes, freed=freed) or last_read
         rows = self._exchange(read=read)
         if last_read:
-            self._drained = not rows
+            self._drained = not rows and not self._pace.woken
         if rows and self._source is not None:
             failpoint("relay.after_select")
             self.lanes.dispatch(rows, self._source, self.leases.hold)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+from sqlalchemy import delete
+
 from streambind.configuration.properties import OutboxProperties
 from streambind.errors import BrokerUnavailableError
 from streambind.outbound.outbox_status import outbox_status
@@ -69,6 +71,29 @@ def test_stop_does_not_wait_for_a_broker_that_is_known_to_be_away(
 
     assert time.monotonic() - began < 20
     assert backlog(database) == 10
+
+
+def test_stop_sends_the_rest_though_a_row_that_travelled_was_taken_away_meanwhile(
+    database: Database, start_relay: StartRelay
+) -> None:
+    wire, outbox = Wire(), database.tables.outbox
+    producer = wire.producer("lectures")
+    assert producer is not None
+    producer.hold()
+    commit_keys(database, [7])
+    relay = start_relay(database, wire.producer, poll_interval_ms=3_600_000, lease_ms=60_000)
+    assert producer.sending.wait(20)
+    database.run(lambda connection: connection.execute(delete(outbox)))
+    commit_keys(database, [8])
+
+    stopping = threading.Thread(target=relay.stop, args=(20_000,))
+    stopping.start()
+    assert wait_for(lambda: relay.state.status is RelayStatus.STOPPED, 10), "it has been told to end"
+    producer.release()
+    stopping.join()
+
+    assert [record.key for record in wire.log] == [b"7", b"8"]
+    assert backlog(database) == 0
 
 
 def test_no_thread_before_start_and_start_and_stop_may_be_repeated(database: Database) -> None:
