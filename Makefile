@@ -20,7 +20,7 @@ demo: $(RUNNING) ## run the sample: two services in step; BROKERS=host:port for 
 	@$(BIN)/streambind demo $(if $(BROKERS),--brokers $(BROKERS))
 
 .PHONY: test
-test: $(DEVELOPMENT) maven mariadb ## run all tests, with a real Kafka broker, PostgreSQL and MariaDB; ARGS="-k name"
+test: $(DEVELOPMENT) maven mariadb ## run all tests, with a real Kafka broker, PostgreSQL, MariaDB and MySQL; ARGS="-k name"
 	@$(SERVICES) install || true
 	@$(BIN)/python -m pytest $(ARGS)
 
@@ -83,6 +83,14 @@ mariadb-up: $(DEVELOPMENT) mariadb ## start a MariaDB server and print its URL
 mariadb-down: $(DEVELOPMENT) ## stop it and delete its data
 	@$(SERVICES) down mariadb
 
+.PHONY: mysql-up
+mysql-up: $(DEVELOPMENT) maven ## start a MySQL server and print its URL
+	@$(SERVICES) up mysql
+
+.PHONY: mysql-down
+mysql-down: $(DEVELOPMENT) ## stop it and delete its data
+	@$(SERVICES) down mysql
+
 .PHONY: lock
 lock: $(DEVELOPMENT) ## choose the versions of requirements-dev.lock anew
 	@$(BIN)/uv pip compile --quiet --upgrade --all-extras --group dev --universal --generate-hashes \
@@ -97,7 +105,7 @@ lowest: $(LOWEST)/.installed maven ## run unit and conformance tests, and those 
 	@$(LOWEST)/bin/python -m pytest tests/unit tests/conformance/test_memory.py tests/conformance/test_kafka.py \
 	    --ignore tests/unit/binders/kafka -k "not embedded" $(ARGS)
 	@$(LOWEST)/bin/python -m pytest tests/integration/capture tests/integration/inbound tests/integration/persistence \
-	    --ignore tests/integration/inbound/test_fleet.py -m "not postgres and not mariadb and not kafka" -k "not postgres and not asyncmy" $(ARGS)
+	    --ignore tests/integration/inbound/test_fleet.py -m "not postgres and not mariadb and not mysql and not kafka" -k "not postgres and not asyncmy" $(ARGS)
 
 .PHONY: build
 build: $(DEVELOPMENT) ## build the wheel and the source archive into dist/
@@ -110,15 +118,15 @@ clean: ## stop the servers and remove everything that these commands made
 	@rm -rf .services $(VENV) $(LOWEST) .venv-bench dist build .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
-# Kafka's jars come through Maven. Without it, tests that need a broker skip (and fail where CI=true).
+# Kafka's jars and MySQL's server come through Maven. Without it, tests that need them skip (and fail where CI=true).
 .PHONY: maven
 maven:
 	@if command -v mvn >/dev/null || ls .services/kafka/libs/pom-* >/dev/null 2>&1; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "installing Maven, which fetches Kafka"; \
+	    echo "installing Maven, which fetches Kafka and MySQL"; \
 	    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
 	        maven default-jre-headless >/dev/null; } || echo "Maven could not be installed"; \
-	else echo "no Maven: tests with a real Kafka broker are left out; install maven and Java 17 to run them"; fi
+	else echo "no Maven: tests with a real Kafka broker or MySQL are left out; install maven and Java 17 to run them"; fi
 
 # The server alone, not Debian's package that runs it as a service.
 .PHONY: mariadb

@@ -1,4 +1,4 @@
-"""The servers by hand: ``python -m tests.services up|down|status|install|clean [kafka|postgres|mariadb]``.
+"""The servers by hand: ``python -m tests.services up|down|status|install|clean [kafka|postgres|mariadb|mysql]``.
 
 `up` starts a server in the background, or finds the one it started before, and prints its address; `down`
 ends it and deletes its data; `clean` deletes what was installed as well. Tests use a server that is up and
@@ -15,9 +15,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.services import mariadb
+from tests.services import mariadb, mysql
 from tests.services.kafka import ROOT, KafkaBroker
 from tests.services.mariadb import MariadbServer
+from tests.services.mysql import MySQLServer
 from tests.services.postgres import PostgresServer, state_root, unprivileged_user
 from tests.services.process import ServiceUnavailable, locked
 
@@ -47,6 +48,12 @@ def running_postgres() -> str | None:
 def running_mariadb() -> str | None:
     """The URL of the server that `up` started, None if there is none."""
     server = MariadbServer.at(mariadb.ROOT / "up")
+    return None if server is None else server.address
+
+
+def running_mysql() -> str | None:
+    """The URL of the server that `up` started, None if there is none."""
+    server = MySQLServer.at(mysql.ROOT / "up")
     return None if server is None else server.address
 
 
@@ -88,10 +95,22 @@ def _mariadb_down() -> None:
         server.discard()
 
 
+def _mysql_up() -> str:
+    with locked(mysql.ROOT / "up.lock"):
+        return running_mysql() or MySQLServer(mysql.ROOT / "up", preferred_port=3307).start()
+
+
+def _mysql_down() -> None:
+    if (server := MySQLServer.at(mysql.ROOT / "up")) is not None:
+        server.stop()
+        server.discard()
+
+
 SERVICES: Mapping[str, Service] = {
     "kafka": Service(KafkaBroker.install, running_kafka, _kafka_up, _kafka_down, lambda: ROOT),
     "postgres": Service(PostgresServer.install, running_postgres, _postgres_up, _postgres_down, _postgres_root),
     "mariadb": Service(MariadbServer.install, running_mariadb, _mariadb_up, _mariadb_down, lambda: mariadb.ROOT),
+    "mysql": Service(MySQLServer.install, running_mysql, _mysql_up, _mysql_down, lambda: mysql.ROOT),
 }
 
 

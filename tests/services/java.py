@@ -1,4 +1,4 @@
-"""The Java that runs the broker, and the Maven that fetches it."""
+"""The Java that runs the broker, and the Maven that fetches servers."""
 
 from __future__ import annotations
 
@@ -36,15 +36,16 @@ def find_java() -> Path:
     )
 
 
-def copy_jars(pom: Path, target: Path) -> None:
-    """Copy the dependencies of `pom` to the folder `target`, which appears only when it is complete.
+def copy_jars(pom: Path, target: Path, *, what: str) -> None:
+    """Copy the dependencies of `pom` to the folder `target`, which appears only when it is complete. `what` they
+    are, in words for errors.
 
     Raises:
         ServiceUnavailable: there is no Maven, or it could not fetch them.
     """
     maven = shutil.which("mvn")
     if maven is None:
-        raise ServiceUnavailable("Kafka's jars are fetched by Maven: apt-get install maven")
+        raise ServiceUnavailable(f"{what} is fetched by Maven: apt-get install maven")
     partial = target.with_name(f"{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     command = [
@@ -60,7 +61,7 @@ def copy_jars(pom: Path, target: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = next((line for line in done.stdout.splitlines() if "ERROR" in line), done.stderr.strip())
-        raise ServiceUnavailable(f"Maven could not fetch Kafka's jars, which needs a network once: {said}")
+        raise ServiceUnavailable(f"Maven could not fetch {what}, which needs a network once: {said}")
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
 

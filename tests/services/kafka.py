@@ -92,7 +92,7 @@ class KafkaBroker(Server):
             return
         with locked(ROOT / "install.lock"):
             if not stamp.exists():
-                copy_jars(POM, LIBS)
+                copy_jars(POM, LIBS, what="Kafka")
                 stamp.touch()
 
     @property
