@@ -220,8 +220,8 @@ class DatasourceProperties(Properties):
         300_000,
         alias="transactionTimeout",
         ge=1,
-        description="PostgreSQL, MariaDB: how long a delivery's transaction may be silent before it is ended and "
-        "tried again; waits for a lock end after it too, at the latest after 30s",
+        description="PostgreSQL, MariaDB, MySQL: how long a delivery's transaction may be silent before it is "
+        "ended and tried again; waits for a lock end after it too, at the latest after 30s",
     )
 
 

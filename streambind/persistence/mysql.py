@@ -45,17 +45,17 @@ _LIMITED = "streambind.limited"
 """Under which a connection knows that settings of its session are not the ones that it came with."""
 
 _LOCK_WAITS = ("innodb_lock_wait_timeout", "lock_wait_timeout")
-_MARIADB_LOCK_WAIT = (
-    "CAST(IF(@@max_statement_time > 0, LEAST({0}, CEIL(@@max_statement_time * 0.8)), {0}) AS UNSIGNED)"
-)
+_MARIADB_LIMITS = ("idle_transaction_timeout", "@@max_statement_time")
+_MYSQL_LIMITS = ("wait_timeout", "@@max_execution_time / 1000")
+"""What ends a connection that is silent in a transaction, MySQL's outside of one too; and how many seconds a
+statement may take."""
 _CREATORS_WAIT_S = 60
 _CANDIDATES = 32
 """How many rows are tried that others may have locked."""
 
 
 class MySQL(Dialect):
-    """Settings last as long as the session: `transaction` puts them back. Only MariaDB limits how long a
-    transaction may be idle."""
+    """Settings last as long as the session: `transaction` puts them back."""
 
     name = "mysql"
     # Not UNIX_TIMESTAMP: it goes through the session's time zone, where an hour comes twice a year.
@@ -92,10 +92,10 @@ class MySQL(Dialect):
         return query.with_for_update(nowait=True)
 
     def limit_waits(self, connection: Connection, timeout_ms: int) -> None:
-        lock_s = str(_seconds(min(timeout_ms, MAX_LOCK_WAIT_MS)))
-        if _is_mariadb(connection):
-            lock_s = _MARIADB_LOCK_WAIT.format(lock_s)
-        _limit(connection, dict.fromkeys(_LOCK_WAITS, lock_s) | _idle_limit(connection, timeout_ms))
+        # Shorter than a statement may take: who waited for a lock too long shall be told so.
+        lock_s, (_, longest) = _seconds(min(timeout_ms, MAX_LOCK_WAIT_MS)), _limits(connection)
+        lock_wait = f"CAST(IF({longest} > 0, LEAST({lock_s}, CEIL({longest} * 0.8)), {lock_s}) AS UNSIGNED)"
+        _limit(connection, dict.fromkeys(_LOCK_WAITS, lock_wait) | _idle_limit(connection, timeout_ms))
 
     def begin_relay(self, connection: Connection, idle_limit_ms: int) -> None:
         _limit(connection, _idle_limit(connection, idle_limit_ms))
@@ -217,11 +217,11 @@ def _among(query: Select[Any], table: Table, rows: Sequence[Row]) -> Select[Any]
 
 
 def _idle_limit(connection: Connection, limit_ms: int) -> dict[str, str]:
-    return {"idle_transaction_timeout": str(_seconds(limit_ms))} if _is_mariadb(connection) else {}
+    return {_limits(connection)[0]: str(_seconds(limit_ms))}
 
 
-def _is_mariadb(connection: Connection) -> bool:
-    return bool(getattr(connection.dialect, "is_mariadb", False))
+def _limits(connection: Connection) -> tuple[str, str]:
+    return _MARIADB_LIMITS if getattr(connection.dialect, "is_mariadb", False) else _MYSQL_LIMITS
 
 
 def _seconds(milliseconds: int) -> int:
