@@ -146,7 +146,9 @@ class MySQL(Dialect):
                 if not each.primary_key
             }
         )
-        connection.execute(statement, list(rows))
+        # From MySQL 8.0.20 SQLAlchemy gives the new row a name, under which it has no column that was not given.
+        nothing = dict.fromkeys(each.name for each in table.c if each.nullable)
+        connection.execute(statement, [{**nothing, **row} for row in rows])
         stored: list[Any] = []
         for chunk in chunks(table, rows):
             stored.extend(connection.execute(_among(select(table), table, chunk)))
