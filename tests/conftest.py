@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 import pytest
@@ -14,15 +14,17 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import make_url
 
 from tests.services import (
+    AnyMySQLServer,
     FreshDatabases,
-    FreshMariaDatabases,
+    FreshMySQLDatabases,
     KafkaBroker,
     KafkaCluster,
     MariadbServer,
+    MySQLServer,
     PostgresServer,
     ServiceUnavailable,
 )
-from tests.services.__main__ import running_kafka, running_mariadb, running_postgres
+from tests.services.__main__ import running_kafka, running_mariadb, running_mysql, running_postgres
 from tests.services.missing import cannot
 
 # How long an example takes says how busy the machine is; in CI every run tries the same examples.
@@ -37,6 +39,7 @@ settings.load_profile("streambind")
 NEEDS_KAFKA = {"kafka", "own_kafka", "kafka_cluster"}
 NEEDS_POSTGRES = {"postgres", "postgres_url", "own_postgres"}
 NEEDS_MARIADB = {"mariadb", "mariadb_url", "own_mariadb"}
+NEEDS_MYSQL = {"mysql", "mysql_url", "own_mysql"}
 
 
 def pytest_configure() -> None:
@@ -60,6 +63,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.postgres)
         if fixtures & NEEDS_MARIADB:
             item.add_marker(pytest.mark.mariadb)
+        if fixtures & NEEDS_MYSQL:
+            item.add_marker(pytest.mark.mysql)
 
 
 @pytest.fixture(scope="session")
@@ -134,21 +139,34 @@ def postgres_url(postgres: FreshDatabases) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def mariadb() -> Iterator[FreshMariaDatabases]:
+def mariadb() -> Iterator[FreshMySQLDatabases]:
     """Fresh databases on a real server, shared by the session.
 
     It is that of STREAMBIND_TEST_MARIADB (a URL of a user that may create databases), else of
-    `make mariadb-up`, else one started for the session.
+    `make mariadb-up`, else one started for the session. A URL that begins with mysql:// or mysql+ may be that of a
+    MySQL server: what is tested on MariaDB is then tested on it.
     """
-    if named := os.environ.get("STREAMBIND_TEST_MARIADB"):
+    yield from _mysql_databases("STREAMBIND_TEST_MARIADB", running_mariadb, MariadbServer)
+
+
+@pytest.fixture(scope="session")
+def mysql() -> Iterator[FreshMySQLDatabases]:
+    """The same on a MySQL server: of STREAMBIND_TEST_MYSQL, else of `make mysql-up`, else one of the session's."""
+    yield from _mysql_databases("STREAMBIND_TEST_MYSQL", running_mysql, MySQLServer)
+
+
+def _mysql_databases(
+    variable: str, running: Callable[[], str | None], server_class: Callable[[], AnyMySQLServer]
+) -> Iterator[FreshMySQLDatabases]:
+    if named := os.environ.get(variable):
         url = make_url(named)
-        _require_listening("STREAMBIND_TEST_MARIADB", url.host or "127.0.0.1", url.port or 3306)
-        yield FreshMariaDatabases(named)
-    elif running := running_mariadb():
-        yield FreshMariaDatabases(running)
+        _require_listening(variable, url.host or "127.0.0.1", url.port or 3306)
+        yield FreshMySQLDatabases(named)
+    elif address := running():
+        yield FreshMySQLDatabases(address)
     else:
-        server = MariadbServer()
-        yield FreshMariaDatabases(_start(server))
+        server = server_class()
+        yield FreshMySQLDatabases(_start(server))
         server.discard()
 
 
@@ -161,12 +179,29 @@ def own_mariadb() -> Iterator[MariadbServer]:
     server.discard()
 
 
+@pytest.fixture(scope="module")
+def own_mysql() -> Iterator[MySQLServer]:
+    """The same of MySQL's."""
+    server = MySQLServer()
+    _start(server)
+    yield server
+    server.discard()
+
+
 @pytest.fixture
-def mariadb_url(mariadb: FreshMariaDatabases) -> Iterator[str]:
-    """The URL of an empty MariaDB database, `mysql+pymysql://...`, dropped after the test."""
+def mariadb_url(mariadb: FreshMySQLDatabases) -> Iterator[str]:
+    """The URL of an empty MariaDB database, `mariadb+pymysql://...`, dropped after the test."""
     url = mariadb.new_database()
     yield url
     mariadb.drop_database(url)
+
+
+@pytest.fixture
+def mysql_url(mysql: FreshMySQLDatabases) -> Iterator[str]:
+    """The URL of an empty MySQL database, `mysql+pymysql://...`, dropped after the test."""
+    url = mysql.new_database()
+    yield url
+    mysql.drop_database(url)
 
 
 @pytest.fixture
@@ -176,7 +211,7 @@ def topic(request: pytest.FixtureRequest) -> str:
     return f"{test}-{uuid.uuid4().hex[:8]}"
 
 
-def _start(server: KafkaBroker | KafkaCluster | PostgresServer | MariadbServer) -> str:
+def _start(server: KafkaBroker | KafkaCluster | PostgresServer | AnyMySQLServer) -> str:
     """Start `server`; where this machine cannot have it, skip here and fail in CI."""
     try:
         return server.start()

@@ -17,7 +17,7 @@ from streambind.event_loop import EventLoop
 from streambind.message import Message
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
-from tests.services import FreshDatabases, FreshMariaDatabases
+from tests.services import FreshDatabases, FreshMySQLDatabases
 
 _TIMEOUT_MS = 5_000
 
@@ -69,7 +69,7 @@ class TopicReader:
 
 
 @contextmanager
-def server_databases(server: FreshDatabases | FreshMariaDatabases) -> Iterator[Callable[[], str]]:
+def server_databases(server: FreshDatabases | FreshMySQLDatabases) -> Iterator[Callable[[], str]]:
     """Databases of a server, dropped again."""
     made: list[str] = []
 

@@ -17,7 +17,7 @@ from tests.acceptance.services import Services
 from tests.acceptance.stage import Stage, prepare
 from tests.faults import effects, mirrors, workload
 from tests.faults.world import World, world
-from tests.services import KafkaBroker, MariadbServer, PostgresServer
+from tests.services import AnyMySQLServer, KafkaBroker, PostgresServer
 
 _CONSUMER = "SPRING_CLOUD_STREAM_BINDINGS_INITEMS_CONSUMER"
 FAILING = {
@@ -52,20 +52,26 @@ def everything(chaos: Chaos, brokers: str, own_postgres: PostgresServer, service
         yield made
 
 
-@pytest.fixture
-def everything_on_mariadb(
-    chaos: Chaos, brokers: str, own_mariadb: MariadbServer, services: Services
+@pytest.fixture(
+    params=[
+        pytest.param("own_mariadb", marks=pytest.mark.mariadb),
+        pytest.param("own_mysql", marks=pytest.mark.mysql),
+    ]
+)
+def everything_on_mysql(
+    chaos: Chaos, brokers: str, request: pytest.FixtureRequest, services: Services
 ) -> Iterator[World]:
-    """The same, for a tenth of the time."""
-    chaos.plan = replace(chaos.plan, seconds=max(8.0, chaos.plan.seconds / 10))
-    chaos.server("mariadb", crash=own_mariadb.crash, restart=own_mariadb.restart)
-    with _programs(chaos, brokers, own_mariadb, services) as made:
+    """The same on MariaDB and on MySQL, each for a twentieth of the time."""
+    server: AnyMySQLServer = request.getfixturevalue(request.param)
+    chaos.plan = replace(chaos.plan, seconds=max(8.0, chaos.plan.seconds / 20))
+    chaos.server(server.backend, crash=server.crash, restart=server.restart)
+    with _programs(chaos, brokers, server, services) as made:
         yield made
 
 
 @contextmanager
 def _programs(
-    chaos: Chaos, brokers: str, databases: PostgresServer | MariadbServer, services: Services
+    chaos: Chaos, brokers: str, databases: PostgresServer | AnyMySQLServer, services: Services
 ) -> Iterator[World]:
     def new_database() -> str:
         url = databases.new_database()
@@ -96,8 +102,8 @@ def test_every_promise_is_kept_whatever_breaks(chaos: Chaos, everything: World) 
     _see_what_struck(chaos.run(everything.history, drain_s=DRAIN_S))
 
 
-def test_every_promise_is_kept_on_mariadb_too(chaos: Chaos, everything_on_mariadb: World) -> None:
-    _see_what_struck(chaos.run(everything_on_mariadb.history, drain_s=DRAIN_S))
+def test_every_promise_is_kept_on_mysql_too(chaos: Chaos, everything_on_mysql: World) -> None:
+    _see_what_struck(chaos.run(everything_on_mysql.history, drain_s=DRAIN_S))
 
 
 def _see_what_struck(report: Report) -> None:

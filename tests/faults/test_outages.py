@@ -11,7 +11,7 @@ from streambind.testing.eventually import eventually
 from tests.acceptance.services import Services
 from tests.acceptance.stage import Stage, prepare
 from tests.faults.world import BOTH, World, world
-from tests.services import KafkaBroker, KafkaCluster, MariadbServer, PostgresServer
+from tests.services import AnyMySQLServer, KafkaBroker, KafkaCluster, PostgresServer
 
 STARTED_S = 40.0
 RECOVERED_S = 30.0
@@ -25,10 +25,22 @@ def outages(own_kafka: KafkaBroker, own_postgres: PostgresServer, services: Serv
     yield from _world_on(own_kafka, own_postgres, services)
 
 
+@pytest.fixture(
+    params=[
+        pytest.param("own_mariadb", marks=pytest.mark.mariadb),
+        pytest.param("own_mysql", marks=pytest.mark.mysql),
+    ]
+)
+def own_server(request: pytest.FixtureRequest) -> AnyMySQLServer:
+    """MariaDB, or MySQL."""
+    server: AnyMySQLServer = request.getfixturevalue(request.param)
+    return server
+
+
 @pytest.fixture
-def mariadb_outages(own_kafka: KafkaBroker, own_mariadb: MariadbServer, services: Services) -> Iterator[World]:
-    """The same with MariaDB."""
-    yield from _world_on(own_kafka, own_mariadb, services)
+def mysql_outages(own_kafka: KafkaBroker, own_server: AnyMySQLServer, services: Services) -> Iterator[World]:
+    """The same with these."""
+    yield from _world_on(own_kafka, own_server, services)
 
 
 @pytest.fixture
@@ -40,7 +52,7 @@ def cluster_outages(
 
 
 def _world_on(
-    kafka: KafkaBroker | KafkaCluster, databases: PostgresServer | MariadbServer, services: Services
+    kafka: KafkaBroker | KafkaCluster, databases: PostgresServer | AnyMySQLServer, services: Services
 ) -> Iterator[World]:
     def new_database() -> str:
         url = databases.new_database()
@@ -91,14 +103,14 @@ def test_all_arrives_when_the_database_crashes_while_events_flow(
 
 
 @BOTH
-def test_all_arrives_when_mariadb_is_killed_while_events_flow(
-    mariadb_outages: World, own_mariadb: MariadbServer, listener: dict[str, str]
+def test_all_arrives_when_mysql_is_killed_while_events_flow(
+    mysql_outages: World, own_server: AnyMySQLServer, listener: dict[str, str]
 ) -> None:
     def crash() -> None:
-        own_mariadb.crash()
-        own_mariadb.restart()
+        own_server.crash()
+        own_server.restart()
 
-    _flow(mariadb_outages, crash, crash, crash, what="MariaDB was killed", listener=listener)
+    _flow(mysql_outages, crash, crash, crash, what=f"{own_server.backend} was killed", listener=listener)
 
 
 def test_all_arrives_when_broker_and_database_crash_at_once(

@@ -127,8 +127,11 @@ def _bulk_insert(session: Session, slots: Sequence[Slot], chance: random.Random)
     for slot in absent:
         slot.version += 1
         _log(session, slot, "INSERT")
-    if absent:
-        session.execute(insert(Item), [{"item_id": slot.item_id, "version": slot.version} for slot in absent])
+    rows = [{"item_id": slot.item_id, "version": slot.version} for slot in absent]
+    if rows and session.get_bind().dialect.insert_returning:
+        session.execute(insert(Item), rows)
+    else:  # MySQL returns no rows, so that the statement would be refused.
+        session.add_all([Item(**row) for row in rows])
 
 
 def _released_savepoint(session: Session, slots: Sequence[Slot], chance: random.Random) -> None:

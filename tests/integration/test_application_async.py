@@ -25,11 +25,17 @@ def streambind_broker(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=drivers("sqlite+aiosqlite", "postgresql+asyncpg", "mysql+asyncmy"))
+_SYNCHRONOUS = {
+    "postgresql+asyncpg": "postgresql+psycopg",
+    "mysql+asyncmy": "mysql+pymysql",
+    "mysql8+asyncmy": "mysql8+pymysql",
+}
+
+
+@pytest.fixture(params=drivers("sqlite+aiosqlite", *_SYNCHRONOUS))
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if not request.param.startswith("sqlite"):
-        synchronous = {"postgresql+asyncpg": "postgresql+psycopg", "mysql+asyncmy": "mysql+pymysql"}
-        prepare(url := url_of(synchronous[request.param], request, tmp_path))
+        prepare(url := url_of(_SYNCHRONOUS[request.param], request, tmp_path))
         return through(request.param, url)
     return url_of(request.param, request, tmp_path)
 

@@ -37,7 +37,7 @@ from streambind.verification.source import SourceKeys
 from streambind.verification.verdict import Given
 from tests.integration.capture.conftest import Service, close_service, make_service, reset
 from tests.integration.capture.models import Seat, SeatChanged
-from tests.integration.urls import drivers
+from tests.integration.urls import drivers, server_of
 
 GROUP, TOPIC = "readers", "seatChanged"
 
@@ -190,7 +190,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     if request.param == "sqlite":
         yield from _world(f"sqlite:///{tmp_path / 'source.db'}", f"sqlite:///{tmp_path / 'reader.db'}")
         return
-    databases = request.getfixturevalue({"postgresql": "postgres", "mysql": "mariadb"}[request.param])
+    databases = request.getfixturevalue(server_of(request.param))
     urls = [databases.new_database() for _ in range(2)]
     yield from _world(*urls)
     for url in urls:

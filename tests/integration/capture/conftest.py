@@ -23,20 +23,18 @@ from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
 from streambind.persistence.stored_headers import load_headers
 from tests.integration.capture.models import CLASSES, METADATA
-from tests.integration.urls import through
-from tests.services import FreshDatabases, FreshMariaDatabases
+from tests.integration.urls import drivers, server_of, through
+from tests.services import FreshDatabases, FreshMySQLDatabases
 
 T = TypeVar("T")
 
-ENGINES = [
-    "sqlite",
-    "sqlite+aiosqlite",
-    pytest.param("postgresql+psycopg", marks=pytest.mark.postgres),
-    pytest.param("postgresql+psycopg async", marks=pytest.mark.postgres),
-    pytest.param("postgresql+asyncpg", marks=pytest.mark.postgres),
-    pytest.param("mysql+pymysql", marks=pytest.mark.mariadb),
-    pytest.param("mariadb+asyncmy", marks=pytest.mark.mariadb),
-]
+ENGINES = drivers(
+    *("sqlite", "sqlite+aiosqlite"),
+    *("postgresql+psycopg", "postgresql+psycopg async", "postgresql+asyncpg"),
+    *("mysql+pymysql", "mariadb+asyncmy"),
+)
+AND_MYSQL = [*ENGINES, *drivers("mysql8+asyncmy")]
+"""For modules that run on MySQL as well."""
 ASYNC_ENGINES = [ENGINES[1], *ENGINES[3:5], ENGINES[6]]
 SYNC_ENGINES = [ENGINES[0], ENGINES[2], ENGINES[5]]
 BINDINGS = [
@@ -185,6 +183,11 @@ class Service:
     def dialect(self) -> str:
         return self.database.dialect.name
 
+    @property
+    def captures_inserts(self) -> bool:
+        """Whether the database returns the rows of INSERT statements: MySQL does not."""
+        return self.database.engine.dialect.insert_returning
+
 
 def make_service(url: str, *, asynchronous: bool = False, **session_options: Any) -> Service:
     """A service with all tables and with capture attached. Close it with `close_service`."""
@@ -242,8 +245,7 @@ def engine_service(request: pytest.FixtureRequest) -> Iterator[Service]:
         yield made
         close_service(made)
         return
-    server = "postgres" if driver.startswith("postgresql") else "mariadb"
-    databases: FreshDatabases | FreshMariaDatabases = request.getfixturevalue(server)
+    databases: FreshDatabases | FreshMySQLDatabases = request.getfixturevalue(server_of(driver))
     url = databases.new_database()
     made = make_service(through(driver, url), asynchronous=asynchronous)
     yield made

@@ -68,6 +68,9 @@ def test_delete_publishes_the_rows_that_it_deleted(points: Service, target: Any)
 
 @pytest.mark.parametrize("target", [Point, POINTS], ids=["orm", "core"])
 def test_insert_publishes_its_rows(service: Service, target: Any) -> None:
+    if not service.captures_inserts:
+        pytest.skip("no RETURNING for INSERT")
+
     def work(session: Session) -> None:
         session.execute(insert(target).values(id=1, x=10))
         session.execute(insert(target), {"id": 2, "x": 20})
@@ -82,9 +85,12 @@ def test_insert_publishes_its_rows(service: Service, target: Any) -> None:
 
 def test_the_callers_result_is_as_without_capture(points: Service) -> None:
     def work(session: Session) -> None:
-        inserted: Any = session.execute(insert(POINTS).values(id=4, x=40))
-        assert inserted.inserted_primary_key == (4,)
-        assert inserted.inserted_primary_key.id == 4
+        if points.captures_inserts:
+            inserted: Any = session.execute(insert(POINTS).values(id=4, x=40))
+            assert inserted.inserted_primary_key == (4,)
+            assert inserted.inserted_primary_key.id == 4
+        else:
+            session.add(Point(id=4, x=40))
         updated: Any = session.execute(update(Point).where(Point.id == 4).values(x=41))
         assert not updated.returns_rows
         with pytest.raises(ResourceClosedError):
@@ -186,7 +192,7 @@ def test_bulk_update_by_primary_key_publishes_the_rows_as_they_are_then(points: 
 
 def test_bulk_update_by_a_composite_primary_key(service: Service) -> None:
     def work(session: Session) -> None:
-        session.execute(insert(Seat), [{"room": "r", "number": n} for n in (1, 2, 3)])
+        session.add_all([Seat(room="r", number=n) for n in (1, 2, 3)])
         session.execute(update(Seat), [{"room": "r", "number": n, "guest": f"g{n}"} for n in (1, 3)])
 
     service.commit(work)
@@ -265,6 +271,9 @@ def test_update_with_another_table_and_by_alias(service: Service) -> None:
 
 
 def test_build_sees_rows_of_a_statement_too(service: Service) -> None:
+    if not service.captures_inserts:
+        pytest.skip("no RETURNING for INSERT")
+
     def work(session: Session) -> None:
         session.execute(insert(Task), [{"id": 1, "label": "a"}, {"id": 2, "label": "b", "hidden": True}])
 

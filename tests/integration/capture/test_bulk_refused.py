@@ -80,7 +80,7 @@ def test_an_update_of_what_a_key_beside_the_primary_key_is_made_of_is_refused(se
         with pytest.raises(UncapturedChangeError, match=r"sets tenant, of which the key"):
             session.execute(update(Ticket), [{"id": 1, "tenant": "b"}])
         session.rollback()
-        session.execute(insert(Ticket).values(id=1, tenant="a", title="t"))
+        session.add(Ticket(id=1, tenant="a", title="t"))
         session.execute(update(Ticket), [{"id": 1, "title": "v"}])
         session.execute(delete(Ticket))
         session.commit()
@@ -96,7 +96,7 @@ def test_an_update_of_what_a_key_beside_the_primary_key_is_made_of_is_refused(se
 
 def test_rows_without_their_events_cannot_be_committed_though_the_error_is_caught(service: Service) -> None:
     def work(session: Session) -> None:
-        session.execute(insert(Task).values(id=1, label="a"))
+        session.add(Task(id=1, label="a"))
         session.commit()
         with pytest.raises(CaptureError, match="cannot make Summary"):
             session.execute(update(Task).values(label=None))
@@ -119,6 +119,9 @@ def test_rows_without_their_events_cannot_be_committed_though_the_error_is_caugh
 
 
 def test_the_first_batch_of_an_insert_cannot_be_committed_when_the_second_fails(service: Service) -> None:
+    if not service.captures_inserts:
+        pytest.skip("no RETURNING for INSERT")
+
     def work(session: Session) -> None:
         twice = [*range(1500), 1]
         with pytest.raises(IntegrityError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from zlib import crc32
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from streambind.errors import CaptureError
 from streambind.persistence.tables import SHARDS
-from tests.integration.capture.conftest import Service
+from tests.integration.capture.conftest import AND_MYSQL, Service, engine_service
 from tests.integration.capture.models import (
     Lecture,
     LectureCategory,
@@ -25,6 +26,11 @@ def _category(session: Session, number: int = 1, name: str = "old") -> LectureCa
     session.add(category)
     session.commit()
     return category
+
+
+@pytest.fixture(scope="module", params=AND_MYSQL)
+def any_service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    yield from engine_service(request)
 
 
 def test_insert_update_and_delete_become_events_in_order(service: Service) -> None:

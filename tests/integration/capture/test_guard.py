@@ -71,6 +71,8 @@ def test_a_change_that_nothing_captures_is_refused(service: Service, way: str) -
 
 @pytest.mark.parametrize("way", [w for w in UNSEEN if w != "text in two statements"])
 def test_suppress_events_lets_it_through(service: Service, way: str) -> None:
+    if way == "from_statement" and not service.captures_inserts:
+        pytest.skip("no RETURNING for INSERT")
     service.commit(lambda s: s.add(Point(id=1, x=10)))
 
     def work(session: Session) -> None:

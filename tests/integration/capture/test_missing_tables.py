@@ -44,6 +44,9 @@ def bare(service: Service) -> Iterator[Service]:
 
 @pytest.mark.parametrize("work", [_commits_an_entity, _executes_a_bulk_statement, _publishes])
 def test_the_remedy_is_named_and_nothing_is_committed(bare: Service, work: Callable[[Session], None]) -> None:
+    if work is _executes_a_bulk_statement and not bare.captures_inserts:
+        pytest.skip("no RETURNING for INSERT")
+
     def tried(session: Session) -> SchemaError:
         with pytest.raises(SchemaError, match=r"`streambind outbox create-tables config/category`") as raised:
             work(session)

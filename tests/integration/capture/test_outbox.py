@@ -14,11 +14,16 @@ from sqlalchemy.orm import Session
 
 from streambind.errors import CaptureError, SchemaError
 from streambind.outbound.publish import publish
-from tests.integration.capture.conftest import Service
+from tests.integration.capture.conftest import AND_MYSQL, Service, engine_service
 from tests.integration.capture.models import LectureCategory, Point, Seat
 
 WRITERS = 4
 COMMITS = 25
+
+
+@pytest.fixture(scope="module", params=AND_MYSQL)
+def any_service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    yield from engine_service(request)
 
 
 @pytest.fixture(params=["event", "tombstone", "event-and-tombstone"])

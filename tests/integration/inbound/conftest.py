@@ -15,11 +15,12 @@ from streambind.event_loop import EventLoop
 from streambind.persistence.database import Database
 from streambind.persistence.schema import create_tables
 from tests.integration.inbound.service import Base, Service
-from tests.integration.urls import drivers, through
-from tests.services import FreshDatabases, FreshMariaDatabases
+from tests.integration.urls import drivers, server_of, through
+from tests.services import FreshDatabases, FreshMySQLDatabases
 
 SYNCHRONOUS = ["sqlite", "postgresql+psycopg", "mysql+pymysql"]
 ASYNCHRONOUS = ["sqlite+aiosqlite", "postgresql+psycopg_async", "postgresql+asyncpg", "mariadb+asyncmy"]
+ONCE = ["sqlite", "postgresql+psycopg", "postgresql+asyncpg", "mysql+pymysql"]
 
 MakeDatabase = Callable[[str], Database]
 
@@ -33,11 +34,19 @@ def module_postgres_url(postgres: FreshDatabases) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def module_mariadb_url(mariadb: FreshMariaDatabases) -> Iterator[str]:
+def module_mariadb_url(mariadb: FreshMySQLDatabases) -> Iterator[str]:
     """A MariaDB database for the tests of one module."""
     url = mariadb.new_database()
     yield url
     mariadb.drop_database(url)
+
+
+@pytest.fixture(scope="module")
+def module_mysql_url(mysql: FreshMySQLDatabases) -> Iterator[str]:
+    """A MySQL database for the tests of one module."""
+    url = mysql.new_database()
+    yield url
+    mysql.drop_database(url)
 
 
 @pytest.fixture
@@ -50,8 +59,7 @@ def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ma
         if driver.startswith("sqlite"):
             url = f"{driver}:///{tmp_path / 'service.db'}"
         else:
-            kind = "postgres" if driver.startswith("postgresql") else "mariadb"
-            url = through(driver, request.getfixturevalue(f"module_{kind}_url"))
+            url = through(driver, request.getfixturevalue(f"module_{server_of(driver)}_url"))
         database = Database.from_url(url, loop=loop)
         create_tables(database)
         database.run(lambda connection: Base.metadata.create_all(connection))
@@ -88,9 +96,15 @@ def service(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Serv
     return Service(make_database(request.param))
 
 
-@pytest.fixture(params=drivers("sqlite", "postgresql+psycopg", "postgresql+asyncpg", "mysql+pymysql"))
+@pytest.fixture(params=drivers(*ONCE))
 def any_service(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Service:
     """For large matrices: each database, each colour, once."""
+    return Service(make_database(request.param))
+
+
+@pytest.fixture(params=drivers(*ONCE, "mysql8+pymysql"))
+def every_service(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Service:
+    """MySQL as well: for what is random and held against a model."""
     return Service(make_database(request.param))
 
 

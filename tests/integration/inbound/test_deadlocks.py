@@ -22,7 +22,7 @@ from tests.unit.inbound.batches import ListBatch, numbered
 WITHIN_S = 20.0
 
 
-@pytest.fixture(params=drivers("mysql+pymysql", "mariadb+asyncmy"))
+@pytest.fixture(params=drivers("mysql+pymysql", "mariadb+asyncmy", "mysql8+pymysql"))
 def service(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Service:
     made = Service(make_database(request.param))
     for number in (1, 2):

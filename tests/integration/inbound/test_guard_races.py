@@ -75,7 +75,7 @@ _WAITING = {
     # Not innodb_trx: whoever asks it often is told the same again.
     "mysql": """
         FROM information_schema.processlist WHERE info LIKE :statement AND (
-            SELECT variable_value FROM information_schema.global_status
+            SELECT variable_value FROM {schema}.global_status
             WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS'
         ) > 0
     """,
@@ -84,7 +84,9 @@ _WAITING = {
 
 def wait_for_lock(service: Service, statement: str, *, sessions: int = 1) -> None:
     """Return when so many sessions of the database wait for a lock in such a statement."""
-    query = text(f"SELECT count(*) {_WAITING[service.database.dialect.name]}")
+    is_mariadb = getattr(service.database.engine.dialect, "is_mariadb", False)
+    schema = "information_schema" if is_mariadb else "performance_schema"
+    query = text(f"SELECT count(*) {_WAITING[service.database.dialect.name].format(schema=schema)}")
     eventually(
         lambda: service.database.run(lambda c: c.scalar(query, {"statement": f"{statement}%"})) == sessions,
         DEADLINE_S,

@@ -135,5 +135,5 @@ def left_by(service: Service, handlers: Handlers, *, singly: bool) -> Left:
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(handlers=HANDLERS)
-def test_a_batch_leaves_what_its_messages_leave_one_by_one(any_service: Service, handlers: Handlers) -> None:
-    assert left_by(any_service, handlers, singly=False) == left_by(any_service, handlers, singly=True)
+def test_a_batch_leaves_what_its_messages_leave_one_by_one(every_service: Service, handlers: Handlers) -> None:
+    assert left_by(every_service, handlers, singly=False) == left_by(every_service, handlers, singly=True)

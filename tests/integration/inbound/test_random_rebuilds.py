@@ -282,9 +282,9 @@ def test_the_table_is_what_was_delivered(
 @settings(max_examples=10, deadline=None, suppress_health_check=_ANY, database=None)
 @given(entity=st.sampled_from([Item, Kept, Fitting]), few=st.integers(1, 4), script=scripts)
 def test_the_table_is_what_was_delivered_on_every_database(
-    any_service: Service, monkeypatch: pytest.MonkeyPatch, entity: Any, few: int, script: Script
+    every_service: Service, monkeypatch: pytest.MonkeyPatch, entity: Any, few: int, script: Script
 ) -> None:
-    _play(any_service, entity, few, script, monkeypatch)
+    _play(every_service, entity, few, script, monkeypatch)
 
 
 # Mutants

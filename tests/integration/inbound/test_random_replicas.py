@@ -128,14 +128,14 @@ def reads_two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @SETTINGS
 @given(history=histories(), steps_ahead=st.none() | st.integers(0, 15))
 def test_a_replica_is_what_its_source_says(
-    any_service: Service, is_published: bool, history: tuple[Published, list[int]], steps_ahead: int | None
+    every_service: Service, is_published: bool, history: tuple[Published, list[int]], steps_ahead: int | None
 ) -> None:
     published, cuts = history
-    empty(any_service, Item)
-    deliver(any_service, Item, published, cuts, is_published=is_published, steps_ahead=steps_ahead)
-    found = rows(any_service, select(Item.id, Item.name, Item.price))
+    empty(every_service, Item)
+    deliver(every_service, Item, published, cuts, is_published=is_published, steps_ahead=steps_ahead)
+    found = rows(every_service, select(Item.id, Item.name, Item.price))
     assert {key: (name, price) for key, name, price in found} == published.rows
-    guarded = any_service.guarded()
+    guarded = every_service.guarded()
     whole = {str(key).encode(): (1, seq) for key, seq in published.numbers.items() if key not in published.dead}
     assert {key: number for key, number in guarded.items() if key in whole} == whole
 
@@ -144,12 +144,12 @@ def test_a_replica_is_what_its_source_says(
 @SETTINGS
 @given(history=histories())
 def test_rows_are_there_while_they_fit(
-    any_service: Service, is_published: bool, history: tuple[Published, list[int]]
+    every_service: Service, is_published: bool, history: tuple[Published, list[int]]
 ) -> None:
     published, cuts = history
-    empty(any_service, Fitting)
-    deliver(any_service, Fitting, published, cuts, is_published=is_published)
-    found = rows(any_service, select(Fitting.id, Fitting.name, Fitting.price))
+    empty(every_service, Fitting)
+    deliver(every_service, Fitting, published, cuts, is_published=is_published)
+    found = rows(every_service, select(Fitting.id, Fitting.name, Fitting.price))
     expected = {key: row for key, row in published.rows.items() if row[1] != 2}
     assert {key: (name, price) for key, name, price in found} == expected
 
@@ -157,22 +157,22 @@ def test_rows_are_there_while_they_fit(
 @SETTINGS
 @given(history=histories())
 def test_columns_of_others_live_and_die_with_the_row(
-    any_service: Service, history: tuple[Published, list[int]]
+    every_service: Service, history: tuple[Published, list[int]]
 ) -> None:
     """A row's note is written by the service between batches; a DELETE takes it along, an update does not."""
     published, cuts = history
-    empty(any_service, Offer)
+    empty(every_service, Offer)
 
     def note(cut: int) -> None:
-        any_service.database.run(lambda c: c.execute(update(Offer).values(note=f"at {cut}", stock=cut)))
+        every_service.database.run(lambda c: c.execute(update(Offer).values(note=f"at {cut}", stock=cut)))
 
-    deliver(any_service, Offer, published, cuts, between=note)
+    deliver(every_service, Offer, published, cuts, between=note)
 
     expected: dict[int, tuple[str, int, str]] = {}
     for key, (name, _) in published.rows.items():
         last = max((cut for cut in cuts[:-1] if cut > published.born[key]), default=0)
         expected[key] = (name, last, f"at {last}" if last else "new")
-    found = rows(any_service, select(Offer.id, Offer.name, Offer.stock, Offer.note))
+    found = rows(every_service, select(Offer.id, Offer.name, Offer.stock, Offer.note))
     assert {key: (name, stock, note) for key, name, stock, note in found} == expected
 
 
@@ -180,11 +180,11 @@ def test_columns_of_others_live_and_die_with_the_row(
 @SETTINGS
 @given(history=histories(), steps_ahead=st.none() | st.integers(0, 15))
 def test_soft_deletes_keep_the_last_values(
-    any_service: Service, history: tuple[Published, list[int]], steps_ahead: int | None
+    every_service: Service, history: tuple[Published, list[int]], steps_ahead: int | None
 ) -> None:
     published, cuts = history
-    empty(any_service, Kept)
-    deliver(any_service, Kept, published, cuts, steps_ahead=steps_ahead)
-    found = rows(any_service, select(Kept.id, Kept.name, Kept.price, Kept.deleted_at.is_(None)))
+    empty(every_service, Kept)
+    deliver(every_service, Kept, published, cuts, steps_ahead=steps_ahead)
+    found = rows(every_service, select(Kept.id, Kept.name, Kept.price, Kept.deleted_at.is_(None)))
     assert {key: (name, price) for key, name, price, _ in found} == published.ever
     assert {key for key, _, _, is_there in found if is_there} == set(published.rows)

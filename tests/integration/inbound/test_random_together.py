@@ -109,8 +109,8 @@ def check(service: Service, course: Course) -> None:
 @example(course=replace(EVERYTHING, commit_after_ms=1))
 @example(course=replace(EVERYTHING, faults={2: "lost", 5: "refused", 6: "lost"}))
 @given(course=courses())
-def test_jointly_they_leave_what_they_leave_each_by_itself(any_service: Service, course: Course) -> None:
-    check(any_service, course)
+def test_jointly_they_leave_what_they_leave_each_by_itself(every_service: Service, course: Course) -> None:
+    check(every_service, course)
 
 
 def says_it_is_done(mutated: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,7 @@ _LOCK_TIMEOUT = {"postgresql": "SQLSTATE 55P03", "mysql": "error 1205"}
     params=drivers(
         *("postgresql+psycopg", "postgresql+psycopg_async", "postgresql+asyncpg"),
         *("mysql+pymysql", "mariadb+asyncmy"),
+        *("mysql8+pymysql", "mysql8+asyncmy"),
     )
 )
 def impatient(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Service:

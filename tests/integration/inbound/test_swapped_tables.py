@@ -75,7 +75,7 @@ def test_for_whoever_reads_it_for_long_the_group_is_let_go_again_and_again(
 
 
 _VIEW = ("CREATE VIEW seen AS SELECT id FROM item", "DROP VIEW seen", "views read it")
-_CHILD = ("CREATE TABLE child (id INT REFERENCES item (id))", "DROP TABLE child", "refer")
+_CHILD = ("CREATE TABLE child (id INT, FOREIGN KEY (id) REFERENCES item (id))", "DROP TABLE child", "refer")
 _TRIGGER = (
     "CREATE TRIGGER told AFTER DELETE ON item FOR EACH ROW DELETE FROM badge WHERE id = OLD.id",
     "DROP TRIGGER told",

@@ -1,4 +1,4 @@
-"""The same work on every engine: synchronous and asynchronous, SQLite, PostgreSQL and MariaDB."""
+"""The same work on every engine: synchronous and asynchronous, SQLite, PostgreSQL, MariaDB and MySQL."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from streambind.persistence.tables import SHARDS
 from tests.integration.urls import drivers, url_of
 
 ENGINES = drivers(
-    "sqlite", "sqlite+aiosqlite", "postgresql+psycopg", "postgresql+asyncpg", "mysql+pymysql", "mariadb+asyncmy"
+    *("sqlite", "sqlite+aiosqlite"),
+    *("postgresql+psycopg", "postgresql+asyncpg"),
+    *("mysql+pymysql", "mariadb+asyncmy"),
+    *("mysql8+pymysql", "mysql8+asyncmy"),
 )
 
 

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, MetaData, Table, create_engine, event, func, insert, select, text, update
+from sqlalchemy import (
+    Connection,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+    func,
+    insert,
+    make_url,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import IntegrityError, InternalError, OperationalError
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import sessionmaker
@@ -17,18 +31,29 @@ from streambind.event_loop import EventLoop
 from streambind.persistence.database import Database
 from streambind.persistence.failures import is_database_trouble
 from streambind.persistence.schema import create_tables, prepare_tables
-from tests.integration.urls import drivers, through
+from tests.integration.urls import drivers, through, url_of
 
 WITHIN_S = 20.0
-LIMITS = "SELECT @@idle_transaction_timeout, @@innodb_lock_wait_timeout, @@lock_wait_timeout"
 
 
-@pytest.fixture(params=drivers("mysql+pymysql", "mariadb+asyncmy"))
-def database(request: pytest.FixtureRequest, mariadb_url: str) -> Iterator[Database]:
+@pytest.fixture(params=drivers("mysql+pymysql", "mariadb+asyncmy", "mysql8+pymysql", "mysql8+asyncmy"))
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, by each driver."""
+    return url_of(request.param, request, tmp_path)
+
+
+@pytest.fixture
+def blocking_url(url: str) -> str:
+    """The same, by a driver that blocks."""
+    return through("mysql+pymysql", url)
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
     """A service's own engine of one connection, which it gave a limit of its own."""
-    url, loop = through(request.param, mariadb_url), EventLoop()
+    loop = EventLoop()
     one: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": WITHIN_S}
-    asynchronous = request.param.endswith("asyncmy")
+    asynchronous = make_url(url).drivername.endswith("asyncmy")
     sessions: Any = (
         async_sessionmaker(create_async_engine(url, **one))
         if asynchronous
@@ -49,9 +74,9 @@ def _of_its_own(connection: Any, _: object) -> None:
 
 
 @pytest.fixture
-def elsewhere(mariadb_url: str) -> Iterator[Callable[[str], Any]]:
+def elsewhere(blocking_url: str) -> Iterator[Callable[[str], Any]]:
     """Commits a statement on another connection."""
-    engine = create_engine(mariadb_url)
+    engine = create_engine(blocking_url)
 
     def run(statement: str) -> None:
         with engine.begin() as connection:
@@ -66,6 +91,16 @@ def _in_a_session(database: Database, statement: str) -> Any:
     return database.run_session(lambda session, _: tuple(session.execute(text(statement)).one()))
 
 
+def _limits(database: Database) -> str:
+    """Asks for what `limit_waits` sets: how long a transaction may be silent, and wait for locks."""
+    silence = "idle_transaction_timeout" if _is_mariadb(database) else "wait_timeout"
+    return f"SELECT @@{silence}, @@innodb_lock_wait_timeout, @@lock_wait_timeout"
+
+
+def _is_mariadb(database: Database) -> bool:
+    return bool(getattr(database.engine.dialect, "is_mariadb", False))
+
+
 def test_own_transactions_see_what_is_committed_meanwhile_the_services_stay_as_they_are(
     database: Database, elsewhere: Callable[[str], Any]
 ) -> None:
@@ -77,19 +112,21 @@ def test_own_transactions_see_what_is_committed_meanwhile_the_services_stay_as_t
         return before, connection.scalar(count)
 
     assert database.run(work) == (1, 2)
-    assert _in_a_session(database, "SELECT @@tx_isolation") == ("REPEATABLE-READ",)
+    level = "tx_isolation" if _is_mariadb(database) else "transaction_isolation"
+    assert _in_a_session(database, f"SELECT @@{level}") == ("REPEATABLE-READ",)
 
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_limits_of_a_transaction_are_gone_after_it(database: Database, fails: bool) -> None:
-    before = _in_a_session(database, LIMITS)
+    limits = _limits(database)
+    before = _in_a_session(database, limits)
 
     def work(connection: Connection) -> None:
         database.dialect.begin_relay(connection, 5_000)
         database.dialect.limit_waits(connection, 12_345)
-        assert tuple(connection.exec_driver_sql(LIMITS).one()) == (13, 13, 13)
+        assert tuple(connection.exec_driver_sql(limits).one()) == (13, 13, 13)
         database.dialect.limit_waits(connection, 300_000)
-        assert tuple(connection.exec_driver_sql(LIMITS).one()) == (300, 30, 30)
+        assert tuple(connection.exec_driver_sql(limits).one()) == (300, 30, 30)
         if fails:
             raise ValueError("no")
 
@@ -100,7 +137,7 @@ def test_limits_of_a_transaction_are_gone_after_it(database: Database, fails: bo
         database.run(work)
 
     assert before[1] == 7
-    assert _in_a_session(database, LIMITS) == before
+    assert _in_a_session(database, limits) == before
 
 
 def test_a_connection_that_keeps_its_limits_is_given_up(database: Database) -> None:
@@ -109,18 +146,20 @@ def test_a_connection_that_keeps_its_limits_is_given_up(database: Database) -> N
         connection.exec_driver_sql("SET @streambind_lock_wait_timeout = 'nonsense'")
         return int(connection.exec_driver_sql("SELECT connection_id()").scalar() or 0)
 
+    limits = _in_a_session(database, _limits(database))
     before = database.run(work)
 
-    assert _in_a_session(database, "SELECT connection_id(), @@idle_transaction_timeout") != (before, 12)
-    assert _in_a_session(database, "SELECT @@idle_transaction_timeout") == (0,)
+    assert _in_a_session(database, "SELECT connection_id()") != (before,)
+    assert _in_a_session(database, _limits(database)) == limits
 
 
 def test_a_lock_is_waited_for_shorter_than_a_statement_may_take(database: Database) -> None:
     def work(connection: Connection) -> Any:
-        connection.exec_driver_sql("SET SESSION max_statement_time = 6")
+        name, six_seconds = ("max_statement_time", 6) if _is_mariadb(database) else ("max_execution_time", 6000)
+        connection.exec_driver_sql(f"SET SESSION {name} = {six_seconds}")
         database.dialect.limit_waits(connection, 300_000)
-        connection.exec_driver_sql("SET SESSION max_statement_time = 0")
-        return connection.exec_driver_sql(LIMITS).one()
+        connection.exec_driver_sql(f"SET SESSION {name} = 0")
+        return connection.exec_driver_sql(_limits(database)).one()
 
     assert tuple(database.run(work)) == (300, 5, 5)
 
@@ -139,11 +178,11 @@ def test_a_transaction_that_stands_still_is_ended(database: Database, elsewhere:
     assert database.run(lambda c: c.scalar(select(database.tables.source.c.epoch))) == 2
 
 
-def test_who_inserts_the_same_key_is_waited_for(database: Database, mariadb_url: str) -> None:
+def test_who_inserts_the_same_key_is_waited_for(database: Database, blocking_url: str) -> None:
     key = database.tables.key
     rows = [{"destination": "t", "key": name, "seq": 1} for name in (b"a", b"m", b"z")]
     found: list[Any] = []
-    engine = create_engine(mariadb_url)
+    engine = create_engine(blocking_url)
     with engine.connect() as other:
         other.execute(insert(key).values(destination="t", key=b"m", seq=5))
         thread = threading.Thread(
@@ -159,10 +198,10 @@ def test_who_inserts_the_same_key_is_waited_for(database: Database, mariadb_url:
     assert [row["key"] for row in found] == [b"a", b"z"]
 
 
-def test_who_looks_for_a_free_row_locks_no_other_one(database: Database, mariadb_url: str) -> None:
+def test_who_looks_for_a_free_row_locks_no_other_one(database: Database, blocking_url: str) -> None:
     """InnoDB locks all that it sorts: others would find nothing to do."""
     lease = database.tables.lease
-    engine = create_engine(mariadb_url, isolation_level="READ COMMITTED")
+    engine = create_engine(blocking_url, isolation_level="READ COMMITTED")
     query = select(lease.c.shard).where(lease.c.expires_ms >= 0).order_by(lease.c.expires_ms, lease.c.shard.desc())
     found: list[int] = []
     with engine.connect() as first, engine.connect() as second:
@@ -219,9 +258,9 @@ def test_an_upsert_leaves_rows_alone_that_have_the_same_value_in_another_unique_
     assert [tuple(row) for row in rows] == [(1, "c", 5), (2, "b", 0), (3, "d", 0)]
 
 
-def test_a_mode_that_cuts_values_short_is_refused(mariadb_url: str) -> None:
+def test_a_mode_that_cuts_values_short_is_refused(blocking_url: str) -> None:
     loop = EventLoop()
-    engine = create_engine(mariadb_url, connect_args={"init_command": "SET SESSION sql_mode = 'ANSI_QUOTES'"})
+    engine = create_engine(blocking_url, connect_args={"init_command": "SET SESSION sql_mode = 'ANSI_QUOTES'"})
     database = Database(sessionmaker(engine), loop=loop)
     create_tables(database)
 
@@ -232,10 +271,26 @@ def test_a_mode_that_cuts_values_short_is_refused(mariadb_url: str) -> None:
     loop.close()
 
 
-def test_tables_may_live_in_another_database(mariadb_url: str) -> None:
+def test_users_have_passwords(database: Database, elsewhere: Callable[[str], Any], url: str) -> None:
+    """MySQL's new users are authenticated by SHA-256, for which drivers need `cryptography` without TLS."""
+    name, loop = f"u{uuid.uuid4().hex[:16]}", EventLoop()
+    elsewhere(f"CREATE USER {name}@'%' IDENTIFIED BY 'p4ss word'")
+    elsewhere(f"GRANT ALL ON `{make_url(url).database}`.* TO {name}@'%'")
+    theirs = make_url(url).set(username=name, password="p4ss word").render_as_string(hide_password=False)
+    service = Database.from_url(theirs, loop=loop)
+    try:
+        prepare_tables(service)
+        assert service.run(lambda c: c.scalar(text("SELECT user()"))).startswith(f"{name}@")
+    finally:
+        service.dispose()
+        loop.close()
+        elsewhere(f"DROP USER {name}@'%'")
+
+
+def test_tables_may_live_in_another_database(url: str) -> None:
     loop = EventLoop()
-    other = f"{mariadb_url.rpartition('/')[2]}_x"
-    database = Database.from_url(mariadb_url, loop=loop, schema=other)
+    other = f"{make_url(url).database}_x"
+    database = Database.from_url(url, loop=loop, schema=other)
     database.run(lambda c: c.execute(text(f"CREATE DATABASE `{other}`")))
     try:
         create_tables(database)

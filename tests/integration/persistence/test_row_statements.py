@@ -42,15 +42,13 @@ from sqlalchemy.types import TypeDecorator
 from streambind.event_loop import EventLoop
 from streambind.persistence.database import Database
 from streambind.persistence.row_statements import RowStatements
+from tests.integration.urls import drivers, url_of
 
-ENGINES = [
-    "sqlite",
-    "sqlite+aiosqlite",
-    "postgresql+psycopg",
-    "postgresql+psycopg_async",
-    "postgresql+asyncpg",
-    "mysql+pymysql",
-]
+ENGINES = drivers(
+    *("sqlite", "sqlite+aiosqlite"),
+    *("postgresql+psycopg", "postgresql+psycopg_async", "postgresql+asyncpg"),
+    *("mysql+pymysql", "mysql8+pymysql"),
+)
 
 
 class Colour(enum.Enum):
@@ -70,15 +68,8 @@ class Shouted(TypeDecorator[str]):
 
 @pytest.fixture(params=ENGINES)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    driver: str = request.param
-    if driver.startswith("sqlite"):
-        url = f"{driver}:///{tmp_path / 'service.db'}"
-    elif driver.startswith("mysql"):
-        url = request.getfixturevalue("mariadb_url")
-    else:
-        url = request.getfixturevalue("postgres_url").replace("postgresql+psycopg", driver)
     loop = EventLoop()
-    database = Database.from_url(url, loop=loop)
+    database = Database.from_url(url_of(request.param, request, tmp_path), loop=loop)
     yield database
     database.dispose()
     loop.close()

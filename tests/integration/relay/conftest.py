@@ -46,6 +46,7 @@ def several_writers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[
         *("sqlite", "sqlite+aiosqlite"),
         *("postgresql+psycopg", "postgresql+asyncpg"),
         *("mysql+pymysql", "mariadb+asyncmy"),
+        *("mysql8+pymysql", "mysql8+asyncmy"),
     )
 )
 def any_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:

@@ -20,7 +20,9 @@ from tests.services.process import wait_for
 
 def test_rows_of_no_shard_are_refused_by_the_table(database: Database) -> None:
     commit_keys(database, [1])
-    outbox = database.tables.outbox
+    outbox, dialect = database.tables.outbox, database.engine.dialect
+    if not getattr(dialect, "is_mariadb", True) and (dialect.server_version_info or ()) < (8, 0, 16):
+        pytest.skip("MySQL checks from 8.0.16")
     for shard in (-1, SHARDS, SHARDS + 1):
         # The driver for MySQL has a class of its own for checks.
         with pytest.raises((IntegrityError, OperationalError), match="outbox_shard_range"):

@@ -19,7 +19,7 @@ from streambind.persistence.schema import create_tables
 from tests.integration.relay.commits import backlog, commit_keys, committed
 from tests.integration.relay.conftest import StartRelay
 from tests.integration.relay.wire import Wire, gaps, missing
-from tests.services import MariadbServer, PostgresServer
+from tests.services import AnyMySQLServer, PostgresServer
 from tests.services.process import wait_for
 
 T = TypeVar("T")
@@ -197,14 +197,14 @@ def test_stop_ends_with_the_database_away(
         pytest.param("own_mariadb", marks=pytest.mark.mariadb),
     ]
 )
-def own_server(request: pytest.FixtureRequest) -> PostgresServer | MariadbServer:
+def own_server(request: pytest.FixtureRequest) -> PostgresServer | AnyMySQLServer:
     """A server to be crashed."""
-    server: PostgresServer | MariadbServer = request.getfixturevalue(request.param)
+    server: PostgresServer | AnyMySQLServer = request.getfixturevalue(request.param)
     return server
 
 
 def test_a_crashed_server_is_waited_for_and_nothing_is_lost(
-    own_server: PostgresServer | MariadbServer, start_relay: StartRelay
+    own_server: PostgresServer | AnyMySQLServer, start_relay: StartRelay
 ) -> None:
     url, wire = own_server.new_database(), Wire()
     relays, database = (Database.from_url(url, loop=EventLoop()) for _ in range(2))

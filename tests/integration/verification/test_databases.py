@@ -29,7 +29,11 @@ KEYS = [b"%02d" % n for n in range(23)]
 
 
 @pytest.fixture(
-    params=drivers("sqlite", "sqlite+aiosqlite", "postgresql+psycopg", "postgresql+asyncpg", "mysql+pymysql")
+    params=drivers(
+        *("sqlite", "sqlite+aiosqlite"),
+        *("postgresql+psycopg", "postgresql+asyncpg"),
+        *("mysql+pymysql", "mysql8+pymysql"),
+    )
 )
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """One database for both sides: they do not share tables."""
