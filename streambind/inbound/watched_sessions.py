@@ -32,23 +32,35 @@ class WatchedSessions:
         self._database = database
         sessions = database.sessions
         self._make: Callable[..., Session | AsyncSession]
+        self._below: dict[type[Session], type[Session]] = {}
         if isinstance(sessions, async_sessionmaker):
             self._make = sessions
-            made = sessions.kw.get("sync_session_class") or sessions.class_.sync_session_class
-            self._class = type(made.__name__, (made,), {_TOLD: {}})
         else:
             own = copy(sessions)  # What is configured later is configured in both.
-            own.class_ = self._class = type(sessions.class_.__name__, (sessions.class_,), {_TOLD: {}})
+            own.class_ = self._watched(sessions.class_)
             self._make = own
-        for name in _EVENTS:
-            event.listen(self._class, name, _telling(name))
 
     def __call__(self, connection: Connection, **settings: Any) -> Session | AsyncSession:
         """A session on this connection."""
         if not self._database.is_async:
             return self._make(bind=connection, **settings)
         asynchronous = AsyncConnection(AsyncEngine(self._database.engine), connection)
-        return self._make(bind=asynchronous, sync_session_class=self._class, **settings)
+        return self._make(bind=asynchronous, sync_session_class=self._watched(self._made()), **settings)
+
+    def _made(self) -> type[Session]:
+        """What an asynchronous sessionmaker makes its sessions of now: capture puts a class of its own there."""
+        sessions: Any = self._database.sessions
+        made: type[Session] = sessions.kw.get("sync_session_class") or sessions.class_.sync_session_class
+        return made
+
+    def _watched(self, made: type[Session]) -> type[Session]:
+        """The class below this one, whose events are listened to."""
+        if (known := self._below.get(made)) is not None:
+            return known
+        watched = type(made.__name__, (made,), {_TOLD: {}})
+        for name in _EVENTS:
+            event.listen(watched, name, _telling(name))
+        return self._below.setdefault(made, watched)
 
 
 def watch(session: Session, **told: Callable[..., None]) -> None:

@@ -97,3 +97,14 @@ def test_an_asynchronous_session_holds_one_of_the_services_own(given: str, tmp_p
         session.begin()
         session.commit()
     assert told == [session]
+
+
+def test_a_class_that_an_asynchronous_sessionmaker_gets_later_counts(tmp_path: Path) -> None:
+    """As capture gives it one, when the application is built."""
+    made = async_sessionmaker(create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/own.db"))
+    watched = WatchedSessions(database(made))
+    made.kw["sync_session_class"] = Own
+    with create_engine("sqlite://").connect() as connection:
+        first, second = session_of(watched(connection)), session_of(watched(connection))
+    assert isinstance(first, Own)
+    assert type(first) is type(second)
