@@ -5,15 +5,13 @@ from __future__ import annotations
 from streambind.outbound.relay_lanes import Lanes
 
 _SHORTEST_POLL_S = 0.05
-_LONGEST_WAIT_S = 0.005
 _SIDE_READ_COST = 4
 """A side read may cost a fifth of the time."""
 
 
 class Pace:
     """Read when woken, when a destination has room again, and else at intervals that grow while there is nothing
-    to do. While something is under way, who wakes is put together with others until the next report, for a moment
-    at the longest: many small reads would keep the sends from their processor, and those who commit from theirs.
+    to do.
 
     While a destination is full, a read for others (a *side read*) walks over all of its rows: it happens only if
     a known destination is open, or at the longest interval, and the longer the last one took the later.
@@ -24,7 +22,6 @@ class Pace:
         self._poll_s = _SHORTEST_POLL_S
         self._poll_at = 0.0
         self._side_read_at = 0.0
-        self._together_until = 0.0
         self.woken = True
         """Set from any thread."""
 
@@ -36,21 +33,19 @@ class Pace:
             self.woken = True
         polling = now >= self._poll_at
         if not lanes.is_full():
-            return polling or (self.woken and now >= self._soonest(now, lanes))
+            return self.woken or polling
         return (polling or (self.woken and bool(lanes.open()))) and now >= self._side_read_at
 
     def has_read(self, now: float, lanes: Lanes, *, rows: int, full: bool, took_s: float) -> None:
         """Take note of a read; before its rows are dispatched."""
-        self._together_until = now + _LONGEST_WAIT_S
         if full:
-            self.woken, self._together_until = True, now
+            self.woken = True
         self._poll_s = _SHORTEST_POLL_S if rows else min(self._poll_s * 2, self._longest_poll_s)
         self._poll_at = now + (self._longest_poll_s if rows or lanes.is_busy() else self._poll_s)
         self._side_read_at = now + _SIDE_READ_COST * took_s
 
     def has_reported(self, now: float, lanes: Lanes) -> None:
         """Take note that lanes have reported: if nothing is under way any more, the short intervals begin."""
-        self._together_until = now
         if not lanes.is_busy():
             self._poll_at = min(self._poll_at, now + self._poll_s)
 
@@ -58,12 +53,8 @@ class Pace:
         """When to look again if nothing is reported before."""
         times = [at for at in lanes.held_back().values() if at > now]
         if not lanes.is_full():
-            times.append(self._soonest(now, lanes) if self.woken else self._poll_at)
+            times.append(now if self.woken else self._poll_at)
         else:
             wanted = now if self.woken and lanes.open() else self._poll_at
             times.append(max(wanted, self._side_read_at))
         return min(times)
-
-    def _soonest(self, now: float, lanes: Lanes) -> float:
-        """When to read what somebody has woken for, while there is room."""
-        return max(now, self._together_until) if lanes.is_busy() else now

@@ -51,8 +51,7 @@ def test_once_nothing_is_under_way_the_next_poll_is_near(bench: Bench) -> None:
     assert pace.next_at(bench.now, bench.lanes) == bench.now + 0.05
 
 
-def busy(bench: Bench) -> Pace:
-    """The pace of a relay that has read a moment ago, with a row under way to `a`, and is woken."""
+def test_what_comes_while_a_destination_is_busy_is_read_at_once(bench: Bench) -> None:
     held = ScriptedProducer()
     held.hold()
     bench.producers = {"a": held}
@@ -60,34 +59,11 @@ def busy(bench: Bench) -> Pace:
     pace.woken = False
     pace.has_read(bench.now, bench.lanes, rows=1, full=False, took_s=0.2)
     bench.lanes.dispatch([row(destination="a")], SOURCE, Hold(bench.now + 10, {}))
-    assert not pace.should_read(bench.now + 0.5, bench.lanes, freed=False)
+
+    assert not pace.should_read(bench.now, bench.lanes, freed=False)
     pace.woken = True
-    return pace
-
-
-def test_what_comes_while_a_destination_is_busy_is_put_together_for_five_milliseconds(bench: Bench) -> None:
-    pace = busy(bench)
-    soon = bench.now + 0.005
-
-    assert not pace.should_read(bench.now + 0.004, bench.lanes, freed=False)
-    assert pace.next_at(bench.now, bench.lanes) == soon
-    assert pace.should_read(soon, bench.lanes, freed=False)
-    assert pace.next_at(soon + 1, bench.lanes) == soon + 1
-
-
-def test_what_comes_while_a_destination_is_busy_waits_no_longer_than_until_the_next_report(bench: Bench) -> None:
-    pace = busy(bench)
-    pace.has_reported(bench.now + 0.001, bench.lanes)
-
-    assert pace.next_at(bench.now + 0.001, bench.lanes) == bench.now + 0.001
-    assert pace.should_read(bench.now + 0.001, bench.lanes, freed=False)
-
-
-def test_behind_a_full_read_nothing_is_waited_for(bench: Bench) -> None:
-    pace = busy(bench)
-    pace.has_read(bench.now, bench.lanes, rows=1, full=True, took_s=0.2)
-
     assert pace.should_read(bench.now, bench.lanes, freed=False)
+    assert pace.next_at(bench.now, bench.lanes) == bench.now
 
 
 def test_a_full_destination_alone_is_not_read_past_again_and_again(bench: Bench) -> None:
