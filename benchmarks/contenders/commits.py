@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from benchmarks.contenders.publishing import Category, Unpublished, application, commit, engine_of
+from benchmarks.contenders.publishing import Category, Unpublished, application, change, commit, engine_of
 
 _WARM = 0.1
 
@@ -40,9 +40,11 @@ def _committed(
     course: dict[str, Any], sessions: sessionmaker[Session], entity: type[Category | Unpublished]
 ) -> dict[str, float]:
     commits, size = course["commits"], course["size"]
-    for _ in range(max(10, int(commits * _WARM))):
+    write = change if course.get("changes") else commit
+    for number in range(max(10, int(commits * _WARM))):
         commit(sessions, entity, size, 0)
+        write(sessions, entity, size, -number)
     began = time.perf_counter()
-    for _ in range(commits):
-        commit(sessions, entity, size, 0)
+    for number in range(commits):
+        write(sessions, entity, size, number + 1)
     return {"rate": commits * size / (time.perf_counter() - began)}

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Engine, create_engine
+from sqlalchemy import BigInteger, Engine, create_engine, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 from streambind import EntityEvent, StreamApplication, publishes
@@ -91,4 +91,12 @@ def commit(sessions: sessionmaker[Session], entity: type[Category | Unpublished]
     with sessions() as session:
         for number in range(size):
             session.add(entity(name=f"최종테스트 {number}", description="x" * 100, begun_ns=now_ns))
+        session.commit()
+
+
+def change(sessions: sessionmaker[Session], entity: type[Category | Unpublished], size: int, now_ns: int) -> None:
+    """One commit that changes one column of each of the first entities, which it looks at before."""
+    with sessions() as session:
+        for each in session.scalars(select(entity).order_by(entity.id).limit(size)):
+            each.begun_ns = now_ns
         session.commit()

@@ -8,6 +8,7 @@ from benchmarks.contests.inbound import INBOUND
 from benchmarks.contests.keys import KEYS, VERIFY
 from benchmarks.contests.outbound import (
     ACKNOWLEDGEMENT,
+    CHANGES_POSTGRESQL,
     COMMITS_POSTGRESQL,
     COMMITS_SQLITE,
     FENCING,
@@ -27,6 +28,7 @@ CONTESTS: dict[str, Contest] = {
         HANDLERS_SQLITE,
         COMMITS_POSTGRESQL,
         COMMITS_SQLITE,
+        CHANGES_POSTGRESQL,
         RELAY,
         FENCING,
         ACKNOWLEDGEMENT,

@@ -44,6 +44,27 @@ COMMITS_POSTGRESQL = _commits(
 )
 COMMITS_SQLITE = _commits("sqlite", "SQLite", "As with PostgreSQL, in a file.")
 
+CHANGES_POSTGRESQL = Contest(
+    name="changes-postgresql",
+    title="Outbound: entities changed in PostgreSQL",
+    contenders=(
+        Contender("ORM commits without events (limit)", "commits:unpublished"),
+        Contender("streambind, outbox", "commits:outbox"),
+    ),
+    figures=(Figure("rate", "entities/s"),),
+    courses={
+        "1": {"size": 1, "commits": 3_000, "changes": True},
+        "100": {"size": 100, "commits": 100, "changes": True},
+    },
+    axis="a commit",
+    prepare=_topic,
+    database="postgresql",
+    note=(
+        "Each commit looks entities up and changes one of their four columns. So that events tell what the rows "
+        "hold, also where others have changed another column, a flush reads the rows back."
+    ),
+)
+
 RELAY = Contest(
     name="relay",
     title="Outbound: a backlog of the outbox to the broker",
