@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from hashlib import sha256
 from types import CodeType, FunctionType
 from typing import Any
@@ -15,7 +16,7 @@ from streambind.replicas.replica import Replica
 FINGERPRINT_LENGTH = 16
 
 _PLAIN = (str, bytes, int, float, Decimal, date, timedelta, type(None))
-"""Values of a function's surroundings whose text is the same in every process."""
+"""Values of a function's surroundings whose text is the same in every process; and collections of such."""
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -27,7 +28,7 @@ def fingerprint(replica: Replica) -> str:
     mark = plan.mark
     seen: set[CodeType] = set()
     parts = [
-        *(f"{name}: {info!r}" for name, info in mark.event.model_fields.items()),
+        *(f"{name}: {_text([*info.__repr_args__()])}" for name, info in mark.event.model_fields.items()),
         *(f"{column.name} {column.type!r}" for column in plan.columns),
         repr(([column.name for column in plan.key], plan.cleared_attributes)),
         repr((replica.content_type, str(replica.time_zone))),
@@ -37,7 +38,11 @@ def fingerprint(replica: Replica) -> str:
 
 
 def _source(source: str | Callable[..., object] | None, seen: set[CodeType]) -> Iterator[str]:
-    if isinstance(source, FunctionType):
+    if isinstance(source, partial):
+        yield from _source(source.func, seen)
+        given = {str(number): value for number, value in enumerate(source.args)}
+        yield from _surroundings({**given, **source.keywords}, seen)
+    elif isinstance(source, FunctionType):
         yield from _function(source, seen)
     else:
         yield source if isinstance(source, str) else getattr(source, "__qualname__", type(source).__qualname__)
@@ -52,20 +57,29 @@ def _function(function: FunctionType, seen: set[CodeType]) -> Iterator[str]:
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     }
     defaults = {str(number): value for number, value in enumerate(function.__defaults__ or ())}
-    yield from _surroundings({**defaults, **cells}, seen)
+    yield from _surroundings({**defaults, **(function.__kwdefaults__ or {}), **cells}, seen)
     for code in _codes(function.__code__):
         yield code.co_code.hex()
-        yield repr((code.co_names, code.co_freevars, [_constant(each) for each in code.co_consts]))
+        constants = ["" if isinstance(each, CodeType) else _text(each) for each in code.co_consts]
+        yield repr((code.co_names, code.co_freevars, constants))
         named = {name: function.__globals__[name] for name in code.co_names if name in function.__globals__}
         yield from _surroundings(named, seen)
 
 
 def _surroundings(named: dict[str, Any], seen: set[CodeType]) -> Iterator[str]:
     for name, value in named.items():
-        if isinstance(value, FunctionType):
-            yield from _function(value, seen)
-        elif isinstance(value, _PLAIN):
-            yield f"{name}={value!r}"
+        if isinstance(value, FunctionType | partial):
+            yield from _source(value, seen)
+        elif _is_plain(value):
+            yield f"{name}={_text(value)}"
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(_is_plain(item) for item in value.items())
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(_is_plain, value))
+    return isinstance(value, _PLAIN)
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -76,7 +90,12 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(constant)
 
 
-def _constant(constant: object) -> str:
-    if isinstance(constant, CodeType):
-        return ""
-    return repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant)
+def _text(value: object) -> str:
+    """As `repr`, but without an order where that is another one in each process."""
+    if isinstance(value, dict):
+        return repr(sorted(map(_text, value.items())))
+    if isinstance(value, set | frozenset):
+        return repr(sorted(map(_text, value)))
+    if isinstance(value, list | tuple):
+        return repr([*map(_text, value)])
+    return repr(value)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC
+from functools import partial
 from typing import Any
 
 from pydantic import Field
@@ -29,6 +30,13 @@ class Renamed(EntityEvent):
     id: int
     name: str = Field(alias="title")
     price: int = 0
+
+
+class Tagged(EntityEvent):
+    id: int
+    name: str = ""
+    price: int = 0
+    tags: frozenset[str] = frozenset({"a", "b", "c", "d"})
 
 
 def of(**mark: Any) -> str:
@@ -55,6 +63,17 @@ def times(factor: int) -> Callable[[Any], object]:
     return lambda event: event.price * factor
 
 
+def product(event: Any, factor: int) -> Any:
+    return event.price * factor
+
+
+def by_default(factor: int) -> Callable[[Any], object]:
+    def made(event: Any, *, by: int = factor) -> object:
+        return event.price * by
+
+    return made
+
+
 def test_the_same_code_has_the_same_one() -> None:
     assert of() == of()
     assert by(compiled("event.name.upper()")) == by(compiled("event.name.upper()"))
@@ -77,10 +96,16 @@ def test_other_code_has_another_one() -> None:
         by(compiled("helper(event)", helper=compiled("event.name[:3]"))),
         by(compiled("event.price * rate", rate=1.19)),
         by(compiled("event.price * rate", rate=1.07)),
+        by(compiled("names[event.name]", names={"a": ["b"]})),
+        by(compiled("names[event.name]", names={"a": ["c"]})),
         by(times(2)),
         by(times(3)),
+        by(by_default(2)),
+        by(by_default(3)),
+        by(partial(product, factor=2)),
+        by(partial(product, factor=3)),
     }
-    assert len(seen) == 15
+    assert len(seen) == 21
 
 
 def test_a_helper_that_calls_itself_is_looked_at_once() -> None:
@@ -91,8 +116,8 @@ def test_a_helper_that_calls_itself_is_looked_at_once() -> None:
 def test_it_is_the_same_in_every_process() -> None:
     """Of whatever seed hashes are, and wherever things lie in memory."""
     program = (
-        "from tests.unit.replicas.test_fingerprint import by, compiled\n"
-        "print(by(compiled(\"event.name in {'a', 'b', 'c', 'd'}\")))"
+        "from tests.unit.replicas.test_fingerprint import Tagged, by, compiled, of\n"
+        "print(by(compiled(\"event.name in {'a', 'b', 'c', 'd'}\")), of(event=Tagged))"
     )
     found = {
         subprocess.run(
@@ -104,4 +129,5 @@ def test_it_is_the_same_in_every_process() -> None:
         ).stdout
         for seed in ("1", "2")
     }
-    assert found == {by(compiled("event.name in {'a', 'b', 'c', 'd'}")) + "\n"}
+    here = by(compiled("event.name in {'a', 'b', 'c', 'd'}")), of(event=Tagged)
+    assert found == {" ".join(here) + "\n"}
