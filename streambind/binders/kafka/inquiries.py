@@ -123,7 +123,8 @@ class Inquiries:
                 if self._stopping:
                     return
                 asked = dict(self._waiting)
-            if self._answer(asked) and self._look() and self._compare():
+            answered, is_there = self._answer(asked), self._look()
+            if answered and is_there and self._compare():
                 back_off.succeed()
                 continue
             with self._asked:
