@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import ParamSpec
 
@@ -16,13 +17,15 @@ P = ParamSpec("P")
 
 def lacks_told(plan: ReplicaPlan, write: Callable[P, None]) -> Callable[P, None]:
     """The same, that raises SchemaError where the table, or a column of it, is not there: no message is parked for
-    it, and all go on once it is."""
+    it, and all go on once it is. What earlier handlers left to be written is none of it."""
+    is_about_table = re.compile(rf"(?<!\w){re.escape(plan.table.name)}(?!\w)").search
 
     def told(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             write(*args, **kwargs)
         except DBAPIError as error:
-            if not is_undefined_table(error) and not is_undefined_column(error):
+            is_lack = is_undefined_table(error) or is_undefined_column(error)
+            if not is_lack or not is_about_table(error.statement or ""):
                 raise
             name, cls = plan.table.fullname, plan.mark.declared_on.__qualname__
             raise SchemaError(

@@ -28,7 +28,7 @@ from tests.integration.inbound.replicas import (
     rows,
     tombstone,
 )
-from tests.integration.inbound.service import DESTINATION, GROUP, Outbox, Service, drain, listens
+from tests.integration.inbound.service import DESTINATION, GROUP, Effect, Outbox, Service, drain, listens
 from tests.unit.inbound.batches import Record
 
 ONE_TRY: dict[str, Any] = {"parking": {"max_attempts": 1}}
@@ -69,9 +69,9 @@ def test_a_table_that_lacks_a_column_is_waited_for_and_nothing_is_parked(any_ser
     """As when a service is deployed before its migration."""
     plan = any_service.plan(Item, **parking_settings(**ONE_TRY))
     event = changed("INSERT", 1, "a", seq=1)
-    _rename(any_service, "price", "cost")
+    _rename(any_service, "item", "price", "cost")
     refused = [plan.deliver(events(0, event)) for _ in range(5)]
-    _rename(any_service, "cost", "price")
+    _rename(any_service, "item", "cost", "price")
     for outcome in refused:
         assert isinstance(outcome.then, RetryAfter)
         assert "the table item is not as Item has it: " in outcome.then.reason
@@ -81,8 +81,27 @@ def test_a_table_that_lacks_a_column_is_waited_for_and_nothing_is_parked(any_ser
     assert items(any_service) == {1: "a"}
 
 
-def _rename(service: Service, before: str, after: str) -> None:
-    statement = f"ALTER TABLE item RENAME COLUMN {before} TO {after}"
+@pytest.mark.parametrize("published", [False, True])
+def test_what_a_handler_left_for_a_table_that_lacks_a_column_is_parked(
+    sync_service: Service, published: bool
+) -> None:
+    """Though it is written when the replica asks the database for something."""
+
+    @listens
+    def leave(event: ItemChanged, session: Session) -> None:
+        session.add(Effect(key="left", number=event.id))
+
+    plan = sync_service.plan(Item, leave, published=published, **parking_settings(**ONE_TRY))
+    _rename(sync_service, "effect", "number", "figure")
+    drain(plan, events(0, changed("INSERT", 1, "a", seq=1), changed("INSERT", 2, "b", seq=1)))
+    assert parked_keys(sync_service) == {b"1": ("retry", 0, 1), b"2": ("retry", 0, 1)}
+    _rename(sync_service, "effect", "figure", "number")
+    turns(plan)
+    assert (items(sync_service), sync_service.count(Effect)) == ({1: "a", 2: "b"}, 2)
+
+
+def _rename(service: Service, table: str, before: str, after: str) -> None:
+    statement = f"ALTER TABLE {table} RENAME COLUMN {before} TO {after}"
     service.database.run(lambda connection: connection.exec_driver_sql(statement))
 
 
