@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     Boolean,
-    Column,
     Date,
     DateTime,
     Integer,
@@ -25,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY as POSTGRES_ARRAY
 from sqlalchemy.dialects.postgresql import BIT, BYTEA
 from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 from streambind.persistence.postgres_arrays import byte_strings, elements, numbers, texts
@@ -40,7 +40,7 @@ _TEXTS = ("VARCHAR", "CHAR", "TEXT")
 _LENGTH = re.compile(r"\(.*?\)")
 
 
-def fits(column: Column[Any]) -> bool:
+def fits(column: ColumnElement[Any]) -> bool:
     """Whether the column's values can be elements: no arrays, no bits, nothing that is wrapped in SQL."""
     is_wrapped = column.type.bind_expression(bindparam("value", type_=column.type)) is not None
     return not is_wrapped and not isinstance(_underlying(column.type), ARRAY | POSTGRES_ARRAY | BIT)
@@ -101,10 +101,11 @@ class _Element(UserDefinedType[Any]):
 
 
 def _element_name(of: TypeEngine[Any]) -> str:
-    """Without a length: a cast to one would cut silently what an INSERT refuses."""
+    """Without a length: a cast to one would cut silently what an INSERT refuses. Not TEXT, to which a CHAR is not
+    equal that is filled with spaces, nor found by its index."""
     written = str(_POSTGRESQL.type_compiler_instance.process(of))
     if written.startswith(_TEXTS):
-        return "TEXT"
+        return "VARCHAR"
     # The names of types of one's own may hold anything.
     return _LENGTH.sub("", written) if isinstance(_underlying(of), Numeric | DateTime | Time) else written
 

@@ -28,7 +28,7 @@ from streambind.errors import SchemaError
 from streambind.persistence.copied_columns import copied_columns
 from streambind.persistence.dialect import MAX_LOCK_WAIT_MS
 from streambind.persistence.on_conflict import OnConflictDialect
-from streambind.persistence.postgres_columns import array_of
+from streambind.persistence.postgres_columns import array_of, fits
 from streambind.persistence.postgres_rows import PostgresRows
 from streambind.persistence.postgres_shadow import PostgresShadow
 from streambind.persistence.row_statements import RowStatements
@@ -99,6 +99,8 @@ class PostgreSQL(OnConflictDialect):
                 )
 
     def one_of(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        if not fits(column):
+            return super().one_of(column, name)
         # One parameter instead of hundreds: parsed and planned in a quarter of the time.
         return column == any_(bindparam(name, type_=array_of(column.type)))
 
