@@ -178,17 +178,16 @@ class Rebuild:
             )
         for text in self._shadow.obstacles(connection):
             raise ConfigurationError(f"replica {self._replica.name}: its table cannot be swapped: {text}")
-        if restart or not self._can_go_on(connection, fold):
-            self._drop_shadow(connection, fold)
-        if not self._shadow.is_made(connection):
-            fold.forget(connection)
-            self._shadow.make(connection)
+        if self._shadow.is_made(connection):
+            if not restart and self._can_go_on(connection, fold):
+                return
+            self._shadow.drop(connection)
+        fold.forget(connection)
+        self._shadow.make(connection)
 
     def _can_go_on(self, connection: Connection, fold: Fold) -> bool:
-        """Whether a new table is there that the same code has begun to fill, and that still has its columns."""
-        if not fold.has_begun(connection) or not self._shadow.is_made(connection):
-            return False
-        return self._shadow.is_like_table(connection)
+        """Whether the same code has begun to fill the new table, and it still has the table's columns."""
+        return fold.has_begun(connection) and self._shadow.is_like_table(connection)
 
     def _drop_shadow(self, connection: Connection, fold: Fold) -> bool:
         if self._shadow.is_replaced(connection):

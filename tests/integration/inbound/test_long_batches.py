@@ -148,7 +148,7 @@ def test_several_partitions_are_not_handled_together_when_that_takes_long(
     one, other = _things(1, 2), ListBatch([numbered(event("l", n), "l", n - 2) for n in (3, 4)], partition=1)
 
     assert plan.deliver(JointBatch([one, other])) == Outcome(0, Apart())
-    assert caplog.messages[-1].endswith("each by itself: TooLong")
+    assert any("each by itself" in each and "TooLong" in each for each in caplog.messages)
     assert any_service.effects() == []
     assert (any_service.position(0), any_service.position(1)) == (0, 0)
     assert plan.deliver(JointBatch([one, other])) == Outcome(0, Apart())
