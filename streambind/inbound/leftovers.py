@@ -51,7 +51,7 @@ class Leftovers:
             pending_to_persistent=self._written,
             pending_to_transient=self._thrown_away,
             before_flush=self._flush_begins,
-            after_flush=self._flush_ends,
+            after_flush_postexec=self._flush_ends,  # Listeners of `after_flush`, too, are part of it.
         )
         event.listen(connection, "before_cursor_execute", self._before_statement)
         event.listen(connection, "savepoint", self._before_statement)  # Its rollback would take them along.

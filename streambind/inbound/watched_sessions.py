@@ -20,7 +20,7 @@ _EVENTS = (
     "pending_to_persistent",
     "pending_to_transient",
     "before_flush",
-    "after_flush",
+    "after_flush_postexec",
 )
 _TOLD = "_streambind_told"
 

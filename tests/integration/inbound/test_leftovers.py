@@ -54,6 +54,23 @@ def test_those_of_a_batch_are_written_together(any_service: Service) -> None:
     assert any_service.things() == {n: f"thing {n}" for n in (1, 2, 3, 4)}
 
 
+def test_what_listeners_ask_for_in_a_flush_is_part_of_it(sync_service: Service) -> None:
+    """Also of those that are registered last, as capture is."""
+    handled: list[int] = []
+
+    def once(event: Event, session: Session) -> None:
+        handled.append(event.number)
+        adds(event, session)
+
+    def look(session: Session, _: object) -> None:
+        session.connection().execute(select(func.count()).select_from(Effect))
+
+    plan = sync_service.keeping(once)
+    events.listen(sync_service.database.sessions, "after_flush", look)
+    assert plan.deliver(things()) == Outcome(4, Continue())
+    assert handled == [1, 2, 3, 4]
+
+
 def counts_by_hand(session: Session) -> int:
     return session.connection().execute(select(func.count()).select_from(Effect)).scalar_one()
 
