@@ -50,7 +50,7 @@ def locked_before(
     """A detached copy with what is known, and these values of its row, which is locked. None if it is gone."""
     connection = session.connection(bind_arguments={"mapper": mapper})
     key = inspect(entity).identity
-    row = stored_rows(connection, mapper, columns, [key], lock=True).get(key)
+    row = stored_rows(connection, mapper, columns, [key], lock="UPDATE").get(key)
     return None if row is None else _with_relationships(mapper, entity, {**known, **row})
 
 

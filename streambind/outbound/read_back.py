@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstanceState, Session, UOWTransaction
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 
 from streambind.outbound.plans import Change, MapperPlan
-from streambind.outbound.stored_rows import Key, stored_rows
+from streambind.outbound.stored_rows import Key, Lock, stored_rows
 
 Differing = dict[InstanceState[Any], dict[str, Any]]
 """What rows hold otherwise than their objects, by the objects."""
@@ -74,7 +74,7 @@ class ReadBack:
                     missing &= state.expired_attributes  # What was never set is NULL.
             key = tuple(plan.mapper.primary_key_from_instance(change.entity))
             asked[state] = _Asked(key, missing, unsure)
-        found = self._compare(session, flush, plan, asked, lock=False)
+        found = self._compare(session, flush, plan, asked, lock=None)
         for state, differing in found.items():
             if differing:
                 self._known.discard(state)
@@ -94,7 +94,7 @@ class ReadBack:
                 plan.missing(state.dict, deferred=True),
                 frozenset() if known else plan.told.intersection(state.dict),
             )
-        found = self._compare(session, flush, plan, asked, lock=True)
+        found = self._compare(session, flush, plan, asked, lock="DELETE")
         for state, differing in found.items():
             of_row = zip(plan.primary_key, asked[state].key, strict=True)
             differing.update({name: value for name, value in of_row if state.dict.get(name) != value})
@@ -107,7 +107,7 @@ class ReadBack:
         plan: MapperPlan,
         asked: Mapping[InstanceState[Any], _Asked],
         *,
-        lock: bool,
+        lock: Lock | None,
     ) -> Differing:
         wanted = {state: each for state, each in asked.items() if each.missing or each.unsure}
         found: Differing = {state: {} for state in asked if state not in wanted}

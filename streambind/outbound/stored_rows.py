@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, FromClause, Join, Select, Table, bindparam, select, tuple_
 from sqlalchemy.orm import Mapper
@@ -14,11 +14,14 @@ from streambind.persistence.dialects import dialect_of
 Key = tuple[Any, ...]
 """A primary key."""
 
+Lock = Literal["UPDATE", "DELETE"]
+"""The statement that rows are locked for, as it would lock them."""
+
 _PER_READ = 500
 
 
 def stored_rows(
-    connection: Connection, mapper: Mapper[Any], names: Iterable[str], keys: Sequence[Key], *, lock: bool
+    connection: Connection, mapper: Mapper[Any], names: Iterable[str], keys: Sequence[Key], *, lock: Lock | None
 ) -> dict[Key, dict[str, Any]]:
     """What the rows with these primary keys hold in the attributes of these names, without rows that are gone.
 
@@ -28,7 +31,7 @@ def stored_rows(
     """
     ordered = tuple(sorted(names))
     query = _query(mapper, ordered, connection.dialect.name, lock)
-    wanted = list(dict.fromkeys(keys))
+    wanted = _sorted(set(keys))
     found: dict[Key, dict[str, Any]] = {}
     for start in range(0, len(wanted), _PER_READ):
         found.update(_rows(connection, query, mapper, ordered, wanted[start : start + _PER_READ]))
@@ -40,6 +43,14 @@ def stored_rows(
     return found
 
 
+def _sorted(keys: Collection[Key]) -> Sequence[Key]:
+    """In the order in which a flush writes rows: in another one, two may wait for each other."""
+    try:
+        return sorted(keys)
+    except TypeError:
+        return list(keys)
+
+
 def _rows(
     connection: Connection, query: Select[Any], mapper: Mapper[Any], names: tuple[str, ...], keys: Sequence[Key]
 ) -> Iterator[tuple[Key, dict[str, Any]]]:
@@ -49,7 +60,7 @@ def _rows(
 
 
 @lru_cache(maxsize=500)
-def _query(mapper: Mapper[Any], names: tuple[str, ...], dialect_name: str, lock: bool) -> Select[Any]:
+def _query(mapper: Mapper[Any], names: tuple[str, ...], dialect_name: str, lock: Lock | None) -> Select[Any]:
     dialect, key = dialect_of(dialect_name), mapper.primary_key
     columns = [mapper.attrs[name].columns[0] for name in names]
     if len(key) == 1:
@@ -59,8 +70,8 @@ def _query(mapper: Mapper[Any], names: tuple[str, ...], dialect_name: str, lock:
     query = select(*key, *columns).select_from(mapper.persist_selectable).where(chosen)
     tables = _joined_tables(mapper.persist_selectable)
     if tables and (lock or len(tables) > 1):
-        # In the order in which a flush writes them.
-        return dialect.updating(query.order_by(*key), tables)
+        query = query.order_by(*key)
+        return dialect.locked(query) if lock == "DELETE" else dialect.updating(query, tables)
     return dialect.latest(query)
 
 

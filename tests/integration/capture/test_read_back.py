@@ -352,3 +352,27 @@ def test_rows_to_delete_are_read_by_few_statements(service: Service) -> None:
 
     gone = [e.json["guest"] for e in service.events if e.json["jobType"] == "DELETE"]
     assert gone == ["y"] * 102
+
+
+def test_rows_to_delete_are_locked_in_the_order_in_which_they_are_deleted(sync_service: Service) -> None:
+    service = sync_service
+    numbers = range(1, 1202)
+    service.commit(lambda s: s.add_all([Lecture(lecture_id=n, title="a") for n in numbers]))
+    asked: list[tuple[int, int]] = []
+
+    def watch(_: Any, __: Any, ___: Any, parameters: Any, ____: Any) -> None:
+        if "keys" in parameters:
+            asked.append((min(parameters["keys"]), max(parameters["keys"])))
+
+    def work(session: Session) -> None:
+        for lecture in session.scalars(select(Lecture)):
+            session.delete(lecture)
+        event.listen(service.database.engine, "before_execute", watch)
+        try:
+            session.commit()
+        finally:
+            event.remove(service.database.engine, "before_execute", watch)
+
+    service.do(work)
+
+    assert asked == [(1, 500), (501, 1000), (1001, 1201)]

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from streambind.testing.eventually import eventually
 from tests.integration.capture.conftest import SYNC_ENGINES, Service, engine_service, reset
-from tests.integration.capture.models import Car, Seat, Ticket
+from tests.integration.capture.models import Car, Lecture, LectureCategory, Seat, Ticket
 
 _WAITING = {
     "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
@@ -94,3 +94,28 @@ def test_a_row_is_deleted_under_the_key_to_which_the_first_has_moved_it(service:
         ("new", 2, "DELETE"),
         ("newest", 1, "INSERT"),
     ]
+
+
+def test_a_delete_is_in_nobodys_way_while_it_waits_for_who_refers_to_the_row(service: Service) -> None:
+    if service.dialect != "postgresql":
+        pytest.skip(
+            "where an INSERT locks what it refers to as an UPDATE of it would, so that the two wait anyway"
+        )
+    service.commit(lambda s: s.add(LectureCategory(category_id=1, category_name="a")))
+
+    sessions: Any = service.database.sessions
+    with sessions() as early, sessions() as late, ThreadPoolExecutor(1) as thread:
+        early.add(Lecture(lecture_id=1, title="a", category_id=1))
+        early.flush()
+        late.delete(late.get_one(LectureCategory, 1))
+        waiting = thread.submit(late.flush)
+        try:
+            eventually(lambda: _waits(service) or waiting.done(), 20, "nobody waits")
+            early.get_one(LectureCategory, 1).category_name = "b"
+            early.flush()
+        finally:
+            early.rollback()
+        waiting.result(20)
+        late.commit()
+
+    assert service.shorts == [("1", 1, "INSERT"), ("1", 2, "DELETE")]
