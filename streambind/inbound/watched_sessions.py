@@ -26,7 +26,8 @@ _TOLD = "_streambind_told"
 
 
 class WatchedSessions:
-    """Makes sessions as a service's sessionmaker does, of a class of their own below the one that it makes."""
+    """Makes sessions as a service's sessionmaker does, of a class of their own below the one that it makes; but
+    asynchronous ones whose class has a constructor of its own, which may choose theirs, as they are."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -45,6 +46,8 @@ class WatchedSessions:
         if not self._database.is_async:
             return self._make(bind=connection, **settings)
         asynchronous = AsyncConnection(AsyncEngine(self._database.engine), connection)
+        if self._database.sessions.class_.__init__ is not AsyncSession.__init__:
+            return self._make(bind=asynchronous, **settings)
         return self._make(bind=asynchronous, sync_session_class=self._watched(self._made()), **settings)
 
     def _made(self) -> type[Session]:
@@ -66,7 +69,11 @@ class WatchedSessions:
 def watch(session: Session, **told: Callable[..., None]) -> None:
     """Call these, by the names of events, with what SQLAlchemy gives listeners. The session is one of
     `WatchedSessions`."""
-    setattr(session, _TOLD, {**getattr(session, _TOLD), **told})
+    if hasattr(session, _TOLD):
+        setattr(session, _TOLD, {**getattr(session, _TOLD), **told})
+    else:
+        for name, call in told.items():
+            event.listen(session, name, call)
 
 
 def unwatch(session: Session) -> None:

@@ -26,6 +26,13 @@ class OwnAsync(AsyncSession):
     sync_session_class = Own
 
 
+class Choosing(AsyncSession):
+    """One that lets nobody else choose."""
+
+    def __init__(self, bind: Any, **settings: Any) -> None:
+        super().__init__(bind, sync_session_class=Own, **settings)
+
+
 def database(sessions: Any) -> Database:
     return Database(sessions, loop=EventLoop())
 
@@ -78,19 +85,16 @@ def test_who_watches_is_told_until_it_watches_no_more(sessions: sessionmaker[Own
     assert told == ["commit", "end of SessionTransaction"]
 
 
-@pytest.mark.parametrize("given", ["class", "argument"])
-def test_an_asynchronous_session_holds_one_of_the_services_own(given: str, tmp_path: Path) -> None:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/own.db")
-    made: async_sessionmaker[AsyncSession] = (
-        async_sessionmaker(engine, class_=OwnAsync)
-        if given == "class"
-        else async_sessionmaker(engine, sync_session_class=Own)
+@pytest.mark.parametrize("given", [{"class_": OwnAsync}, {"class_": Choosing}, {"sync_session_class": Own}])
+def test_an_asynchronous_session_holds_one_of_the_services_own(given: dict[str, Any], tmp_path: Path) -> None:
+    made: async_sessionmaker[AsyncSession] = async_sessionmaker(
+        create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/own.db"), **given
     )
     told: list[Session] = []
     watched = WatchedSessions(database(made))
     with create_engine("sqlite://").connect() as connection:
         asynchronous = watched(connection)
-        assert isinstance(asynchronous, OwnAsync if given == "class" else AsyncSession)
+        assert isinstance(asynchronous, given.get("class_", AsyncSession))
         session = session_of(asynchronous)
         assert isinstance(session, Own)
         watch(session, after_commit=told.append)
