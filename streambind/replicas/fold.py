@@ -168,7 +168,8 @@ class Fold:
             raise LifecycleError(
                 f"group {self._replica.group} was further before: its position was moved back, and what it has "
                 "applied it passes over now. Let it go on until it is where it was (streambind positions show), "
-                "then try again"
+                "then try again. If it was not moved, the log has lost what the group has applied, of keys that "
+                "were in other partitions before: compare with the source (streambind replica diff --source)"
             )
 
     def _own(self, connection: Connection) -> dict[Lane, int]:

@@ -74,6 +74,14 @@ def test_what_the_log_has_lost_is_not_waited_for(topic: Topic) -> None:
     assert topic.rebuild(force=True, skip_unreadable=True).difference.examples == {"extra": [(2,)]}
 
 
+def test_of_a_key_that_was_in_another_partition_the_source_is_to_be_asked(topic: Topic) -> None:
+    """Where partitions were added, retention may leave of a key what is older than what it takes."""
+    topic.deliver(changed("UPDATE", 1, "d", seq=3), partition=1)
+    topic.starts[1] = 1
+    with pytest.raises(LifecycleError, match=r"the log has lost .* \(streambind replica diff --source\)"):
+        topic.difference()
+
+
 @pytest.mark.parametrize("is_compacted", [True, None])
 def test_nor_is_what_a_compacted_log_may_have_left_out(topic: Topic, is_compacted: bool | None) -> None:
     tell_of_compaction(topic.service, is_compacted)
