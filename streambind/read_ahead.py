@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, Protocol
 
 from streambind.message import Batch
@@ -34,7 +34,9 @@ class ReadAhead:
     def step(self) -> bool:
         """Read a little; False if there is nothing left to read."""
         with self._lock:
-            return not self._is_dropped and next(self._steps, self) is not self
+            if self._is_dropped:
+                self._steps.close()  # It holds the batch, which holds it: no collector need find that.
+            return next(self._steps, self) is not self
 
     def drop(self) -> None:
         """Nobody wants it any more."""
@@ -47,7 +49,7 @@ class ReadAhead:
                 pass
         return self._found.get(id(reader))
 
-    def _read(self, batch: Batch, readers: Sequence[Reader]) -> Iterator[None]:
+    def _read(self, batch: Batch, readers: Sequence[Reader]) -> Generator[None, None, None]:
         for reader in readers:
             try:
                 self._found[id(reader)] = yield from reader.read_ahead(batch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import weakref
 from collections.abc import Generator
 from typing import Any
 
@@ -95,6 +96,22 @@ def test_what_nobody_wants_is_not_read() -> None:
     batch.ahead.drop()
     assert not batch.ahead.step()
     assert reader.read == [0]
+
+
+def test_what_nobody_wants_is_not_held() -> None:
+    """Nor until the garbage collector looks, which may be long where nothing comes."""
+    batch = ahead(Keys())
+    reading, held = batch.ahead, weakref.ref(batch)
+    assert reading is not None
+    reading.step()
+    gc.disable()
+    try:
+        reading.drop()
+        reading.step()
+        del batch
+        assert held() is None
+    finally:
+        gc.enable()
 
 
 def test_a_batch_that_is_seen_differently_was_not_read_ahead() -> None:
