@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 from sqlalchemy import Connection, FromClause, Join, Select, Table, bindparam, select, tuple_
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapper
 
 from streambind.persistence.dialects import dialect_of
+from streambind.persistence.failures import is_undefined_index
 
 Key = tuple[Any, ...]
 """A primary key."""
@@ -30,15 +32,14 @@ def stored_rows(
     whose users may have told it to leave out some rows.
     """
     ordered = tuple(sorted(names))
-    query = _query(mapper, ordered, connection.dialect.name, lock)
     wanted = _sorted(set(keys))
     found: dict[Key, dict[str, Any]] = {}
     for start in range(0, len(wanted), _PER_READ):
-        found.update(_rows(connection, query, mapper, ordered, wanted[start : start + _PER_READ]))
+        found.update(_rows(connection, mapper, ordered, wanted[start : start + _PER_READ], lock))
     for key in wanted:
         if key not in found:
             # A database may tell a key otherwise than it was given: "7" as 7, "A" as "a".
-            for _, row in _rows(connection, query, mapper, ordered, [key]):
+            for _, row in _rows(connection, mapper, ordered, [key], lock):
                 found[key] = row
     return found
 
@@ -52,15 +53,26 @@ def _sorted(keys: Collection[Key]) -> Sequence[Key]:
 
 
 def _rows(
-    connection: Connection, query: Select[Any], mapper: Mapper[Any], names: tuple[str, ...], keys: Sequence[Key]
+    connection: Connection, mapper: Mapper[Any], names: tuple[str, ...], keys: Sequence[Key], lock: Lock | None
 ) -> Iterator[tuple[Key, dict[str, Any]]]:
     width = len(mapper.primary_key)
-    for row in connection.execute(query, {"keys": [key[0] for key in keys] if width == 1 else list(keys)}):
+    query = partial(_query, mapper, names, connection.dialect.name, lock)
+    parameters = {"keys": [key[0] for key in keys] if width == 1 else list(keys)}
+    try:
+        rows = connection.execute(query(by_key=True), parameters)
+    except DBAPIError as error:
+        if not is_undefined_index(error):
+            raise
+        # What is a primary key to the mapping need not be one to the database.
+        rows = connection.execute(query(by_key=False), parameters)
+    for row in rows:
         yield tuple(row[:width]), dict(zip(names, row[width:], strict=True))
 
 
 @lru_cache(maxsize=500)
-def _query(mapper: Mapper[Any], names: tuple[str, ...], dialect_name: str, lock: Lock | None) -> Select[Any]:
+def _query(
+    mapper: Mapper[Any], names: tuple[str, ...], dialect_name: str, lock: Lock | None, *, by_key: bool
+) -> Select[Any]:
     dialect, key = dialect_of(dialect_name), mapper.primary_key
     columns = [mapper.attrs[name].columns[0] for name in names]
     if len(key) == 1:
@@ -69,6 +81,8 @@ def _query(mapper: Mapper[Any], names: tuple[str, ...], dialect_name: str, lock:
         chosen = tuple_(*key).in_(bindparam("keys", expanding=True))
     query = select(*key, *columns).select_from(mapper.persist_selectable).where(chosen)
     tables = _joined_tables(mapper.persist_selectable)
+    if by_key:
+        query = dialect.by_key(query, tables)
     if tables and (lock or len(tables) > 1):
         query = query.order_by(*key)
         return dialect.locked(query) if lock == "DELETE" else dialect.updating(query, tables)

@@ -74,6 +74,11 @@ class Dialect(ABC):
         """The query, which reads rows of these tables as they are, locked as an UPDATE would lock them."""
         return self.locked(query)
 
+    def by_key(self, query: Select[Any], tables: Sequence[Table]) -> Select[Any]:
+        """The query, which asks for rows of these tables by their primary keys, so that it locks no others. By
+        default none does."""
+        return query
+
     def give_way(self, connection: Connection) -> None:
         """Let this transaction wait for locks only so short that, where it and a writer wait for each other, it is
         the one that gives up. By default the database decides."""

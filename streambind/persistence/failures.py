@@ -16,6 +16,7 @@ UNIQUE = "23505"
 UNDEFINED_TABLE = "42P01"
 UNDEFINED_COLUMN = "42703"
 DUPLICATE_TABLE, DUPLICATE_TABLE_NUMBER = "42P07", 1050
+UNDEFINED_INDEX_NUMBER = 1176
 STATEMENT_TIMEOUT = "57014"
 LOCK_TIMEOUT = "55P03"
 
@@ -179,6 +180,11 @@ def is_undefined_column(error: exc.DBAPIError) -> bool:
     """True if a statement named a column that its table has not."""
     text = str(error.orig)
     return state_of(error) == UNDEFINED_COLUMN or "no such column" in text or "has no column named" in text
+
+
+def is_undefined_index(error: exc.DBAPIError) -> bool:
+    """True if a statement named an index that its table has not."""
+    return _number(error.orig) == UNDEFINED_INDEX_NUMBER
 
 
 def is_duplicate_table(error: exc.DBAPIError) -> bool:

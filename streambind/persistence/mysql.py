@@ -87,6 +87,12 @@ class MySQL(Dialect):
         # read as it was when the transaction began, though others have changed it since.
         return self.locked(query)
 
+    def by_key(self, query: Select[Any], tables: Sequence[Table]) -> Select[Any]:
+        # InnoDB locks whatever it looks at, and where the keys are many it would look at the whole table.
+        for table in tables:
+            query = query.with_hint(table, "FORCE INDEX (PRIMARY)")
+        return query
+
     def rewritten(self, query: Select[Any], tables: Sequence[Table]) -> Select[Any]:
         # The shortest time-out is a second, for which writers of what is locked already would have to wait too.
         return query.with_for_update(nowait=True)

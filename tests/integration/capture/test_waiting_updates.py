@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from streambind.testing.eventually import eventually
@@ -19,6 +19,10 @@ _WAITING = {
     # Not innodb_trx: whoever asks it often is told the same again.
     "mysql": "SELECT variable_value > 0 FROM information_schema.global_status "
     "WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS'",
+}
+_WITHOUT_KEY = {
+    "postgresql": "ALTER TABLE seat DROP CONSTRAINT seat_pkey",
+    "mysql": "ALTER TABLE seat DROP PRIMARY KEY",
 }
 
 
@@ -119,3 +123,40 @@ def test_a_delete_is_in_nobodys_way_while_it_waits_for_who_refers_to_the_row(ser
         late.commit()
 
     assert service.shorts == [("1", 1, "INSERT"), ("1", 2, "DELETE")]
+
+
+def test_rows_that_a_flush_does_not_write_stay_free(service: Service) -> None:
+    seats = [Seat(room="a" if n <= 100 else "b", number=n, state="free") for n in range(1, 103)]
+    cars = [Car(id=n, maker="a", doors=3) for n in range(1, 103)]
+    service.commit(lambda s: s.add_all([*seats, *cars]))
+
+    def work(session: Session) -> None:
+        session.get_one(Seat, ("b", 102)).guest = "z"
+        session.get_one(Car, 102).doors = 5
+
+    sessions: Any = service.database.sessions
+    with sessions() as early, ThreadPoolExecutor(1) as thread:
+        for seat in early.scalars(select(Seat).where(Seat.room == "a")):
+            seat.guest = "y"
+        for car in early.scalars(select(Car).where(Car.id <= 100)):
+            car.doors = 4
+        early.flush()
+        other = thread.submit(service.commit, work)
+        eventually(lambda: _waits(service) or other.done(), 20, "nobody waits")
+        is_free = other.done()
+        early.commit()
+        other.result(20)
+
+    assert is_free
+
+
+def test_a_table_without_the_primary_key_of_its_class_is_read_all_the_same(service: Service) -> None:
+    service.commit(lambda s: s.add(Seat(room="a", number=1, state="free")))
+    service.connected(lambda c: c.execute(text(_WITHOUT_KEY[service.dialect])))
+    try:
+        _both(service, Seat, ("a", 1), {"state": "sold"}, {"guest": "y"})
+    finally:
+        service.connected(lambda c: c.execute(text("ALTER TABLE seat ADD PRIMARY KEY (room, number)")))
+
+    told = service.events[-1].json
+    assert (told["state"], told["guest"]) == ("sold", "y")
