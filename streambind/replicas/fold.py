@@ -111,6 +111,8 @@ class Fold:
         for _ in range(_TRIES - 1):
             try:
                 return self._database.run_bounded(met)
+            except Fenced:
+                pass  # Another process was faster: look where it is.
             except DBAPIError as error:
                 if state_of(error) != LOCK_TIMEOUT:
                     raise

@@ -65,6 +65,25 @@ def test_of_two_at_once_that_do_not_swap_each_goes_on_where_the_other_is(
     assert items(topic.service) == RIGHT
 
 
+def test_one_that_is_overtaken_while_the_group_stands_still_goes_on_where_the_other_is(
+    topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if topic.service.database.engine.dialect.name == "sqlite":
+        return  # Where one writes, no other one does.
+    read = topic._read
+
+    def read_late(lane: Lane, at: int) -> Sequence[Message]:
+        monkeypatch.setattr(topic, "_read", read)
+        with monkeypatch.context() as patch:
+            patch.setattr(fold_module, "_FEW", 0)
+            topic.rebuilding()._fold(topic.log()).catch_up(lambda *_: None)
+        return read(lane, at)
+
+    monkeypatch.setattr(topic, "_read", read_late)
+    assert topic.rebuild().swapped
+    assert items(topic.service) == RIGHT
+
+
 def test_one_whose_new_table_is_dropped_meanwhile_is_told(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fold_module, "_FEW", 0)
     read = topic._read
