@@ -38,8 +38,9 @@ def stored_rows(
         found.update(_rows(connection, mapper, ordered, wanted[start : start + _PER_READ], lock))
     for key in wanted:
         if key not in found:
-            # A database may tell a key otherwise than it was given: "7" as 7, "A" as "a".
-            for _, row in _rows(connection, mapper, ordered, [key], lock):
+            # A database may tell a key otherwise than it was given: "7" as 7, "A" as "a". And policies of
+            # PostgreSQL may hide rows from who locks them that they show to who reads or deletes them.
+            for _, row in _rows(connection, mapper, ordered, [key], None):
                 found[key] = row
     return found
 

@@ -1,12 +1,13 @@
-"""Reading rows back on PostgreSQL: keys whose values need care."""
+"""Reading rows back on PostgreSQL: keys whose values need care, and rows that policies hide."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import ARRAY, CHAR, Integer
+from sqlalchemy import ARRAY, CHAR, Connection, Integer
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from streambind.event import EntityEvent
@@ -74,3 +75,39 @@ def test_rows_are_found_by_keys_of_any_type(service: Service, cls: Any, key: Any
     service.do(work)
 
     assert [short[2] for short in service.shorts] == ["INSERT", "UPDATE", "UPDATE", "DELETE"]
+
+
+_SHOWN = """
+CREATE ROLE {role};
+GRANT ALL ON ALL TABLES IN SCHEMA public TO {role};
+GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role};
+ALTER TABLE badge ENABLE ROW LEVEL SECURITY;
+CREATE POLICY shown ON badge FOR SELECT USING (true);
+CREATE POLICY deleted ON badge FOR DELETE USING (true);
+CREATE POLICY updated ON badge FOR UPDATE USING (owner = 'me');
+"""
+
+
+def test_a_row_that_may_be_deleted_but_not_locked_is_told_all_the_same(service: Service) -> None:
+    service.commit(lambda s: s.add(Badge(id="ab", owner="x", state="free")))
+    role = f"deleter_{uuid.uuid4().hex[:8]}"
+
+    def protect(connection: Connection) -> None:
+        for statement in _SHOWN.format(role=role).strip().splitlines():
+            connection.exec_driver_sql(statement)
+
+    def end(connection: Connection) -> None:
+        connection.exec_driver_sql(f"DROP OWNED BY {role}")
+        connection.exec_driver_sql(f"DROP ROLE {role}")
+
+    def work(session: Session) -> None:
+        session.connection().exec_driver_sql(f"SET LOCAL ROLE {role}")
+        session.delete(session.query(Badge).one())
+
+    service.connected(protect)
+    try:
+        service.commit(work)
+    finally:
+        service.connected(end)
+
+    assert service.shorts[-1] == ("ab", 2, "DELETE")
