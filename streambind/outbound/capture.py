@@ -124,7 +124,7 @@ def _session_class(sessions: AnySessions) -> type[Session]:
 
 
 def _do_orm_execute(state: ORMExecuteState) -> Any | None:
-    if state.statement.is_dml and (captured := captured_session(state.session)):
+    if not state.is_select and (captured := captured_session(state.session)):
         return captured.execute(state)
     return None
 

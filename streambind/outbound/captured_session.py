@@ -88,8 +88,8 @@ class CapturedSession:
             CaptureError: the statement changes published rows, and they cannot become events.
             EncodeError: an event cannot be encoded, or is too large.
         """
-        self.changes.read_back.forget()
-        if self.is_suppressed:
+        self.changes.read_back.forget()  # A text may call what changes rows.
+        if self.is_suppressed or not state.statement.is_dml:
             return None
         bulk = bulk_statement(state, self.desk.plans, self.desk.tables)
         if bulk is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import ARRAY, CHAR, Connection, Integer
+from sqlalchemy import ARRAY, CHAR, Connection, Integer, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from streambind.event import EntityEvent
@@ -111,3 +111,24 @@ def test_a_row_that_may_be_deleted_but_not_locked_is_told_all_the_same(service: 
         service.connected(end)
 
     assert service.shorts[-1] == ("ab", 2, "DELETE")
+
+
+_SELL = """
+CREATE OR REPLACE FUNCTION sell() RETURNS void LANGUAGE sql AS $$ UPDATE badge SET state = 'sold' $$
+"""
+
+
+def test_what_a_function_of_the_database_has_done_meanwhile_is_read(service: Service) -> None:
+    service.connected(lambda c: c.exec_driver_sql(_SELL))
+
+    def work(session: Session) -> None:
+        badge = Badge(id="ab", owner="x", state="free")
+        session.add(badge)
+        session.flush()
+        session.execute(text("SELECT sell()"))
+        badge.owner = "y"
+
+    service.commit(work)
+
+    told = service.events[-1].json
+    assert (told["owner"], told["state"]) == ("y", "sold")
