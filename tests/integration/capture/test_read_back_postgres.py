@@ -1,4 +1,4 @@
-"""Reading rows back on PostgreSQL: keys whose values need care, and rows that policies hide."""
+"""Reading rows back on PostgreSQL: keys whose values need care, rows that policies hide, functions, references."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import ARRAY, CHAR, Connection, Integer, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy import ARRAY, CHAR, Connection, ForeignKey, Integer, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from streambind.event import EntityEvent
+from streambind.event import EntityEvent, JobType
 from streambind.outbound.publishes import publishes
 from tests.integration.capture.conftest import Service
 
@@ -46,10 +46,23 @@ class Path(Base):
     state: Mapped[str]
 
 
+def _of_badge(desk: Any, job: JobType) -> Changed:
+    return Changed(owner=desk.badge.owner, state="", job_type=job)
+
+
+@publishes("out-pointChanged", Changed, build=_of_badge)
+class Desk(Base):
+    __tablename__ = "desk"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    badge_id: Mapped[str] = mapped_column(ForeignKey("badge.id"))
+    remark: Mapped[str | None]
+    badge: Mapped[Badge] = relationship()
+
+
 @pytest.fixture
 def service(postgres_service: Service) -> Iterator[Service]:
     postgres_service.capture.detach()
-    capture = postgres_service.new_capture([Badge, Path])
+    capture = postgres_service.new_capture([Badge, Path, Desk])
     postgres_service.connected(Base.metadata.create_all)
     capture.attach()
     yield postgres_service
@@ -132,3 +145,23 @@ def test_what_a_function_of_the_database_has_done_meanwhile_is_read(service: Ser
 
     told = service.events[-1].json
     assert (told["owner"], told["state"]) == ("y", "sold")
+
+
+def test_what_a_row_refers_to_is_what_others_have_let_it_refer_to(service: Service) -> None:
+    one, two = (Badge(id=each, owner=each, state="") for each in ("one", "two"))
+    service.commit(lambda s: s.add_all([two, Desk(id=1, badge=one)]))
+
+    def work(session: Session) -> None:
+        session.expire_on_commit = False
+        desk = session.get_one(Desk, 1)
+        badge = desk.badge
+        session.commit()
+        service.commit(lambda s: setattr(s.get_one(Desk, 1), "badge_id", "two"))
+        desk.remark = "x"
+        session.commit()
+        assert desk.badge is badge
+        assert not session.dirty
+
+    service.do(work)
+
+    assert service.events[-1].json["owner"] == "two"
