@@ -158,9 +158,10 @@ class Service:
         **consumer: Any,
     ) -> InputPlan:
         """The input binding of replicas and of marked or plain listeners, with positions for two partitions. It
-        stops at what fails, unless it is told otherwise or there are `letters`. `published`: the replicas' classes
-        are published in turn, though nobody captures their changes."""
+        stops at what fails, unless it is told otherwise or there are `letters`, and cuts no batch that takes long.
+        `published`: the replicas' classes are published in turn, though nobody captures their changes."""
         consumer.setdefault("back_off_initial_interval_ms", 1000)
+        consumer.setdefault("commit_after_ms", 3_600_000)
         consumer.setdefault("on_error", "stop" if letters is None else "dlq")
         properties = BindingProperties(
             destination=DESTINATION, group=GROUP, consumer=ConsumerProperties(**consumer)

@@ -52,7 +52,7 @@ def _steps(outcomes: list[Outcome]) -> list[int]:
 
 
 def test_what_is_handled_is_committed_and_the_rest_goes_on(service: Service, slow: Slow) -> None:
-    plan = service.keeping(slow)
+    plan = service.keeping(slow, commit_after_ms=1000)
     batch = _things(*range(1, 9))
 
     first = plan.deliver(batch)
@@ -76,12 +76,12 @@ def test_the_time_is_configurable(any_service: Service, slow: Slow) -> None:
 
 
 def test_a_batch_is_whole_for_a_listener_that_takes_many(any_service: Service, slow: Slow) -> None:
-    plan = any_service.keeping(slow, many=True)
+    plan = any_service.keeping(slow, many=True, commit_after_ms=1000)
     assert _steps(drain(plan, _things(*range(1, 9)))) == [8]
 
 
 def test_duplicates_count_once_wherever_the_batch_is_cut(any_service: Service, slow: Slow) -> None:
-    plan = any_service.keeping(slow)
+    plan = any_service.keeping(slow, commit_after_ms=1000)
     drain(plan, _things(1, 2, 1, 2, 3, 4, 5, 4, 5, 6))
     assert any_service.effects() == [("k", n) for n in range(1, 7)]
     assert any_service.position() == 10
@@ -92,7 +92,7 @@ def test_ids_of_messages_behind_the_cut_are_not_kept(any_service: Service, slow:
     ids = [b"a", b"b", b"a", b"c", b"d", b"b", b"e", b"d", b"f"]
     plain = record(event("k", 0), "k")
     records = [Record(record(event("k", n), "k").payload, plain.key, [("id", each)]) for n, each in enumerate(ids)]
-    plan = any_service.keeping(slow, dedupe="headers['id']")
+    plan = any_service.keeping(slow, commit_after_ms=1000, dedupe="headers['id']")
     drain(plan, ListBatch(records))
     assert [number for _, number in any_service.effects()] == [0, 1, 3, 4, 6, 8]
     assert plan.statistics.figures().duplicates == 3
@@ -127,7 +127,7 @@ def test_a_message_that_fails_behind_the_cut_is_not_yet_to_blame(any_service: Se
         if event.number == 5 and failures:
             raise failures.pop()
 
-    plan = any_service.keeping(fails_at_five)
+    plan = any_service.keeping(fails_at_five, commit_after_ms=1000)
     outcomes = drain(plan, _things(*range(1, 9)))
     assert _steps(outcomes) == [3, 1, 1, 3]
     assert [isinstance(outcome.then, RetryAfter) for outcome in outcomes] == [False, True, False, False]
@@ -144,7 +144,7 @@ def test_several_partitions_are_not_handled_together_when_that_takes_long(
         calls.append(event.number)
         slow(event, session)
 
-    plan = any_service.keeping(counted)
+    plan = any_service.keeping(counted, commit_after_ms=1000)
     one, other = _things(1, 2), ListBatch([numbered(event("l", n), "l", n - 2) for n in (3, 4)], partition=1)
 
     assert plan.deliver(JointBatch([one, other])) == Outcome(0, Apart())
