@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import create_engine, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
-from sqlalchemy.types import String
 
-from streambind import EntityEvent, StreamApplication, publishes, replicates
+from streambind import StreamApplication, replicates
 from streambind.testing import Streams
 from streambind.testing.applications import Applications
 from tests.acceptance.stage import prepare
+from tests.integration.shops import Shop, ShopChanged, SourceBase
 from tests.integration.urls import drivers, through, url_of
 
 WRITER = """
@@ -31,26 +31,8 @@ spring.cloud.stream:
 """
 
 
-class SourceBase(DeclarativeBase):
-    type_annotation_map = {str: String(100)}  # noqa: RUF012 - SQLAlchemy's way
-
-
 class CopyBase(DeclarativeBase):
     pass
-
-
-class ShopChanged(EntityEvent):
-    id: int
-    name: str
-    country: str
-
-
-@publishes("out-shops", ShopChanged)
-class Shop(SourceBase):
-    __tablename__ = "shop"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str]
-    country: Mapped[str]
 
 
 @replicates("in-shops", ShopChanged)

@@ -14,8 +14,9 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.orm.exc import StaleDataError
 
-from streambind import EntityEvent, StreamApplication, publishes, replicates
+from streambind import StreamApplication, publishes, replicates
 from streambind.testing import Streams
+from tests.integration.shops import Shop, ShopChanged, SourceBase
 
 CONFIGURATION = """
 spring.cloud.stream:
@@ -26,26 +27,8 @@ streambind.datasource.url: sqlite:///{database}
 """
 
 
-class SourceBase(DeclarativeBase):
-    pass
-
-
 class CopyBase(DeclarativeBase):
     pass
-
-
-class ShopChanged(EntityEvent):
-    id: int
-    name: str
-    country: str
-
-
-@publishes("out-shops", ShopChanged)
-class Shop(SourceBase):
-    __tablename__ = "shop"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str]
-    country: Mapped[str]
 
 
 @publishes("out-shops", ShopChanged)

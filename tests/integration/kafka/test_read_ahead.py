@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
 from dataclasses import replace
 
 from streambind.binders.kafka import KafkaBinder
 from streambind.binding.outcome import Outcome, RetryAfter, Seek
 from streambind.message import Batch
 from streambind.read_ahead import found_ahead
+from streambind.testing.binder_suite.input import PayloadReader
 from streambind.testing.eventually import eventually
 from tests.integration.kafka.bench import WITHIN_S, bound, create_topic, input_target, output, send
 
@@ -17,21 +17,10 @@ EACH = 300
 LIMIT = 10
 
 
-class Payloads:
-    """Reads one payload at a step."""
-
-    def read_ahead(self, batch: Batch) -> Generator[None, None, list[bytes | None]]:
-        found = []
-        for i in range(len(batch)):
-            found.append(batch.payload(i))
-            yield
-        return found
-
-
 class Listener:
     """Does now all of a batch, now a part of it, now nothing, and goes back once."""
 
-    def __init__(self, reader: Payloads) -> None:
+    def __init__(self, reader: PayloadReader) -> None:
         self._reader = reader
         self._lock = threading.Lock()
         self._calls = 0
@@ -62,7 +51,7 @@ def test_what_is_read_ahead_is_what_is_delivered(kafka: str, binder: KafkaBinder
     sent = {partition: [b"%d/%d" % (partition, n) for n in range(EACH)] for partition in range(2)}
     for partition, payloads in sent.items():
         send(producer, *payloads, partition=partition)
-    reader = Payloads()
+    reader = PayloadReader()
     listener = Listener(reader)
     target = replace(input_target(topic, topic, startOffset="earliest"), readers=(reader,), batch=LIMIT)
     with bound(binder, target, listener):
